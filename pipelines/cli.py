@@ -1,0 +1,152 @@
+"""The `rfq` command. Every command ends with one of the exit codes of sysexits.h."""
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+DatabaseOption = Annotated[
+    Path, typer.Option("--database", help="The published DuckDB file; runs replace it whole.")
+]
+BaseUrlOption = Annotated[
+    str | None,
+    typer.Option("--base-url", help="The exchange to read; overrides [sources.kalshi] base_url."),
+]
+UnknownHostOption = Annotated[
+    bool,
+    typer.Option("--allow-unknown-host", help="Read a host that is none of the exchange's own."),
+]
+PUBLISHED = Path("rfq.duckdb")
+
+app = typer.Typer(
+    help="Kalshi's RFQs and quotes in DuckDB, with fill rates, spreads and latencies.",
+    no_args_is_help=True,
+    # A traceback that shows local variables would show keys.
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    rich_markup_mode="markdown",
+)
+
+
+def main() -> None:
+    """Run the command line and turn what went wrong into one message and one exit code."""
+    from pipelines.failures import ending
+
+    try:
+        app(standalone_mode=True)
+    except Exception as error:  # noqa: BLE001 -- the one place where every failure ends
+        message, exit_code = ending(error)
+        typer.echo(message, err=True)
+        sys.exit(exit_code)
+
+
+@app.command()
+def run(
+    database: DatabaseOption = PUBLISHED,
+    base_url: BaseUrlOption = None,
+    sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="Run against a seeded sandbox exchange; needs no key.")
+    ] = False,
+    allow_unknown_host: UnknownHostOption = False,
+) -> None:
+    """Load what is new, build the marts, publish.
+
+    Examples: `rfq run --sandbox` · `rfq run` · `rfq run --database /data/rfq.duckdb`
+    """
+    from pipelines import job
+    from pipelines.database import Database
+    from pipelines.kalshi.settings import configured_access
+    from pipelines.progress import shown_progress
+    from pipelines.sandbox_access import sandbox_access
+    from pipelines.summary import show_summary
+
+    files = Database(database)
+    with shown_progress() as on_progress:
+        if sandbox:
+            with sandbox_access() as access:
+                job.run(files, access, on_progress)
+        else:
+            access = configured_access(base_url, allow_unknown_host=allow_unknown_host)
+            job.run(files, access, on_progress)
+    show_summary(files)
+
+
+@app.command()
+def load(
+    database: DatabaseOption = PUBLISHED,
+    base_url: BaseUrlOption = None,
+    allow_unknown_host: UnknownHostOption = False,
+) -> None:
+    """Load what is new into the private file; `rfq build` publishes it.
+
+    Example: `rfq load --base-url https://demo-api.kalshi.co/trade-api/v2 --database demo.duckdb`
+    """
+    from pipelines import job
+    from pipelines.database import Database
+    from pipelines.kalshi.settings import configured_access
+    from pipelines.progress import shown_progress
+
+    access = configured_access(base_url, allow_unknown_host=allow_unknown_host)
+    with shown_progress() as on_progress:
+        new = job.load(Database(database), access, on_progress)
+    typer.echo(" · ".join(f"{table}: {rows:,} new" for table, rows in new.items()))
+
+
+@app.command()
+def build(
+    database: DatabaseOption = PUBLISHED,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            help="Show the data as it stood then (UTC).",
+            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S"],
+        ),
+    ] = None,
+) -> None:
+    """Build the marts from what is loaded, and publish.
+
+    Examples: `rfq build` · `rfq build --as-of 2026-11-20T12:00:00`
+    """
+    from pipelines import job
+    from pipelines.database import Database
+
+    moment = None if as_of is None else as_of.replace(tzinfo=UTC)
+    outcome = job.rebuild(Database(database), moment)
+    typer.echo(f"{database} shows the data as of {outcome.as_of:%Y-%m-%d %H:%M:%S} UTC")
+
+
+@app.command()
+def status(database: DatabaseOption = PUBLISHED) -> None:
+    """Show what was loaded when, the rows per table, and the data-quality counters.
+
+    Example: `rfq status --database rfq.duckdb`
+    """
+    from pipelines.database import Database
+    from pipelines.summary import show_status
+
+    show_status(Database(database))
+
+
+@app.command()
+def sandbox(
+    port: Annotated[
+        int, typer.Option(help="Where to listen on 127.0.0.1; 0 takes a free port.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same market.")] = 1,
+    days: Annotated[float, typer.Option(help="Days of history; 0 starts an empty exchange.")] = 3.0,
+    rfqs_per_day: Annotated[int, typer.Option(help="RFQs a day in that history.")] = 1_500,
+    replay: Annotated[
+        list[Path] | None,
+        typer.Option(help="Serve recorded exchange objects instead: JSON with rfqs and/or quotes."),
+    ] = None,
+) -> None:
+    """Serve a pretend exchange on this machine until interrupted.
+
+    The first line printed is JSON with the base URL, key ids and key files. Examples:
+    `rfq sandbox --port 8700` · `rfq sandbox --days 0` · `rfq sandbox --replay recorded.json`
+    """
+    from pipelines.sandbox_access import serve_sandbox
+
+    serve_sandbox(port, seed, days, rfqs_per_day, replay or [])

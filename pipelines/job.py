@@ -1,0 +1,147 @@
+"""One batch run: load, build, publish. The only module that knows both halves."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+# Before dlt is imported: it reports to its vendor unless told otherwise.
+os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+
+import dlt
+import duckdb
+
+from pipelines.database import Database, DatabaseError
+from pipelines.invariants import demand_sound
+from pipelines.kalshi import kalshi
+from pipelines.kalshi.client import open_reader
+from pipelines.kalshi.extraction import Extraction, Progress
+from pipelines.kalshi.settings import Access
+from pipelines.publish import publish
+from transforms.build import Settings, build, raw_tables
+from transforms.marts import MARTS
+
+# In this order, a load each: trouble with one list holds back no other.
+LOADS = (("accounts", "rfqs"), ("quotes",), ("rfqs_by_id",))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run did: new versions by raw table, rows by mart, and the moment the marts show."""
+
+    new_versions: dict[str, int]
+    mart_rows: dict[str, int]
+    as_of: datetime
+
+
+def run(database: Database, access: Access, on_progress: Callable[[Progress], None]) -> Outcome:
+    """Load, build and publish under one lock; the last published file stays if anything fails."""
+    with database.writing() as connection:
+        new_versions = _load(connection, database, access, on_progress)
+        return _build_and_publish(connection, database, new_versions, as_of=None)
+
+
+def load(
+    database: Database, access: Access, on_progress: Callable[[Progress], None]
+) -> dict[str, int]:
+    """Load what is new into the private file; return new versions by raw table."""
+    with database.writing() as connection:
+        return _load(connection, database, access, on_progress)
+
+
+def rebuild(database: Database, as_of: datetime | None) -> Outcome:
+    """Build every mart as the data stood at *as_of* (default: the last load) and publish."""
+    with database.writing() as connection:
+        return _build_and_publish(connection, database, {}, as_of)
+
+
+def _load(
+    connection: duckdb.DuckDBPyConnection,
+    database: Database,
+    access: Access,
+    on_progress: Callable[[Progress], None],
+) -> dict[str, int]:
+    raw_tables(connection)
+    before = _versions(connection)
+    with (
+        database.working_directory() as directory,
+        open_reader(
+            access.base_url, access.signer, allow_unknown_host=access.allow_unknown_host
+        ) as reader,
+    ):
+        account = reader.get_communications_id()
+        reader.budget.adopt(reader.get_account_limits(), reader.get_endpoint_costs())
+        extraction = Extraction(reader, connection, access.reach, uuid4().hex, account, on_progress)
+        _refuse_other_origin(connection, database, extraction.origin)
+        for resources in LOADS:
+            _load_resources(extraction, directory, resources)
+    return {table: rows - before[table] for table, rows in _versions(connection).items()}
+
+
+def _load_resources(extraction: Extraction, directory: Path, resources: tuple[str, ...]) -> None:
+    """Load in as many packages as it takes: each is kept if a later one fails."""
+    pipeline = dlt.pipeline(
+        "kalshi",
+        pipelines_dir=str(directory),
+        destination=dlt.destinations.duckdb(
+            extraction.connection, staging_dataset_name_layout="_merge_%s"
+        ),
+        dataset_name="raw",
+    )
+    extraction.is_unfinished = True
+    while extraction.is_unfinished:
+        extraction.is_unfinished = False
+        pipeline.run(kalshi(extraction).with_resources(*resources))
+
+
+def _build_and_publish(
+    connection: duckdb.DuckDBPyConnection,
+    database: Database,
+    new_versions: dict[str, int],
+    as_of: datetime | None,
+) -> Outcome:
+    raw_tables(connection)
+    moment = as_of or _last_seen(connection)
+    settings = Settings(as_of=moment, viewer_id=_viewer(connection))
+    mart_rows = build(connection, MARTS, settings)
+    demand_sound(connection)
+    publish(connection, database.path)
+    return Outcome(new_versions, mart_rows, moment)
+
+
+def _versions(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    counts = connection.execute(
+        "select (select count(*) from raw.rfq_versions), (select count(*) from raw.quote_versions)"
+    ).fetchall()[0]
+    return dict(zip(("rfq_versions", "quote_versions"), counts, strict=True))
+
+
+def _last_seen(connection: duckdb.DuckDBPyConnection) -> datetime:
+    rows = connection.execute("select max(ended_ts) from raw.extraction_runs").fetchall()
+    seen: datetime | None = rows[0][0]
+    # The exchange tells its time in whole seconds: what we saw last may be that much younger.
+    return datetime.now(UTC) if seen is None else seen + timedelta(seconds=1)
+
+
+def _viewer(connection: duckdb.DuckDBPyConnection) -> str | None:
+    rows = connection.execute(
+        "select max_by(communications_id, observed_ts) from raw.accounts"
+    ).fetchall()
+    viewer: str | None = rows[0][0]
+    return viewer
+
+
+def _refuse_other_origin(
+    connection: duckdb.DuckDBPyConnection, database: Database, origin: str
+) -> None:
+    """One database holds one exchange: demo rows among production's would look like trades."""
+    known = connection.execute(
+        "select distinct origin from raw.extraction_runs where origin <> $1 limit 1", [origin]
+    ).fetchall()
+    if known:
+        raise DatabaseError(
+            f"{database.path} holds rows of {known[0][0]}, and this run reads {origin}: "
+            "choose another file with --database"
+        )

@@ -1,0 +1,182 @@
+"""The exchange's communications API: reads and writes as two types over two transports.
+
+A reader can be handed to anybody: it has no write method, and its transport refuses every request
+but GET on the paths it lists. Lists and records come back as bytes, once they are JSON with the
+expected list or object in it; reading the rows is for `pages`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pipelines.kalshi.endpoints import given, holds, quote_path, rfq_path, text_under
+from pipelines.kalshi.origin import checked_base_url
+from pipelines.kalshi.rate_budget import (
+    AccountLimits,
+    EndpointCosts,
+    RateBudget,
+    read_account_limits,
+    read_endpoint_costs,
+)
+from pipelines.kalshi.retry import Patience
+from pipelines.kalshi.session import OnRequest, Page, Session
+from pipelines.kalshi.signing import Signer
+from pipelines.kalshi.transport import READS, WRITES, SignedTransport, json_object
+from pipelines.kalshi.writer import ExchangeWriter
+
+__all__ = [
+    "ExchangeReader",
+    "ExchangeWriter",
+    "Page",
+    "Patience",
+    "RateBudget",
+    "open_reader",
+    "open_writer",
+]
+
+
+class ExchangeReader:
+    """Reads RFQs, quotes and the account's limits. Faults are retried, refusals raised.
+
+    Every method raises the errors of `errors`; an unusable answer is never an empty one.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port that all requests go to."""
+        return self._session.origin
+
+    @property
+    def clock_skew_s(self) -> float | None:
+        """The exchange's clock minus ours at the last answer, in seconds; it tells whole ones."""
+        return self._session.clock_skew_s
+
+    @property
+    def budget(self) -> RateBudget:
+        """The tokens that this reader spends."""
+        return self._session.budget
+
+    def get_communications_id(self) -> str:
+        """The public id under which the account appears on its RFQs and quotes."""
+        page = self._session.read("/communications/id", {}, _communications_id)
+        return _communications_id(page.body)
+
+    def get_rfqs(
+        self,
+        *,
+        cursor: str | None = None,
+        limit: int = 100,
+        status: str | None = None,
+        event_ticker: str | None = None,
+        market_ticker: str | None = None,
+        subaccount: int | None = None,
+        user_filter: str | None = None,
+    ) -> Page:
+        """One page of RFQs, at most 100: everybody's, or with `user_filter` the account's own."""
+        params = given(
+            cursor=cursor,
+            limit=limit,
+            status=status,
+            event_ticker=event_ticker,
+            market_ticker=market_ticker,
+            subaccount=subaccount,
+            user_filter=user_filter,
+        )
+        return self._session.read("/communications/rfqs", params, holds("rfqs", list))
+
+    def get_rfq(self, rfq_id: str) -> Page:
+        """One RFQ. Raises NotFound."""
+        return self._session.read(rfq_path(rfq_id), {}, holds("rfq", dict))
+
+    def get_quotes(
+        self,
+        *,
+        cursor: str | None = None,
+        min_ts: int | None,
+        max_ts: int | None,
+        limit: int = 500,
+        status: str | None = None,
+        user_filter: str | None = None,
+        rfq_user_filter: str | None = None,
+        rfq_id: str | None = None,
+    ) -> Page:
+        """One page of quotes, at most 500, last updated between two times in unix seconds.
+
+        The exchange wants one scope: `user_filter` (quotes the account made) or `rfq_user_filter`
+        (quotes on its RFQs). Without a window it times out on large accounts.
+        """
+        params = given(
+            cursor=cursor,
+            min_ts=min_ts,
+            max_ts=max_ts,
+            limit=limit,
+            status=status,
+            user_filter=user_filter,
+            rfq_user_filter=rfq_user_filter,
+            rfq_id=rfq_id,
+        )
+        return self._session.read("/communications/quotes", params, holds("quotes", list))
+
+    def get_quote(self, quote_id: str, *, rfq_id: str | None = None) -> Page:
+        """One quote; give its RFQ where it is known. Raises NotFound."""
+        return self._session.read(quote_path(quote_id, rfq_id), {}, holds("quote", dict))
+
+    def get_account_limits(self) -> AccountLimits:
+        """What the account may spend per second."""
+        page = self._session.read("/account/limits", {}, _account_limits)
+        return _account_limits(page.body)
+
+    def get_endpoint_costs(self) -> EndpointCosts:
+        """What each kind of request costs."""
+        page = self._session.read("/account/endpoint_costs", {}, _endpoint_costs)
+        return _endpoint_costs(page.body)
+
+
+@contextmanager
+def open_reader(
+    base_url: str,
+    signer: Signer,
+    *,
+    allow_unknown_host: bool = False,
+    budget: RateBudget | None = None,
+    on_request: OnRequest | None = None,
+    patience: Patience | None = None,
+) -> Iterator[ExchangeReader]:
+    """A reader while the block runs. Raises ConfigurationError for a base URL we must not use."""
+    url = checked_base_url(base_url, allow_unknown_host=allow_unknown_host)
+    with SignedTransport(url, signer, READS) as transport:
+        yield ExchangeReader(
+            Session(url, transport, signer.api_key_id, budget, patience, on_request)
+        )
+
+
+@contextmanager
+def open_writer(
+    base_url: str,
+    signer: Signer,
+    *,
+    allow_unknown_host: bool = False,
+    budget: RateBudget | None = None,
+    on_request: OnRequest | None = None,
+    patience: Patience | None = None,
+) -> Iterator[ExchangeWriter]:
+    """A writer while the block runs: this one trades."""
+    url = checked_base_url(base_url, allow_unknown_host=allow_unknown_host)
+    with SignedTransport(url, signer, WRITES) as transport:
+        yield ExchangeWriter(
+            Session(url, transport, signer.api_key_id, budget, patience, on_request)
+        )
+
+
+def _communications_id(body: bytes) -> str:
+    return text_under(body, "communications_id")
+
+
+def _account_limits(body: bytes) -> AccountLimits:
+    return read_account_limits(json_object(body))
+
+
+def _endpoint_costs(body: bytes) -> EndpointCosts:
+    return read_endpoint_costs(json_object(body))

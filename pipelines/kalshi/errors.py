@@ -1,0 +1,100 @@
+"""What can go wrong between us and the exchange, sorted by what the caller must do about it.
+
+ExchangeError
+├── CredentialsRefused       401, 403: the exchange knows the key and says no, or does not know it
+├── CredentialsUnusable      a key is there and cannot be used: permissions, format, size
+├── ExchangeUnavailable      no connection, 5xx, an answer that is not one; retries used up
+├── TryLater                 rate limit, a Retry-After longer than we wait, too many faults in a row
+├── RequestRefused           any other refusal: repeating the same request cannot help
+│   ├── CursorRefused        400 to a request that carried a cursor: start the list again
+│   └── NotFound             404 for one id
+└── ConfigurationError       a base URL or a combination of settings that cannot work
+    └── CredentialsMissing   no key was given at all
+
+`exit_code` is the one of sysexits.h that a command ends with. No message holds a key, a key id, a
+signature or an id out of a response.
+"""
+
+
+class ExchangeError(Exception):
+    """The exchange did not do what was asked; `advice` says what to do next."""
+
+    exit_code = 70
+    advice = ""
+
+    def __init__(self, what: str, *, advice: str | None = None) -> None:
+        self.what = what
+        if advice is not None:
+            self.advice = advice
+        super().__init__(f"{self.what}. {self.advice}".strip())
+
+
+class CredentialsRefused(ExchangeError):
+    """401 or 403, after one retry with a fresh signature."""
+
+    exit_code = 77
+    advice = (
+        "Check that the key id belongs to this private key and to this environment: demo and "
+        "production keys are separate."
+    )
+
+
+class CredentialsUnusable(ExchangeError):
+    """A key was given that cannot sign, or that others can read."""
+
+    exit_code = 77
+
+
+class ExchangeUnavailable(ExchangeError):
+    """Nothing usable came back, however often we asked."""
+
+    exit_code = 69
+    advice = "Run again when the exchange answers."
+
+
+class TryLater(ExchangeError):
+    """The exchange asks us to wait longer than one run should."""
+
+    exit_code = 75
+    advice = "Run again later."
+
+
+class RequestRefused(ExchangeError):
+    """A permanent refusal. `status` is None when the request was refused before it was sent."""
+
+    exit_code = 78
+    advice = "Repeating the same request will not help."
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        advice: str | None = None,
+    ) -> None:
+        super().__init__(what, advice=advice)
+        self.status = status
+        self.code = code
+
+
+class CursorRefused(RequestRefused):
+    """The exchange no longer takes this cursor."""
+
+    advice = "Start the list again from its first page."
+
+
+class NotFound(RequestRefused):
+    """The exchange holds nothing under this id, or no longer."""
+
+    advice = "It may have been removed: open and cancelled records are not kept for long."
+
+
+class ConfigurationError(ExchangeError):
+    """Settings that cannot work; nothing was sent."""
+
+    exit_code = 78
+
+
+class CredentialsMissing(ConfigurationError):
+    """No key id or no private key was configured."""

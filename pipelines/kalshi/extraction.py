@@ -1,0 +1,148 @@
+"""What one extraction shares among its passes: the reader, the held database, the account."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.kalshi.client import ExchangeReader
+from pipelines.kalshi.pages import Rejected
+from pipelines.kalshi.schema import QUOTE, RFQ
+from pipelines.kalshi.sweep import Batch
+from pipelines.kalshi.tables import EXTRACTION_RUNS, REJECTED_ROWS
+from pipelines.kalshi.versions import Versions
+from pipelines.kalshi.watermark import Watermark
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How much is read: *scope* is "market" (every RFQ) or "self" (the account's own)."""
+
+    scope: str = "market"
+    overlap: timedelta = timedelta(seconds=300)
+    retention: timedelta = timedelta(days=7)
+    history: timedelta = timedelta(days=365)
+    rows_per_load: int = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a pass stands; handed to whoever shows it."""
+
+    name: str
+    pages: int
+    rows_seen: int
+    new_versions: int
+
+
+@dataclass
+class Extraction:
+    """One run's view of the exchange and of what raw already holds."""
+
+    reader: ExchangeReader
+    connection: duckdb.DuckDBPyConnection
+    reach: Reach
+    run_id: str
+    account: str
+    on_progress: Callable[[Progress], None]
+    is_unfinished: bool = False
+    own_rfqs_seen: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.rfqs = Versions(self.connection, "rfq_versions", RFQ)
+        self.quotes = Versions(self.connection, "quote_versions", QUOTE)
+
+    @property
+    def origin(self) -> str:
+        """Which exchange this is; a sandbox is the same one whatever its port."""
+        origin = urlsplit(self.reader.origin)
+        is_loopback = origin.hostname in ("127.0.0.1", "::1", "localhost")
+        return "sandbox" if is_loopback else self.reader.origin
+
+    @property
+    def now(self) -> datetime:
+        """The exchange's clock, as far as the last answer told it."""
+        return datetime.now(UTC) + timedelta(seconds=self.reader.clock_skew_s or 0.0)
+
+    def see(self, rfqs: pa.Table) -> None:
+        """Remember which of our own RFQs a list has shown in this run."""
+        own = rfqs.filter(pc.is_valid(rfqs.column("creator_user_id")))
+        self.own_rfqs_seen.update(own.column("id").to_pylist())
+
+    def watermark(self, resource_state: dict[str, Any], name: str) -> Watermark:
+        """Return the watermark of pass *name* for this origin, account and scope."""
+        key = f"{self.origin} {self.account} {self.reach.scope} {name}"
+        state: dict[str, Any] = resource_state.setdefault(key, {})
+        return Watermark(state)
+
+
+@dataclass
+class PassReport:
+    """What one pass over a list did; becomes a row of `raw.extraction_runs`."""
+
+    extraction: Extraction
+    name: str
+    watermark: Watermark
+    started_ts: datetime | None = None
+    ended_ts: datetime | None = None
+    window_min_ts: datetime | None = None
+    window_max_ts: datetime | None = None
+    pages: int = 0
+    rows_seen: int = 0
+    new_versions: int = 0
+    rejected: list[Rejected] = field(default_factory=list)
+    sweeps: int = 0
+    is_verified: bool = True
+    is_order_held: bool | None = None
+
+    def __post_init__(self) -> None:
+        self.watermark_before_ts = self.watermark.value
+
+    def count(self, batch: Batch, new: pa.Table) -> None:
+        """Add a batch, of which *new* were versions not seen before."""
+        self.started_ts = self.started_ts or batch.started_ts
+        self.ended_ts = batch.ended_ts
+        self.pages += batch.pages
+        self.rows_seen += batch.rows.table.num_rows + len(batch.rows.rejected)
+        self.new_versions += new.num_rows
+        self.rejected.extend(batch.rows.rejected)
+        progress = Progress(self.name, self.pages, self.rows_seen, self.new_versions)
+        self.extraction.on_progress(progress)
+
+    def rejected_rows(self) -> pa.Table:
+        """Return the rejected rows of this pass, each once."""
+        observed: dict[str, Any] = {"observed_ts": self.ended_ts, "run_id": self.extraction.run_id}
+        distinct = {row.row_hash: row for row in self.rejected}
+        rows = [
+            {
+                "resource": row.resource,
+                "reason": row.reason,
+                "row_hash": row.row_hash,
+                "redacted_row": row.redacted_row,
+            }
+            | observed
+            for row in distinct.values()
+        ]
+        return pa.Table.from_pylist(rows, schema=REJECTED_ROWS)
+
+    def as_row(self) -> pa.Table:
+        """Return this report as one row of `raw.extraction_runs`."""
+        before, started = self.watermark_before_ts, self.started_ts or self.extraction.now
+        row = {name: getattr(self, name, None) for name in EXTRACTION_RUNS.names}
+        row |= {
+            "run_id": self.extraction.run_id,
+            "pass": self.name,
+            "origin": self.extraction.origin,
+            "started_ts": started,
+            "ended_ts": self.ended_ts or started,
+            "rejected_rows": len({rejected.row_hash for rejected in self.rejected}),
+            "watermark_after_ts": self.watermark.value,
+            "gap_s": None if before is None else (started - before).total_seconds(),
+            "clock_skew_s": self.extraction.reader.clock_skew_s,
+        }
+        return pa.Table.from_pylist([row], schema=EXTRACTION_RUNS)

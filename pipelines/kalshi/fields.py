@@ -1,0 +1,82 @@
+"""One value of a JSON row to its declared type, for the rows that the fast reader refused."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines.kalshi.schema import LEGS, Entity
+
+LEG_FIELDS = {field.name: field for field in LEGS.value_type}
+
+
+class Unreadable(ValueError):
+    """A row that cannot be kept as a typed row; the message names the field, never its value."""
+
+
+def read_field(field: pa.Field, value: Any) -> Any:
+    """Return *value* as the Python value of `field.type`; raises `Unreadable`."""
+    if value is None:
+        return None
+    if pa.types.is_decimal(field.type):
+        return _decimal(field, value)
+    if pa.types.is_timestamp(field.type):
+        return _timestamp(field, value)
+    if pa.types.is_list(field.type):
+        return [_leg(field, leg) for leg in _expect(field, list, value)]
+    if pa.types.is_boolean(field.type):
+        return _expect(field, bool, value)
+    if pa.types.is_integer(field.type):
+        return _integer(field, value)
+    return _expect(field, str, value)
+
+
+def unknown_fields(entity: Entity, row: dict[str, Any]) -> str | None:
+    """Return what *row* holds besides the declared fields, as JSON text; None when nothing."""
+    unknown = {name: value for name, value in row.items() if name not in entity.fields.names}
+    legs = row.get("mve_selected_legs") or []
+    if any(set(leg) - set(LEG_FIELDS) for leg in legs):
+        unknown["mve_selected_legs"] = legs
+    return json.dumps(unknown, default=str, sort_keys=True) if unknown else None
+
+
+def _expect(field: pa.Field, kind: type, value: Any) -> Any:
+    if not isinstance(value, kind):
+        raise Unreadable(f"{field.name} is {type(value).__name__}, expected {kind.__name__}")
+    return value
+
+
+def _integer(field: pa.Field, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not -(2**63) <= value < 2**63:
+        raise Unreadable(f"{field.name} is not a 64-bit integer")
+    return value
+
+
+def _decimal(field: pa.Field, value: Any) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
+        raise Unreadable(f"{field.name} is {type(value).__name__}, expected a decimal")
+    try:
+        exact = Decimal(value)
+        fits = exact.is_finite() and abs(exact) < 10 ** (field.type.precision - field.type.scale)
+        rounded = exact.quantize(Decimal(1).scaleb(-field.type.scale)) if fits else None
+    except InvalidOperation:
+        raise Unreadable(f"{field.name} is not a decimal") from None
+    if rounded is None or rounded != exact:
+        raise Unreadable(f"{field.name} does not fit {field.type} exactly")
+    return rounded
+
+
+def _timestamp(field: pa.Field, value: Any) -> datetime:
+    try:
+        moment = datetime.fromisoformat(_expect(field, str, value))
+    except ValueError:
+        raise Unreadable(f"{field.name} is not an RFC 3339 timestamp") from None
+    # The exchange's times are UTC, and so does pyarrow read one that names no zone.
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _leg(field: pa.Field, leg: Any) -> dict[str, Any]:
+    known = _expect(field, dict, leg)
+    return {name: read_field(part, known.get(name)) for name, part in LEG_FIELDS.items()}

@@ -1,0 +1,59 @@
+"""Where signed requests may go."""
+
+import ipaddress
+
+import httpx
+
+from pipelines.kalshi.errors import ConfigurationError
+from pipelines.kalshi.rate_budget import API_PREFIX
+
+KNOWN_HOSTS = (
+    "external-api.kalshi.com",
+    "api.elections.kalshi.com",
+    "external-api.demo.kalshi.co",
+    "demo-api.kalshi.co",
+)
+
+
+def checked_base_url(base_url: str, *, allow_unknown_host: bool = False) -> httpx.URL:
+    """*base_url* as a URL, if a signature may be sent there.
+
+    https to one of the exchange's hosts, or http to this machine; any other host over https only
+    when the caller allows it. Raises ConfigurationError.
+    """
+    try:
+        url = httpx.URL(base_url.strip().rstrip("/"))
+    except httpx.InvalidURL:
+        raise _unusable("it is not a URL") from None
+    if url.userinfo or url.query or url.fragment:
+        raise _unusable("it holds a user name, a query or a fragment")
+    if url.path != API_PREFIX:
+        raise _unusable(f"its path is not {API_PREFIX}")
+    if url.scheme == "http" and not _is_loopback(url.host):
+        raise _unusable("http is for this machine only; use https")
+    if url.scheme not in ("http", "https"):
+        raise _unusable("it does not begin with https://")
+    if url.host not in KNOWN_HOSTS and not _is_loopback(url.host) and not allow_unknown_host:
+        raise _unusable(f"{url.host} is not one of the exchange's hosts")
+    return url
+
+
+def origin_of(url: httpx.URL) -> str:
+    """Scheme, host and port, the port always written out."""
+    port = url.port or {"https": 443, "http": 80}.get(url.scheme)
+    return f"{url.scheme}://{url.netloc.decode().removesuffix(f':{url.port}')}:{port}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _unusable(why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The base URL cannot be used: {why}",
+        advice=f"Production is https://{KNOWN_HOSTS[0]}{API_PREFIX}, "
+        f"demo is https://{KNOWN_HOSTS[2]}{API_PREFIX}.",
+    )

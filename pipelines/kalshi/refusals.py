@@ -1,0 +1,102 @@
+"""What a refusal of the exchange says, in words that are safe to print.
+
+Refusals come in four envelopes: `{"error": {"code", "message", "details"}}`, the same three fields
+without the envelope, `{"msg": …}`, and `{"error": "…"}`.
+"""
+
+import re
+import unicodedata
+from dataclasses import dataclass, field
+
+from pipelines.kalshi.errors import (
+    CredentialsRefused,
+    CursorRefused,
+    ExchangeError,
+    NotFound,
+    RequestRefused,
+)
+from pipelines.kalshi.rate_budget import path_shape
+from pipelines.kalshi.transport import Reply, json_object
+
+LARGEST_SKEW_S = 5.0
+_LONGEST_TEXT = 200
+# Redaction shortens, so more is read than shown; never the 32 MiB that a body may have.
+_LONGEST_READ = 2000
+# Ids, hashes, signatures: long runs with a digit in them, which error codes do not have.
+_TOKEN = re.compile(r"(?=[A-Za-z_\-+/=]*\d)[\w\-+/=]{16,}|[\w\-+/=]{64,}")
+_SCOPE_ADVICE = (
+    "Where the exchange names a missing scope, create a key that has it: reading needs read, "
+    "RFQs and quotes are written with write::trade."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The request a refusal answers; *hidden* is text that no message may repeat."""
+
+    method: str
+    path: str
+    hidden: str = field(repr=False)
+    has_cursor: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.method} /{path_shape(self.path)}"
+
+
+def refusal(reply: Reply, asked: Asked) -> ExchangeError:
+    """The error for a status that no further attempt will change."""
+    code, text = _code_and_text(reply.body)
+    code, text = (redacted(part, asked.hidden) for part in (code, text))
+    what = f"{asked.name}: HTTP {reply.status} {code or ''}{': ' if code and text else ''}{text}"
+    status = reply.status
+    if status == 401:
+        return CredentialsRefused(what.rstrip() + _skew_note(reply))
+    if status == 403:
+        return CredentialsRefused(what.rstrip(), advice=_SCOPE_ADVICE)
+    kind: type[RequestRefused] = RequestRefused
+    advice = None
+    if status == 400 and asked.has_cursor:
+        kind = CursorRefused
+    elif status == 404 and "*" in path_shape(asked.path):
+        kind = NotFound
+    elif status == 404 or 300 <= status < 400:
+        advice = "Check the base URL: this is not how the exchange answers there."
+    return kind(what.rstrip(), status=status, code=code or None, advice=advice)
+
+
+def redacted(text: str, hidden: str = "") -> str:
+    """*text* on one short line, without ids, keys, signatures and control characters."""
+    # Formatting characters too (category Cf): they can reorder what a terminal shows.
+    kept = text[:_LONGEST_READ]
+    line = "".join(" " if unicodedata.category(c)[0] == "C" else c for c in kept)
+    if hidden:
+        line = line.replace(hidden, "<hidden>")
+    line = _TOKEN.sub("<hidden>", line)
+    line = " ".join(line.split())
+    return line if len(line) <= _LONGEST_TEXT else line[:_LONGEST_TEXT] + "…"
+
+
+def _code_and_text(body: bytes) -> tuple[str, str]:
+    try:
+        said = json_object(body)
+    except ValueError:
+        return "", body[:_LONGEST_READ].decode("utf-8", "replace")
+    envelope = said.get("error", said)
+    if not isinstance(envelope, dict):
+        return "", str(envelope)
+    parts = (envelope.get(key) for key in ("message", "msg", "details"))
+    text = "; ".join(part for part in parts if isinstance(part, str) and part)
+    code = envelope.get("code")
+    return code if isinstance(code, str) else "", text
+
+
+def _skew_note(reply: Reply) -> str:
+    """Names the clock where it is the likely reason: signatures carry the time."""
+    if reply.served_ts is None:
+        return ""
+    skew_s = (reply.received_ts - reply.served_ts).total_seconds()
+    if abs(skew_s) <= LARGEST_SKEW_S:
+        return ""
+    side = "ahead of" if skew_s > 0 else "behind"
+    return f" (clock skew: this machine is {abs(skew_s):.0f} s {side} the exchange; correct it)"

@@ -1,0 +1,155 @@
+"""Requests and their answers: each attempt signed and paid for anew, faults retried for reads."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import httpx
+
+from pipelines.kalshi.errors import ExchangeUnavailable, TryLater
+from pipelines.kalshi.origin import origin_of
+from pipelines.kalshi.rate_budget import API_PREFIX, RateBudget
+from pipelines.kalshi.refusals import Asked, redacted, refusal
+from pipelines.kalshi.retry import (
+    Breaker,
+    Patience,
+    asked_to_wait,
+    gave_up,
+    is_transient,
+    status_fault,
+)
+from pipelines.kalshi.transport import Fault, Reply, SignedTransport
+
+# Told after each attempt: the path without its query, and the status (None: no answer).
+OnRequest: TypeAlias = Callable[[str, int | None], None]
+# Raises ValueError, in words of ours only, for a body that is not what was asked for.
+Check: TypeAlias = Callable[[bytes], object]
+
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": "rfq"}
+_UNCERTAIN = (
+    "It may or may not have been carried out and was not repeated: "
+    "read the RFQ or quote before you try again."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer: its body as served, and when, by the exchange's clock and by ours.
+
+    `served_ts` has whole seconds and is None when the exchange did not say.
+    """
+
+    body: bytes = field(repr=False)
+    served_ts: datetime | None
+    received_ts: datetime
+    status: int
+
+
+class Session:
+    """One transport with its budget, its patience and its view of the exchange's clock."""
+
+    def __init__(
+        self,
+        base_url: httpx.URL,
+        transport: SignedTransport,
+        key_id: str,
+        budget: RateBudget | None,
+        patience: Patience | None,
+        on_request: OnRequest | None,
+    ) -> None:
+        self.origin = origin_of(base_url)
+        self.budget = budget or RateBudget()
+        self.clock_skew_s: float | None = None
+        self._base_url = str(base_url)
+        self._transport = transport
+        self._key_id = key_id
+        self._patience = patience or Patience()
+        self._on_request = on_request
+        self._breaker = Breaker(self._patience.breaker_faults)
+
+    def read(self, path: str, params: Mapping[str, str | int], check: Check) -> Page:
+        """GET *path*, until *check* accepts the body or the patience ends."""
+        asked = Asked("GET", API_PREFIX + path, self._key_id, has_cursor="cursor" in params)
+        patience, started_s = self._patience, self._patience.now_s()
+        self._breaker.demand_closed()
+        attempt = 0
+        while True:
+            attempt += 1
+            left_s = patience.budget_s - (patience.now_s() - started_s)
+            outcome = self._judged(self._get(asked, params, left_s), check, asked)
+            if isinstance(outcome, Page):
+                self._breaker.count(None)
+                return outcome
+            self._breaker.count(outcome)
+            self._breaker.demand_closed()
+            wait_s = patience.wait_s(attempt, outcome)
+            left_s = patience.budget_s - (patience.now_s() - started_s)
+            if (outcome.retry_after_s or 0.0) > left_s:
+                raise asked_to_wait(asked.name, outcome)
+            if attempt == patience.attempts or wait_s >= left_s:
+                raise gave_up(asked.name, outcome, attempt)
+            patience.pause(wait_s)
+
+    def write(self, method: str, path: str, body: Mapping[str, Any] | None) -> Page:
+        """Send once. An answer that never came leaves open whether it was carried out."""
+        asked = Asked(method, API_PREFIX + path, self._key_id)
+        reply = self._attempt(asked, None, body, self._patience.attempt_s)
+        if isinstance(reply, Fault):
+            raise ExchangeUnavailable(f"{asked.name}: {reply.what}", advice=_UNCERTAIN)
+        if reply.status == 429:
+            raise TryLater(f"{asked.name}: HTTP 429", advice="Nothing was carried out.")
+        if is_transient(reply.status):
+            raise ExchangeUnavailable(f"{asked.name}: HTTP {reply.status}", advice=_UNCERTAIN)
+        if not 200 <= reply.status < 300:
+            raise refusal(reply, asked)
+        return _page(reply)
+
+    def _get(self, asked: Asked, params: Mapping[str, str | int], left_s: float) -> Reply | Fault:
+        within_s = min(self._patience.attempt_s, left_s)
+        reply = self._attempt(asked, params, None, within_s)
+        if isinstance(reply, Reply) and reply.status == 401:
+            # Once more with a new signature: the first may have been late.
+            reply = self._attempt(asked, params, None, within_s)
+        return reply
+
+    def _attempt(
+        self,
+        asked: Asked,
+        params: Mapping[str, str | int] | None,
+        body: Mapping[str, Any] | None,
+        within_s: float,
+    ) -> Reply | Fault:
+        url = self._base_url + asked.path.removeprefix(API_PREFIX)
+        request = httpx.Request(asked.method, url, params=params, json=body, headers=_HEADERS)
+        self.budget.take(asked.method, asked.path)
+        outcome = self._transport.send(request, within_s)
+        status = outcome.status if isinstance(outcome, Reply) else None
+        if isinstance(outcome, Reply) and outcome.served_ts:
+            self.clock_skew_s = (outcome.served_ts - outcome.received_ts).total_seconds()
+        if status == 429:
+            self.budget.drain(asked.method)
+        if self._on_request:
+            self._on_request(asked.path, status)
+        return outcome
+
+    def _judged(self, outcome: Reply | Fault, check: Check, asked: Asked) -> Page | Fault:
+        if isinstance(outcome, Fault):
+            return outcome
+        if is_transient(outcome.status):
+            return status_fault(outcome)
+        if not 200 <= outcome.status < 300:
+            raise refusal(outcome, asked)
+        content_type = outcome.headers.get("content-type", "")
+        if content_type.partition(";")[0].strip().lower() != "application/json":
+            kind = redacted(content_type, self._key_id) or "of no type"
+            return Fault(f"HTTP {outcome.status} with a body that is {kind}, not JSON")
+        try:
+            check(outcome.body)
+        except ValueError as error:
+            return Fault(f"HTTP {outcome.status}, but {error}")
+        return _page(outcome)
+
+
+def _page(reply: Reply) -> Page:
+    return Page(reply.body, reply.served_ts, reply.received_ts, reply.status)

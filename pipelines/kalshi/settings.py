@@ -1,0 +1,68 @@
+"""Configuration in dlt's own places: `.dlt/config.toml`, `.dlt/secrets.toml`, the environment."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dlt
+
+from pipelines.kalshi.errors import ConfigurationError
+from pipelines.kalshi.extraction import Reach
+from pipelines.kalshi.signing import Signer, load_signer
+
+PRODUCTION = "https://external-api.kalshi.com/trade-api/v2"
+SECTION = "sources.kalshi"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Which exchange is asked, as whom, and for how much."""
+
+    base_url: str
+    signer: Signer
+    reach: Reach
+    allow_unknown_host: bool = False
+
+
+def configured_access(base_url: str | None = None, *, allow_unknown_host: bool = False) -> Access:
+    """Read [sources.kalshi]; *base_url* overrides it. Raises `ConfigurationError` and its kin."""
+    if dlt.config.get("runtime.sentry_dsn"):
+        raise ConfigurationError(
+            "a Sentry DSN is configured, and its reports would hold the private key",
+            advice="Remove RUNTIME__SENTRY_DSN or [runtime] sentry_dsn.",
+        )
+    path = dlt.secrets.get(f"{SECTION}.private_key_path")
+    signer = load_signer(
+        dlt.secrets.get(f"{SECTION}.api_key_id") or "",
+        private_key=dlt.secrets.get(f"{SECTION}.private_key"),
+        private_key_path=None if path is None else Path(path).expanduser(),
+    )
+    chosen = base_url or _setting("base_url", PRODUCTION, str)
+    return Access(chosen, signer, _reach(), allow_unknown_host)
+
+
+def _reach() -> Reach:
+    usual = Reach()
+    scope = _setting("scope", usual.scope, str)
+    if scope not in ("market", "self"):
+        raise ConfigurationError(f"{SECTION}.scope is neither market nor self")
+    return Reach(
+        scope=scope,
+        overlap=timedelta(seconds=_setting("overlap_seconds", 300, int)),
+        retention=timedelta(days=_setting("retention_days", 7, int)),
+        history=timedelta(days=_setting("history_days", 365, int)),
+    )
+
+
+def _setting(name: str, usual: Any, kind: Callable[[Any], Any]) -> Any:
+    value: Any = dlt.config.get(f"{SECTION}.{name}")
+    if value is None:
+        return usual
+    try:
+        return kind(value)
+    except ValueError:
+        raise ConfigurationError(
+            f"{SECTION}.{name} is not {'a whole number' if kind is int else 'text'}"
+        ) from None

@@ -1,0 +1,228 @@
+"""One signed request over the wire, and what came back: a Reply or a Fault, never an exception.
+
+No httpx.Client: it keeps cookies, reads proxies and certificates from the environment, prepares
+redirects even when told not to follow them, and logs URLs. The transport under it does none of it.
+Faults are values so that no exception carries the frames, and with them the headers, of a request.
+"""
+
+import json
+import logging
+import re
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Any, Self
+
+import httpcore
+import httpx
+
+from pipelines.kalshi.deadline import Deadline, DeadlineBackend
+from pipelines.kalshi.origin import origin_of
+from pipelines.kalshi.rate_budget import API_PREFIX
+from pipelines.kalshi.signing import Signer
+
+LARGEST_BODY_BYTES = 32 * 1024 * 1024
+CONNECT_S = 10.0
+# A silence; the whole attempt has a deadline of its own.
+SILENCE_S = 20.0
+_INFLATE_BYTES = 256 * 1024
+
+_ID = "[0-9a-fA-F-]{36}"
+_QUOTE = rf"communications/(rfqs/{_ID}/)?quotes/{_ID}"
+READS = {
+    "GET": rf"communications/(id|rfqs|quotes|rfqs/{_ID})|{_QUOTE}|account/(limits|endpoint_costs)"
+}
+WRITES = {
+    "POST": "communications/(rfqs|quotes)",
+    "DELETE": rf"communications/rfqs/{_ID}|{_QUOTE}",
+    "PUT": rf"{_QUOTE}/(accept|confirm)",
+}
+
+
+class NotAllowed(RuntimeError):
+    """Our own code asked for a request that this transport must never send: a bug, nothing sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A complete answer of the exchange, whatever its status."""
+
+    status: int
+    headers: httpx.Headers = field(repr=False)
+    body: bytes = field(repr=False)
+    served_ts: datetime | None
+    received_ts: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An attempt that failed in a way that another attempt may not."""
+
+    what: str
+    retry_after_s: float | None = None
+    is_throttled: bool = False
+
+
+class SignedTransport:
+    """Signs and sends what its allowlist admits to one origin, and nothing else.
+
+    *allowed* maps a method to a pattern of the path below the API prefix.
+    """
+
+    def __init__(self, base_url: httpx.URL, signer: Signer, allowed: dict[str, str]) -> None:
+        # It logs response headers, which can echo ours.
+        logging.getLogger("httpcore.http11").setLevel(logging.INFO)
+        self._origin = origin_of(base_url)
+        self._signer = signer
+        self._allowed = allowed
+        self._deadline = Deadline()
+        certificates = httpx.create_ssl_context(trust_env=False)
+        self._http = httpx.HTTPTransport(verify=certificates, trust_env=False)
+        # httpx has no parameter for httpcore's network backend.
+        self._http._pool = httpcore.ConnectionPool(
+            ssl_context=certificates,
+            keepalive_expiry=30.0,
+            network_backend=DeadlineBackend(self._deadline),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._http.close()
+
+    def send(self, request: httpx.Request, within_s: float) -> Reply | Fault:
+        """Check, sign and send *request*; a Fault unless all of the answer came in *within_s*.
+
+        Raises NotAllowed, before signing, for a request that is not on the allowlist.
+        """
+        self._admit(request)
+        path = request.url.raw_path.partition(b"?")[0].decode("ascii")
+        request.headers.update(self._signer.headers(request.method, path))
+        request.extensions["timeout"] = {
+            "connect": CONNECT_S,
+            "read": SILENCE_S,
+            "write": SILENCE_S,
+            "pool": SILENCE_S,
+        }
+        self._deadline.at_s = time.monotonic() + within_s
+        try:
+            response = self._http.handle_request(request)
+            try:
+                return _read(response)
+            finally:
+                response.close()
+        except httpx.TransportError as error:
+            return Fault(_describe(error))
+        except _BadBody as error:
+            return Fault(str(error))
+
+    def _admit(self, request: httpx.Request) -> None:
+        path = request.url.raw_path.partition(b"?")[0].decode("ascii")
+        pattern = self._allowed.get(request.method)
+        if pattern is None or not re.fullmatch(f"{API_PREFIX}/({pattern})", path):
+            raise NotAllowed(f"{request.method} is not allowed on this path; nothing was sent")
+        if origin_of(request.url) != self._origin or request.headers["host"] != _host(request.url):
+            raise NotAllowed(f"requests go to {self._origin} only; nothing was sent")
+
+
+def _host(url: httpx.URL) -> str:
+    return url.netloc.decode("ascii")
+
+
+def _describe(error: httpx.TransportError) -> str:
+    # The text of a protocol error quotes what the other side sent.
+    if isinstance(error, httpx.ProtocolError):
+        return "the answer broke off or was not HTTP"
+    if isinstance(error, httpx.TimeoutException):
+        return "no complete answer in time"
+    return f"{type(error).__name__}: {error}"
+
+
+def _read(response: httpx.Response) -> Reply:
+    return Reply(
+        status=response.status_code,
+        headers=response.headers,
+        body=_body(response),
+        served_ts=http_date(response.headers.get("date")),
+        received_ts=datetime.now(UTC),
+    )
+
+
+class _BadBody(Exception):
+    """Says why a body cannot be used, in words of ours only."""
+
+
+def _body(response: httpx.Response) -> bytes:
+    coding = response.headers.get("content-encoding", "identity").strip().lower()
+    chunks = _capped(response.iter_raw())
+    if coding == "gzip":
+        chunks = _capped(_inflated(chunks))
+    elif coding != "identity":
+        raise _BadBody("the body's Content-Encoding was neither gzip nor identity")
+    return b"".join(chunks)
+
+
+def _capped(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if size > LARGEST_BODY_BYTES:
+            raise _BadBody(f"the body was larger than {LARGEST_BODY_BYTES:,} bytes")
+        yield chunk
+
+
+def _inflated(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The plain bytes in steps of bounded size, whatever the compression ratio."""
+    unzip = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    is_empty = True
+    for chunk in chunks:
+        is_empty = False
+        while True:
+            try:
+                plain = unzip.decompress(chunk, _INFLATE_BYTES)
+            except zlib.error:
+                raise _BadBody("the body was not gzip") from None
+            yield plain
+            if len(plain) < _INFLATE_BYTES:
+                break
+            chunk = unzip.unconsumed_tail
+    # A 204 has no body, and so no gzip frame either.
+    if not is_empty and (not unzip.eof or unzip.unused_data):
+        raise _BadBody("the gzip body was cut short or went on after its end")
+
+
+def http_date(text: str | None) -> datetime | None:
+    """An HTTP date in UTC; None when there is none or it cannot be read."""
+    try:
+        date = parsedate_to_datetime(text or "")
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """*body* as a JSON object. Raises ValueError for anything else."""
+    try:
+        parsed = json.loads(body, parse_int=_whole_number)
+    except RecursionError:
+        raise ValueError("the JSON was nested too deeply") from None
+    except ValueError:
+        raise ValueError("the body was not JSON") from None
+    if not isinstance(parsed, dict):
+        raise ValueError("the JSON was not an object")
+    return parsed
+
+
+def _whole_number(digits: str) -> float:
+    # Python refuses to read thousands of digits: a bad field of one row, not a bad page.
+    return int(digits) if len(digits) < 20 else float(digits)

@@ -1,0 +1,138 @@
+"""What a run found and what a database holds, as short tables on stdout."""
+
+import duckdb
+from rich.console import Console
+from rich.table import Table
+
+from pipelines.database import Database
+
+_COUNTS = """
+select
+    (select as_of from marts.build_info) as as_of,
+    count(*) as n_rfq,
+    count(*) filter (visibility = 'own') as n_rfq_own,
+    (select count(*) from marts.quote_facts) as n_quotes,
+from marts.rfq_facts
+"""
+
+# The matured fill rate of the RFQs whose every quote is visible; `marts.fill_rates` defines it.
+_FILL_RATE = """
+select
+    sum(fill_rate_matured_numerator) as filled,
+    sum(fill_rate_matured_denominator) as n,
+    sum(n_censored) as n_censored,
+    filled / nullif(n, 0) as fill_rate,
+    marts.wilson_low(filled, n) as low,
+    marts.wilson_high(filled, n) as high,
+from marts.fill_rates
+where visibility = 'own'
+"""
+
+_SPREAD = """
+select median(quote_spread), count(quote_spread)
+from marts.quote_facts
+where is_effective and is_two_sided and not is_self_crossed and visibility = 'own'
+"""
+
+# A p99 of fewer than 500 responses is not shown: it would be one of the few slowest.
+_RESPONSE = """
+select
+    median(response_latency_s),
+    if(count(response_latency_s) >= 500, quantile_cont(response_latency_s, 0.99), null),
+    count(response_latency_s),
+from marts.quote_facts
+where visibility = 'own'
+"""
+
+_RUNS = """
+select pass, max(started_ts), arg_max(watermark_after_ts, started_ts), sum(pages),
+    sum(new_versions), sum(rejected_rows), bool_and(is_verified), arg_max(gap_s, started_ts)
+from raw.extraction_runs group by pass order by pass
+"""
+
+_ROWS = """
+select schema_name || '.' || table_name, estimated_size from duckdb_tables()
+where schema_name in ('staging', 'marts') order by 1
+"""
+
+
+def show_summary(database: Database) -> None:
+    """Print what the published file says, and how to ask it more."""
+    with database.reading() as connection:
+        table = _summary(connection)
+    console = Console()
+    console.print(table)
+    console.print(f"published: {database.path.resolve()}", soft_wrap=True, highlight=False)
+    console.print(
+        "try: select n_legs, sum(n_rfq) as rfqs, sum(fill_rate_matured_numerator)"
+        " / nullif(sum(fill_rate_matured_denominator), 0) as fill_rate"
+        " from marts.fill_rates where visibility = 'own' group by all order by n_legs",
+        soft_wrap=True,
+        highlight=False,
+    )
+
+
+def show_status(database: Database) -> None:
+    """Print each pass's last run, the rows per table and the data-quality counters."""
+    with database.reading() as connection:
+        tables = [
+            _listed(
+                connection,
+                "loads",
+                "pass;last run (UTC);read up to (UTC);pages;new versions;rejected;verified;gap s",
+                _RUNS,
+            ),
+            _listed(connection, "rows", "table;rows", _ROWS),
+            _listed(
+                connection,
+                "data quality",
+                "check;count;share;what it means",
+                'select "check", count, share, meaning from marts.data_quality order by 1',
+            ),
+        ]
+    console = Console()
+    for table in tables:
+        console.print(table)
+
+
+def _summary(connection: duckdb.DuckDBPyConnection) -> Table:
+    as_of, n_rfq, n_rfq_own, n_quotes = connection.execute(_COUNTS).fetchall()[0]
+    filled, n, n_censored, fill_rate, low, high = connection.execute(_FILL_RATE).fetchall()[0]
+    spread, n_spreads = connection.execute(_SPREAD).fetchall()[0]
+    p50, p99, n_responses = connection.execute(_RESPONSE).fetchall()[0]
+    table = Table(
+        title=f"as of {as_of:%Y-%m-%d %H:%M:%S} UTC", show_header=False, title_justify="left"
+    )
+    table.add_row("RFQs", f"{n_rfq:,}", f"of which your own: {n_rfq_own:,}")
+    table.add_row("quotes", f"{n_quotes:,}", "")
+    interval = f"{filled:,} of {n:,} matured own RFQs" if n else "no own RFQ has matured"
+    if fill_rate is not None:
+        interval += f", 95 % interval {low:.1%} to {high:.1%}; {n_censored:,} still open"
+    table.add_row("fill rate", _shown(fill_rate, ".1%"), interval)
+    table.add_row(
+        "quote spread, median", _shown(spread, ".4f", "$"), f"{n_spreads:,} two-sided quotes"
+    )
+    table.add_row("response, median", _shown(p50, ".3f", "", " s"), f"{n_responses:,} first quotes")
+    table.add_row("response, p99", _shown(p99, ".3f", "", " s"), "shown from 500 responses")
+    return table
+
+
+def _shown(value: float | None, form: str, before: str = "", after: str = "") -> str:
+    return "-" if value is None else f"{before}{value:{form}}{after}"
+
+
+def _listed(connection: duckdb.DuckDBPyConnection, title: str, columns: str, query: str) -> Table:
+    table = Table(*columns.split(";"), title=title, title_justify="left")
+    for row in connection.execute(query).fetchall():
+        table.add_row(*(_cell(value) for value in row))
+    return table
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:,.4g}"
+    return (
+        f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{value}"[:60]
+    )

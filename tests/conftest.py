@@ -1,0 +1,67 @@
+"""A sandbox exchange on a real socket, and real DuckDB files."""
+
+import os
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+
+from pipelines import job
+from pipelines.database import Database
+from pipelines.kalshi.extraction import Reach
+from pipelines.sandbox import Account, Behavior, ManualClock, Market, serve
+from tests.running import access_of, ignore
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """The exchange's clock; it moves only when a test moves it."""
+    return ManualClock(NOON)
+
+
+@pytest.fixture
+def market(clock: ManualClock) -> Market:
+    """An empty exchange, whose rate limits the tests need not wait for."""
+    return Market(clock=clock, behavior=Behavior(rate_limits=False))
+
+
+@pytest.fixture
+def desk(market: Market) -> Account:
+    """The requester whose key the runs use."""
+    return market.add_account("desk")
+
+
+@pytest.fixture
+def maker(market: Market) -> Account:
+    """A maker who quotes the desk's RFQs."""
+    return market.add_account("maker")
+
+
+@pytest.fixture
+def exchange(market: Market) -> Iterator[Any]:
+    """The market, served over HTTP on this machine."""
+    with serve(market) as served:
+        yield served
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Database:
+    """A database that does not exist yet."""
+    return Database(tmp_path / "rfq.duckdb")
+
+
+@pytest.fixture
+def run(exchange: Any, desk: Account, database: Database) -> Callable[..., job.Outcome]:
+    """Run the whole job with the desk's key, or another account's."""
+
+    def run_as(account: Account = desk, reach: Reach | None = None) -> job.Outcome:
+        access = access_of(exchange, account, reach or Reach())
+        return job.run(database, access, ignore)
+
+    return run_as

@@ -1,0 +1,25 @@
+"""What the tests of whole runs share: access to a sandbox account, and a look at the result."""
+
+from typing import Any
+
+from pipelines.database import Database
+from pipelines.kalshi.extraction import Progress, Reach
+from pipelines.kalshi.settings import Access
+from pipelines.kalshi.signing import load_signer
+from pipelines.sandbox import Account
+
+
+def access_of(exchange: Any, account: Account, reach: Reach) -> Access:
+    """The access of a sandbox account."""
+    signer = load_signer(account.api_key_id, private_key=account.private_key_pem)
+    return Access(exchange.base_url, signer, reach)
+
+
+def ignore(progress: Progress) -> None:
+    """Show nothing."""
+
+
+def read(database: Database, query: str) -> list[Any]:
+    """The rows that *query* finds in the published file."""
+    with database.reading() as connection:
+        return connection.execute(query).fetchall()

@@ -1,0 +1,288 @@
+"""The command line: one message and one exit code for whatever goes wrong, and no key in it."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipelines.cli import main
+from pipelines.database import Database
+from pipelines.sandbox import Account, Market
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Ended]
+
+
+@pytest.fixture
+def rfq(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run the command in this process, as the shell would."""
+
+    def command(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["rfq", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), said.out, said.err)
+
+    return command
+
+
+@pytest.fixture
+def key_file(tmp_path: Path, desk: Account) -> Path:
+    path = tmp_path / "key.pem"
+    path.write_text(desk.private_key_pem)
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch, desk: Account, key_file: Path) -> Path:
+    """The desk's key, configured in the environment."""
+    monkeypatch.setenv("SOURCES__KALSHI__API_KEY_ID", desk.api_key_id)
+    monkeypatch.setenv("SOURCES__KALSHI__PRIVATE_KEY_PATH", str(key_file))
+    return key_file
+
+
+def assert_shows_no_key(ended: Ended, desk: Account) -> None:
+    body = desk.private_key_pem.splitlines()[1]
+    assert body not in ended.out + ended.err
+    assert desk.api_key_id not in ended.out + ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_run_ends_with_what_it_found(
+    rfq: Command, key: Path, exchange: Any, market: Market, desk: Account, database: Database
+) -> None:
+    market.create_rfq(desk, market_ticker="KXONE-26-A", contracts_fp="10.00")
+
+    ended = rfq("run", "--base-url", exchange.base_url, "--database", database.path)
+
+    assert ended.code == 0
+    assert "fill rate" in ended.out
+    assert "select" in ended.out
+    assert "rfqs_market" in ended.err
+
+
+def test_load_then_build_publishes_what_run_would(
+    rfq: Command, key: Path, exchange: Any, market: Market, desk: Account, database: Database
+) -> None:
+    market.create_rfq(desk, market_ticker="KXONE-26-A", contracts_fp="10.00")
+
+    loaded = rfq("load", "--base-url", exchange.base_url, "--database", database.path)
+    assert not database.path.exists()
+    built = rfq("build", "--database", database.path)
+    status = rfq("status", "--database", database.path)
+
+    assert (loaded.code, built.code, status.code) == (0, 0, 0)
+    assert "rfq_versions: 1 new" in loaded.out
+    assert "rfqs_market" in status.out
+
+
+def test_no_key_is_a_matter_of_configuration(rfq: Command, exchange: Any, tmp_path: Path) -> None:
+    ended = rfq("run", "--base-url", exchange.base_url, "--database", tmp_path / "x.duckdb")
+
+    assert ended.code == 78
+    assert "API_KEY_ID" in ended.err
+
+
+def test_a_key_that_others_can_read_is_refused(
+    rfq: Command, key: Path, exchange: Any, desk: Account, tmp_path: Path
+) -> None:
+    key.chmod(0o644)
+
+    ended = rfq("run", "--base-url", exchange.base_url, "--database", tmp_path / "x.duckdb")
+
+    assert ended.code == 77
+    assert "chmod" in ended.err
+    assert_shows_no_key(ended, desk)
+
+
+def test_a_key_that_is_no_key_is_refused(
+    rfq: Command, key: Path, exchange: Any, desk: Account, tmp_path: Path
+) -> None:
+    key.write_text("-----BEGIN PRIVATE KEY-----\nnonsense\n-----END PRIVATE KEY-----\n")
+
+    ended = rfq("run", "--base-url", exchange.base_url, "--database", tmp_path / "x.duckdb")
+
+    assert ended.code == 77
+    assert "nonsense" not in ended.err
+
+
+def test_a_key_file_that_is_not_there_is_named(
+    rfq: Command, key: Path, exchange: Any, tmp_path: Path
+) -> None:
+    key.unlink()
+
+    ended = rfq("run", "--base-url", exchange.base_url, "--database", tmp_path / "x.duckdb")
+
+    assert ended.code in (77, 78)
+    assert str(key) in ended.err
+
+
+def test_a_wrong_key_id_is_refused_by_the_exchange(
+    rfq: Command,
+    key: Path,
+    exchange: Any,
+    desk: Account,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SOURCES__KALSHI__API_KEY_ID", "00000000-0000-4000-8000-000000000000")
+
+    ended = rfq("run", "--base-url", exchange.base_url, "--database", tmp_path / "x.duckdb")
+
+    assert ended.code == 77
+    assert not (tmp_path / "x.duckdb").exists()
+    assert_shows_no_key(ended, desk)
+
+
+def test_an_exchange_that_does_not_answer_is_unavailable(
+    rfq: Command, key: Path, desk: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.kalshi.retry.Patience.attempts", 1, raising=False)
+
+    ended = rfq(
+        "run",
+        "--base-url",
+        "http://127.0.0.1:9/trade-api/v2",
+        "--database",
+        tmp_path / "x.duckdb",
+    )
+
+    assert ended.code == 69
+    assert_shows_no_key(ended, desk)
+
+
+def test_a_base_url_of_nobodys_exchange_is_refused(
+    rfq: Command, key: Path, desk: Account, tmp_path: Path
+) -> None:
+    ended = rfq(
+        "run",
+        "--base-url",
+        "https://exchange.example/trade-api/v2",
+        "--database",
+        tmp_path / "x.duckdb",
+    )
+
+    assert ended.code == 78
+    assert "allow-unknown-host" in ended.err or "allow_unknown_host" in ended.err
+
+
+def test_a_file_that_is_not_duckdb_is_left_as_it_is(
+    rfq: Command, key: Path, exchange: Any, tmp_path: Path
+) -> None:
+    thesis = tmp_path / "thesis.duckdb"
+    thesis.write_text("years of work, and not a database")
+
+    ended = rfq("run", "--base-url", exchange.base_url, "--database", thesis)
+
+    assert ended.code == 78
+    assert "not a DuckDB database" in ended.err
+    assert thesis.read_text() == "years of work, and not a database"
+
+
+def test_a_private_file_open_elsewhere_means_try_again_later(
+    rfq: Command, key: Path, exchange: Any, database: Database
+) -> None:
+    holder = (
+        "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('held', flush=True); input()"
+    )
+    import subprocess
+
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, str(database.private_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+
+        ended = rfq("run", "--base-url", exchange.base_url, "--database", database.path)
+
+        process.communicate("\n")
+    assert ended.code == 75
+    assert "open in another program" in ended.err
+
+
+def test_two_runs_at_once_leave_one_at_work(
+    rfq: Command, key: Path, exchange: Any, database: Database
+) -> None:
+    with database.writing():
+        ended = rfq("run", "--base-url", exchange.base_url, "--database", database.path)
+
+    assert ended.code == 75
+    assert "another run" in ended.err
+
+
+def test_a_database_keeps_to_one_exchange(
+    rfq: Command, key: Path, exchange: Any, database: Database
+) -> None:
+    rfq("run", "--base-url", exchange.base_url, "--database", database.path)
+    with duckdb.connect(database.private_path) as connection:
+        connection.execute("update raw.extraction_runs set origin = 'https://demo.example'")
+
+    ended = rfq("run", "--base-url", exchange.base_url, "--database", database.path)
+
+    assert ended.code == 78
+    assert "choose another file" in ended.err
+
+
+def test_a_missing_database_says_how_to_make_one(rfq: Command, tmp_path: Path) -> None:
+    ended = rfq("status", "--database", tmp_path / "none.duckdb")
+
+    assert ended.code == 78
+    assert "rfq run" in ended.err
+
+
+def test_wrong_usage_ends_with_two(rfq: Command) -> None:
+    assert rfq("run", "--no-such-option").code == 2
+    assert rfq("build", "--as-of", "soon").code == 2
+
+
+@pytest.mark.parametrize("command", ["run", "load", "build", "status", "sandbox"])
+def test_every_command_explains_itself_with_an_example(rfq: Command, command: str) -> None:
+    ended = rfq(command, "--help")
+
+    assert ended.code == 0
+    assert f"rfq {command}" in ended.out
+
+
+def test_the_published_file_shows_no_private_field(
+    rfq: Command,
+    key: Path,
+    exchange: Any,
+    market: Market,
+    desk: Account,
+    maker: Account,
+    database: Database,
+) -> None:
+    rfq_id = market.create_rfq(desk, market_ticker="KXONE-26-A", contracts_fp="10.00")
+    market.create_quote(maker, rfq_id=rfq_id, yes_bid="0.4000", no_bid="0.5500")
+
+    rfq("run", "--base-url", exchange.base_url, "--database", database.path)
+
+    with database.reading() as connection:
+        columns = {
+            name
+            for (name,) in connection.execute(
+                "select distinct column_name from information_schema.columns"
+            ).fetchall()
+        }
+    private = ("user_id", "order_id", "subaccount", "post_only")
+    assert [name for name in columns if name.endswith(private)] == []
+    assert desk.user_id.encode() not in database.path.read_bytes()
+    assert json.dumps(desk.user_id)[1:-1].encode() in database.private_path.read_bytes()

@@ -1,0 +1,202 @@
+"""Pages become typed Arrow tables; what cannot be read is set aside, never dropped."""
+
+import json
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from pipelines.kalshi.pages import BadPage, next_cursor, read_pages, read_record
+from pipelines.kalshi.schema import QUOTE, RFQ
+from pipelines.kalshi.versions import Versions, keys
+from transforms.build import raw_tables
+
+RFQ_ROW = {
+    "id": "11111111-1111-4111-8111-111111111111",
+    "creator_id": "",
+    "market_ticker": "KXONE-26NOV23-A",
+    "contracts_fp": "0.00",
+    "target_cost_dollars": "12.3400",
+    "status": "open",
+    "created_ts": "2026-11-23T10:00:00.5Z",
+    "mve_collection_ticker": "KXMVE-R",
+    "mve_selected_legs": [{"event_ticker": "E", "market_ticker": "M", "side": "yes"}],
+}
+QUOTE_ROW = {
+    "id": "22222222-2222-4222-8222-222222222222",
+    "rfq_id": RFQ_ROW["id"],
+    "creator_id": "maker",
+    "rfq_creator_id": "",
+    "market_ticker": "KXONE-26NOV23-A",
+    "contracts_fp": "0.00",
+    "yes_bid_dollars": "0.0000",
+    "no_bid_dollars": "0.4070",
+    "no_contracts_fp": "8.19",
+    "status": "open",
+    "created_ts": "2026-11-23T10:00:01Z",
+    "updated_ts": "2026-11-23T10:00:01.000001Z",
+}
+
+
+def page(*rows: object, **others: object) -> bytes:
+    return json.dumps({"rfqs": list(rows), **others}).encode()
+
+
+def test_a_page_is_typed_exactly() -> None:
+    table = read_pages(RFQ, [page(RFQ_ROW)]).table
+
+    (row,) = table.to_pylist()
+    assert row["created_ts"] == datetime(2026, 11, 23, 10, 0, 0, 500_000, UTC)
+    assert row["target_cost_dollars"] == Decimal("12.340000")
+    assert table.schema.field("contracts_fp").type == pa.decimal128(18, 2)
+    assert row["mve_selected_legs"][0]["side"] == "yes"
+    assert row["updated_ts"] is None
+
+
+def test_rows_keep_the_order_in_which_they_were_served() -> None:
+    rows = [RFQ_ROW | {"id": f"{n}"} for n in range(250)]
+
+    table = read_pages(RFQ, [page(*rows[:100]), page(*rows[100:200]), page(*rows[200:])]).table
+
+    assert table.column("id").to_pylist() == [row["id"] for row in rows]
+
+
+def test_an_empty_page_has_no_rows() -> None:
+    assert read_pages(RFQ, [page()]).table.num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "cursor"),
+    [
+        (page(RFQ_ROW, cursor="next"), "next"),
+        (page(RFQ_ROW, cursor=""), None),
+        (page(RFQ_ROW, cursor=None), None),
+        (page(RFQ_ROW), None),
+        (json.dumps({"cursor": "first", "rfqs": [RFQ_ROW]}).encode(), "first"),
+        (page(RFQ_ROW, cursor="a]b"), "a]b"),
+        (page(RFQ_ROW, cursor="between", warnings=["old"]), "between"),
+        (json.dumps({"rfqs": [RFQ_ROW], "cursor": "x"}, indent=2).encode(), "x"),
+        (page(RFQ_ROW | {"creator_id": 'a "cursor" called "cursor":"no"'}, cursor="yes"), "yes"),
+    ],
+)
+def test_the_cursor_is_found_wherever_it_stands(body: bytes, cursor: str | None) -> None:
+    assert next_cursor(RFQ, body) == cursor
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>busy</html>",
+        b'{"error": "too many requests"}',
+        b'{"rfqs": null}',
+        b'{"rfqs": {}}',
+        b'{"quotes": []}',
+        b'{"rfqs": [], "cursor": 7}',
+        b'{"rfqs": [NaN]}',
+        b'{"rfqs": [',
+        b"[" * 200_000,
+        b"\xff\xfe",
+        b"",
+    ],
+)
+def test_a_page_without_its_list_never_means_no_rows(body: bytes) -> None:
+    with pytest.raises(BadPage):
+        read_pages(RFQ, [body]) if next_cursor(RFQ, body) is None else None
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"id": None}, "id is missing"),
+        ({"created_ts": "yesterday"}, "created_ts is not an RFC 3339 timestamp"),
+        ({"created_ts": ""}, "created_ts is missing"),
+        ({"contracts_fp": "many"}, "contracts_fp is not a decimal"),
+        ({"contracts_fp": "1.005"}, "contracts_fp does not fit decimal128(18, 2) exactly"),
+        ({"contracts_fp": "1e30"}, "contracts_fp does not fit decimal128(18, 2) exactly"),
+        ({"status": 3}, "status is int, expected str"),
+        ({"creator_subaccount": 2**63}, "creator_subaccount is not a 64-bit integer"),
+        ({"mve_selected_legs": "none"}, "mve_selected_legs is str, expected list"),
+        ({"rest_remainder": "yes"}, "rest_remainder is str, expected bool"),
+    ],
+)
+def test_a_broken_row_is_set_aside_and_the_others_are_read(
+    change: dict[str, object], reason: str
+) -> None:
+    rows = read_pages(RFQ, [page(RFQ_ROW, RFQ_ROW | {"id": "2"} | change)])
+
+    assert rows.table.column("id").to_pylist() == [RFQ_ROW["id"]]
+    assert [rejected.reason for rejected in rows.rejected] == [reason]
+
+
+def test_a_row_that_is_no_object_is_set_aside() -> None:
+    rows = read_pages(RFQ, [page(RFQ_ROW, 5, "row", None)])
+
+    assert rows.table.num_rows == 1
+    assert {rejected.reason for rejected in rows.rejected} == {"the row is not an object"}
+
+
+def test_a_rejected_row_is_kept_without_its_private_fields() -> None:
+    row = RFQ_ROW | {"created_ts": "?", "creator_user_id": "canary", "creator_subaccount": 77}
+
+    (rejected,) = read_pages(RFQ, [page(row)]).rejected
+
+    assert "canary" not in rejected.redacted_row
+    assert "77" not in rejected.redacted_row
+    assert RFQ_ROW["id"] in rejected.redacted_row
+
+
+def test_unknown_fields_and_statuses_are_kept() -> None:
+    row = RFQ_ROW | {"status": "paused", "venue": {"shard": 1}, "weight": 1.25}
+
+    rows = read_pages(RFQ, [page(RFQ_ROW, row)])
+
+    plain, odd = rows.table.to_pylist()
+    assert rows.rejected == ()
+    assert plain["unknown_fields"] is None
+    assert odd["status"] == "paused"
+    assert json.loads(odd["unknown_fields"]) == {"venue": {"shard": 1}, "weight": "1.25"}
+
+
+def test_a_leg_that_says_more_than_we_know_is_kept_whole() -> None:
+    legs = [{"event_ticker": "E", "market_ticker": "M", "side": "yes", "weight": 2}]
+
+    (row,) = read_pages(RFQ, [page(RFQ_ROW | {"mve_selected_legs": legs})]).table.to_pylist()
+
+    assert json.loads(row["unknown_fields"]) == {"mve_selected_legs": legs}
+    assert row["mve_selected_legs"][0]["market_ticker"] == "M"
+
+
+def test_the_fast_and_the_slow_reader_see_the_same_version() -> None:
+    """A page with one odd row is read slowly, and must not look like a change of all the others."""
+    versions = {}
+    with duckdb.connect() as connection:
+        raw_tables(connection)
+        for entity, key, row in ((RFQ, "rfq", RFQ_ROW), (QUOTE, "quote", QUOTE_ROW)):
+            known = Versions(connection, f"{key}_versions", entity)
+            fast = read_pages(entity, [json.dumps({entity.key: [row]}).encode()])
+            slow = read_record(entity, key, json.dumps({key: row}).encode())
+            now = datetime.now(UTC)
+            versions[key] = [keys(known.stamp(rows.table, now, "p")) for rows in (fast, slow)]
+
+    assert versions["rfq"][0] == versions["rfq"][1]
+    assert versions["quote"][0] == versions["quote"][1]
+
+
+def test_a_version_that_raw_or_this_run_has_seen_is_not_new() -> None:
+    with duckdb.connect() as connection:
+        raw_tables(connection)
+        versions = Versions(connection, "rfq_versions", RFQ)
+        rows = read_pages(RFQ, [page(RFQ_ROW, RFQ_ROW, RFQ_ROW | {"status": "closed"})]).table
+        stamped = versions.stamp(rows, datetime.now(UTC), "rfqs_market")
+
+        first, again = versions.new(stamped), versions.new(stamped)
+
+        connection.register("first", first)
+        connection.execute("insert into raw.rfq_versions by name select * from first")
+        later = Versions(connection, "rfq_versions", RFQ).new(stamped)
+
+    assert first.column("status").to_pylist() == ["open", "closed"]
+    assert again.num_rows == 0
+    assert later.num_rows == 0

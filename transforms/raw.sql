@@ -1,0 +1,110 @@
+-- The raw tables that the staging views read: the load makes them, and an in-memory
+-- evaluation makes them from plain exchange objects. Grow-only: nothing here is ever updated.
+create schema if not exists raw;
+
+-- One row per distinct observed state of an RFQ.
+create table if not exists raw.rfq_versions (
+    id varchar not null,
+    creator_id varchar,
+    market_ticker varchar,
+    contracts_fp decimal(18, 2),
+    target_cost_dollars decimal(18, 6),
+    target_cost_excludes_fees boolean,
+    status varchar,
+    created_ts timestamptz not null,
+    mve_collection_ticker varchar,
+    mve_selected_legs json,
+    rest_remainder boolean,
+    updated_ts timestamptz,
+    cancelled_ts timestamptz,
+    cancellation_reason varchar,
+    creator_user_id varchar,
+    creator_subaccount bigint,
+    unknown_fields json,
+    version_hash varchar not null,
+    observed_ts timestamptz not null,
+    observed_pass varchar not null
+);
+
+-- One row per distinct observed state of a quote.
+create table if not exists raw.quote_versions (
+    id varchar not null,
+    rfq_id varchar not null,
+    creator_id varchar,
+    rfq_creator_id varchar,
+    market_ticker varchar,
+    contracts_fp decimal(18, 2),
+    yes_bid_dollars decimal(18, 6),
+    no_bid_dollars decimal(18, 6),
+    yes_contracts_fp decimal(18, 2),
+    no_contracts_fp decimal(18, 2),
+    rfq_target_cost_dollars decimal(18, 6),
+    target_cost_excludes_fees boolean,
+    status varchar,
+    accepted_side varchar,
+    created_ts timestamptz not null,
+    updated_ts timestamptz,
+    accepted_ts timestamptz,
+    confirmed_ts timestamptz,
+    executed_ts timestamptz,
+    cancelled_ts timestamptz,
+    cancellation_reason varchar,
+    rest_remainder boolean,
+    post_only boolean,
+    creator_user_id varchar,
+    creator_order_id varchar,
+    creator_subaccount bigint,
+    rfq_creator_user_id varchar,
+    rfq_creator_order_id varchar,
+    rfq_creator_subaccount bigint,
+    unknown_fields json,
+    version_hash varchar not null,
+    observed_ts timestamptz not null,
+    observed_pass varchar not null
+);
+
+-- One row per id that the exchange answered with "not found" in two runs. A later version of the id outdates it.
+create table if not exists raw.tombstones (
+    resource varchar not null,  -- rfqs or quotes
+    id varchar not null,
+    first_missing_ts timestamptz not null,
+    gone_ts timestamptz not null
+);
+
+-- One row per account that a run was made with.
+create table if not exists raw.accounts (
+    communications_id varchar not null,
+    observed_ts timestamptz not null
+);
+
+-- One row per row of a page that could not be read, without its private fields.
+create table if not exists raw.rejected_rows (
+    resource varchar not null,
+    reason varchar not null,
+    row_hash varchar not null,
+    redacted_row json,
+    observed_ts timestamptz not null,
+    run_id varchar not null
+);
+
+-- One row per run and pass over a list: what was asked, what came, how far the watermark moved.
+create table if not exists raw.extraction_runs (
+    run_id varchar not null,
+    pass varchar not null,  -- rfqs_market, rfqs_self, quotes_made, quotes_received, rfqs_by_id
+    origin varchar not null,
+    started_ts timestamptz not null,  -- the exchange's clock, like every time here
+    ended_ts timestamptz not null,
+    window_min_ts timestamptz,
+    window_max_ts timestamptz,
+    pages bigint not null,
+    rows_seen bigint not null,
+    new_versions bigint not null,
+    rejected_rows bigint not null,
+    sweeps bigint not null,
+    is_verified boolean not null,
+    is_order_held boolean,
+    watermark_before_ts timestamptz,
+    watermark_after_ts timestamptz,
+    gap_s double,  -- from the watermark before to the start of this pass
+    clock_skew_s double  -- the exchange's clock minus ours
+);

@@ -4,6 +4,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, time
 from pathlib import Path
 
 from pipelines.kalshi.extraction import Reach
@@ -26,7 +27,10 @@ RFQS_PER_DAY = 1_500
 @contextmanager
 def sandbox_access() -> Iterator[Access]:
     """Serve a simulated market and yield the access of its busiest requester, the desk."""
-    market = simulated_market(SEED, DAYS, RFQS_PER_DAY)
+    market = Market(clock=SystemClock())
+    # Up to last midnight, so that a second run on the same day meets the same market again.
+    midnight = datetime.combine(datetime.now(UTC).date(), time(), UTC)
+    simulate(market, seed=SEED, days=DAYS, rfqs_per_day=RFQS_PER_DAY, until=midnight)
     desk = market.account("desk")
     with serve(market) as exchange:
         signer = load_signer(desk.api_key_id, private_key=desk.private_key_pem)

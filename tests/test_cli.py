@@ -150,10 +150,8 @@ def test_a_wrong_key_id_is_refused_by_the_exchange(
 
 
 def test_an_exchange_that_does_not_answer_is_unavailable(
-    rfq: Command, key: Path, desk: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rfq: Command, key: Path, desk: Account, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("pipelines.kalshi.retry.Patience.attempts", 1, raising=False)
-
     ended = rfq(
         "run",
         "--base-url",

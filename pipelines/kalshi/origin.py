@@ -34,7 +34,7 @@ def checked_base_url(base_url: str, *, allow_unknown_host: bool = False) -> http
     if url.scheme not in ("http", "https"):
         raise _unusable("it does not begin with https://")
     if url.host not in KNOWN_HOSTS and not _is_loopback(url.host) and not allow_unknown_host:
-        raise _unusable(f"{url.host} is not one of the exchange's hosts")
+        raise _unusable(f"{url.host} is not one of the exchange's hosts (--allow-unknown-host)")
     return url
 
 

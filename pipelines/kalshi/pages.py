@@ -52,10 +52,10 @@ def next_cursor(entity: Entity, body: bytes) -> str | None:
     if page is None or page.get(entity.key) != []:
         page = _parse(body)
     if not isinstance(page, dict) or not isinstance(page.get(entity.key), list):
-        raise BadPage(f"a page of {entity.key} was served without a list called {entity.key!r}")
+        raise BadPage(f"A page of {entity.key} was served without a list called {entity.key!r}")
     cursor = page.get("cursor")
     if cursor is not None and not isinstance(cursor, str):
-        raise BadPage(f"a page of {entity.key} was served with a cursor that is not text")
+        raise BadPage(f"A page of {entity.key} was served with a cursor that is not text")
     return cursor or None
 
 
@@ -72,7 +72,7 @@ def read_record(entity: Entity, name: str, body: bytes) -> Rows:
     """Parse the answer of a by-id call, whose one record stands under *name*."""
     answer = _parse(body)
     if not isinstance(answer, dict) or not isinstance(answer.get(name), dict):
-        raise BadPage(f"a by-id answer was served without an object called {name!r}")
+        raise BadPage(f"A by-id answer was served without an object called {name!r}")
     return _read_row_by_row(entity, [answer[name]])
 
 
@@ -100,7 +100,7 @@ def _parse(body: bytes) -> Any:
     try:
         return json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
-        raise BadPage(f"a page is not JSON ({type(error).__name__})") from None
+        raise BadPage(f"A page is not JSON ({type(error).__name__})") from None
 
 
 def _refuse_constant(name: str) -> None:

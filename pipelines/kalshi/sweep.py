@@ -50,8 +50,7 @@ def read_list(
         else:
             return
     raise ExchangeUnavailable(
-        f"the cursors of {entity.key} expired {RESTARTS + 1} times while the list was read; "
-        "nothing was lost, run again later"
+        f"The cursors of {entity.key} expired {RESTARTS + 1} times while the list was read"
     )
 
 
@@ -96,6 +95,6 @@ def _read_page(entity: Entity, fetch: Fetch, cursor: str | None) -> tuple[Page, 
 def _refuse_repeated(entity: Entity, cursor: str | None, used: set[str | None]) -> None:
     if cursor in used:
         raise ExchangeUnavailable(
-            f"the exchange served the same {entity.key} cursor twice: the list would never end"
+            f"The exchange served the same {entity.key} cursor twice: the list would never end"
         )
     used.add(cursor)

@@ -1,5 +1,7 @@
 """What a run found and what a database holds, as short tables on stdout."""
 
+import sys
+
 import duckdb
 from rich.console import Console
 from rich.table import Table
@@ -60,7 +62,7 @@ def show_summary(database: Database) -> None:
     """Print what the published file says, and how to ask it more."""
     with database.reading() as connection:
         table = _summary(connection)
-    console = Console()
+    console = _console()
     console.print(table)
     console.print(f"published: {database.path.resolve()}", soft_wrap=True, highlight=False)
     console.print(
@@ -90,9 +92,14 @@ def show_status(database: Database) -> None:
                 'select "check", count, share, meaning from marts.data_quality order by 1',
             ),
         ]
-    console = Console()
+    console = _console()
     for table in tables:
         console.print(table)
+
+
+def _console() -> Console:
+    # A pipe has no width, and a table cut to 80 columns would lose what it was asked for.
+    return Console() if sys.stdout.isatty() else Console(width=200)
 
 
 def _summary(connection: duckdb.DuckDBPyConnection) -> Table:

@@ -1,0 +1,209 @@
+"""Fact rows by hand: one plain, unremarkable RFQ or quote, and what a test changes about it."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+"""A Monday."""
+
+_PRICE = pl.Decimal(18, 6)
+_SIZE = pl.Decimal(18, 2)
+_TIME = pl.Datetime("us", "UTC")
+
+RFQ_SCHEMA: dict[str, Any] = {
+    "rfq_id": pl.String,
+    "market_ticker": pl.String,
+    "series_ticker": pl.String,
+    "event_ticker": pl.String,
+    "requester_id_first": pl.String,
+    "requester_id_last": pl.String,
+    "visibility": pl.String,
+    "capture": pl.String,
+    "n_legs": pl.Int64,
+    "is_combo": pl.Boolean,
+    "size_mode": pl.String,
+    "contracts": _SIZE,
+    "target_cost_dollars": _PRICE,
+    "size_bucket": pl.String,
+    "cohort_date": pl.Date,
+    "created_ts": _TIME,
+    "end_ts": _TIME,
+    "state": pl.String,
+    "is_matured": pl.Boolean,
+    "n_makers": pl.Int64,
+    "n_quotes_effective": pl.Int64,
+    "time_to_first_quote_s": pl.Float64,
+    "time_to_accept_s": pl.Float64,
+    "composite_spread": _PRICE,
+    "composite_spread_at_accept": _PRICE,
+    "is_composite_crossed": pl.Boolean,
+    "executed_contracts": _SIZE,
+    "cover_distance": _PRICE,
+    "cover_savings_dollars": _PRICE,
+    "has_accept": pl.Boolean,
+    "has_confirm": pl.Boolean,
+    "maker_id_won": pl.String,
+    "end_cause": pl.String,
+    "is_end_upper_bound": pl.Boolean,
+    "n_executed_quotes": pl.Int64,
+}
+
+QUOTE_SCHEMA: dict[str, Any] = {
+    "quote_id": pl.String,
+    "rfq_id": pl.String,
+    "market_ticker": pl.String,
+    "series_ticker": pl.String,
+    "maker_id": pl.String,
+    "version": pl.Int64,
+    "is_effective": pl.Boolean,
+    "is_self_crossed": pl.Boolean,
+    "is_two_sided": pl.Boolean,
+    "outcome": pl.String,
+    "yes_bid_dollars": _PRICE,
+    "yes_ask_dollars": _PRICE,
+    "quote_spread": _PRICE,
+    "relative_spread": pl.Float64,
+    "logit_spread": pl.Float64,
+    "created_ts": _TIME,
+    "end_ts": _TIME,
+    "end_cause": pl.String,
+    "response_latency_s": pl.Float64,
+    "confirm_latency_s": pl.Float64,
+    "execution_latency_s": pl.Float64,
+    "is_after_close": pl.Boolean,
+    "is_negative_latency": pl.Boolean,
+    "is_confirmed_stuck": pl.Boolean,
+    "is_orphan": pl.Boolean,
+    "is_self_quote": pl.Boolean,
+    "has_accept": pl.Boolean,
+    "has_confirm": pl.Boolean,
+    "accepted_ts": _TIME,
+    "executed_ts": _TIME,
+    "cancelled_ts": _TIME,
+    "is_accept_pending": pl.Boolean,
+    "is_accept_matured": pl.Boolean,
+    "is_lapsed": pl.Boolean,
+    "is_valid_response": pl.Boolean,
+    "is_monotone": pl.Boolean,
+    "cohort_date": pl.Date,
+    "visibility": pl.String,
+    "capture": pl.String,
+    "n_legs": pl.Int64,
+    "size_bucket": pl.String,
+}
+
+_PARTITION = {
+    "market_ticker": "KXTEST-26-A",
+    "series_ticker": "KXTEST",
+    "visibility": "own",
+    "capture": "live",
+    "n_legs": 1,
+    "size_bucket": "contracts 100",
+    "cohort_date": date(2026, 1, 5),
+}
+
+
+def after(seconds: float) -> datetime:
+    """Noon plus *seconds*."""
+    return NOON + timedelta(seconds=seconds)
+
+
+def rfq(rfq_id: str, **changes: Any) -> dict[str, Any]:
+    """An own, matured RFQ for 100 contracts, closed unfilled after 30 s, never quoted."""
+    plain = _PARTITION | {
+        "rfq_id": rfq_id,
+        "requester_id_first": "req",
+        "requester_id_last": "req",
+        "is_combo": False,
+        "size_mode": "contracts",
+        "contracts": Decimal(100),
+        "created_ts": NOON,
+        "end_ts": after(30),
+        "state": "closed_unfilled",
+        "is_matured": True,
+        "n_makers": 0,
+        "n_quotes_effective": 0,
+        "has_accept": False,
+        "has_confirm": False,
+        "is_composite_crossed": False,
+        "end_cause": "closed",
+        "is_end_upper_bound": False,
+        "n_executed_quotes": 0,
+    }
+    return plain | changes
+
+
+def executed_rfq(rfq_id: str, **changes: Any) -> dict[str, Any]:
+    """An own RFQ filled whole after 22 s by maker A, first quoted after 1 s."""
+    filled = {
+        "state": "executed",
+        "end_ts": after(22),
+        "n_makers": 1,
+        "n_quotes_effective": 1,
+        "time_to_first_quote_s": 1.0,
+        "time_to_accept_s": 5.0,
+        "has_accept": True,
+        "has_confirm": True,
+        "executed_contracts": changes.get("contracts", Decimal(100)),
+        "maker_id_won": "A",
+        "end_cause": "executed",
+        "n_executed_quotes": 1,
+    }
+    return rfq(rfq_id, **(filled | changes))
+
+
+def quote(quote_id: str, rfq_id: str, maker_id: str = "A", **changes: Any) -> dict[str, Any]:
+    """A valid first and last quote, 0.40 bid at 0.45, one second after the RFQ, not traded."""
+    plain = _PARTITION | {
+        "quote_id": quote_id,
+        "rfq_id": rfq_id,
+        "maker_id": maker_id,
+        "version": 1,
+        "is_effective": True,
+        "is_two_sided": True,
+        "outcome": "not_traded",
+        "yes_bid_dollars": Decimal("0.40"),
+        "yes_ask_dollars": Decimal("0.45"),
+        "quote_spread": Decimal("0.05"),
+        "relative_spread": 0.05 / 0.425,
+        "logit_spread": 0.2048,
+        "created_ts": after(1),
+        "end_ts": after(30),
+        "end_cause": "rfq_end",
+        "response_latency_s": 1.0,
+        "is_valid_response": True,
+        "is_monotone": True,
+    }
+    flags = {name: False for name, kind in QUOTE_SCHEMA.items() if kind is pl.Boolean}
+    return flags | plain | changes
+
+
+def executed_quote(
+    quote_id: str, rfq_id: str, maker_id: str = "A", **changes: Any
+) -> dict[str, Any]:
+    """A quote accepted after 5 s, confirmed 2 s later and executed 15 s after that."""
+    traded = {
+        "outcome": "done",
+        "end_cause": "accepted",
+        "has_accept": True,
+        "has_confirm": True,
+        "accepted_ts": after(5),
+        "executed_ts": after(22),
+        "is_accept_matured": True,
+        "confirm_latency_s": 2.0,
+        "execution_latency_s": 15.0,
+    }
+    return quote(quote_id, rfq_id, maker_id, **(traded | changes))
+
+
+def rfq_facts(*rows: dict[str, Any]) -> pl.LazyFrame:
+    """The mart of that name, with the columns the summaries read."""
+    return pl.LazyFrame(rows, schema=RFQ_SCHEMA)
+
+
+def quote_facts(*rows: dict[str, Any]) -> pl.LazyFrame:
+    """The mart of that name, with the columns the summaries read."""
+    return pl.LazyFrame(rows, schema=QUOTE_SCHEMA)

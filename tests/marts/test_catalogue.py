@@ -1,0 +1,92 @@
+"""The catalogue and the built database name the same tables and columns."""
+
+import re
+from collections.abc import Iterator
+
+import duckdb
+import pytest
+
+from tests.marts.exchange_objects import executed_quote_object, load, rfq_object
+from tests.marts.facts import after
+from transforms.build import VIEWS, Settings, build
+from transforms.catalogue import catalogue, describe, undescribed
+from transforms.marts import MARTS
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        load(connection, [rfq_object("r1")], [executed_quote_object("q1", "r1")], after(900))
+        build(connection, MARTS, Settings(as_of=after(900), viewer_id="requester"))
+        describe(connection)
+        yield connection
+
+
+def columns(database: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str | None]]:
+    """Return the comment of every column, by table and column."""
+    found: dict[str, dict[str, str | None]] = {}
+    for table, column, comment in database.execute(
+        "select schema_name || '.' || table_name, column_name, comment from duckdb_columns()"
+        " where schema_name in ('staging', 'marts') or table_name = 'extraction_runs'"
+    ).fetchall():
+        found.setdefault(table, {})[column] = comment
+    return found
+
+
+def test_every_table_and_column_is_described(database):
+    assert undescribed(database) == []
+
+
+def test_the_descriptions_are_in_the_database(database):
+    tables = database.execute(
+        "select comment from duckdb_tables() where schema_name = 'marts'"
+        " union all select comment from duckdb_views() where schema_name = 'staging'"
+    ).fetchall()
+
+    assert len(tables) == len(MARTS) + len(["build_info", *VIEWS])
+    assert all("One row" in comment for (comment,) in tables)
+    assert all(text for table in columns(database).values() for text in table.values())
+
+
+def test_nothing_is_described_that_does_not_exist(database):
+    existing = columns(database)
+    sections = {name: set(texts) for name, texts in catalogue().items() if "." in name}
+
+    unknown = {
+        f"{table}.{column}"
+        for table, described in sections.items()
+        for column in described - {"_table"} - set(existing.get(table, {}))
+    }
+
+    assert unknown == set()
+    assert set(sections) == set(existing)
+
+
+def test_no_shared_text_or_family_is_left_unused(database):
+    existing = {column for table in columns(database).values() for column in table}
+
+    assert set(catalogue()["shared"]) - existing == set()
+    for pattern in catalogue()["families"]:
+        assert any(re.fullmatch(pattern, column) for column in existing), pattern
+
+
+@pytest.mark.parametrize("mart", MARTS, ids=lambda mart: mart.__name__)
+def test_the_example_in_a_marts_docstring_runs(database, mart):
+    """An example is the indented block that starts with `select` or `with`."""
+    text = mart.__doc__ or ""
+    for example in re.findall(r"\n\n {8}((?:select|with) .*?)\n\n", text, flags=re.DOTALL):
+        assert database.execute(example).fetchall()
+
+
+@pytest.mark.parametrize("mart", MARTS, ids=lambda mart: mart.__name__)
+def test_a_marts_docstring_ends_with_its_grain(mart):
+    assert re.search(r"One row per [^.]+\.$", (mart.__doc__ or "").strip())
+
+
+def test_an_undescribed_column_is_reported_and_does_no_harm(database):
+    database.execute("create table marts.fresh as select 1 as surprise")
+
+    describe(database)
+
+    assert undescribed(database) == ["marts.fresh", 'marts.fresh."surprise"']
+    database.execute("drop table marts.fresh")

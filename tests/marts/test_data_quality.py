@@ -1,0 +1,127 @@
+"""Every flag is counted over the rows it was looked for in."""
+
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+
+from tests.marts.facts import executed_quote, executed_rfq, quote, quote_facts, rfq, rfq_facts
+from transforms.marts.data_quality import data_quality
+
+
+def checks(
+    *,
+    quotes: list[dict[str, Any]] | None = None,
+    rfqs: list[dict[str, Any]] | None = None,
+    staged_rfqs: list[dict[str, Any]] | None = None,
+) -> dict[str, tuple[int, int]]:
+    """Return (count, n_checked) by check."""
+    found = data_quality(
+        pl.LazyFrame(staged_rfqs or [], schema={"rfq_id": pl.String, "status": pl.String}),
+        pl.LazyFrame(schema={"quote_id": pl.String, "status": pl.String}),
+        rfq_facts(*(rfqs or [])),
+        quote_facts(*(quotes or [])),
+    ).collect()
+    return {row["check"]: (row["count"], row["n_checked"]) for row in found.iter_rows(named=True)}
+
+
+NO_BID = {"yes_bid_dollars": None, "yes_ask_dollars": None, "is_two_sided": False}
+
+
+@pytest.mark.parametrize(
+    ("check", "flawed"),
+    [
+        ("orphan_quote", quote("bad", "gone", is_orphan=True, is_valid_response=False)),
+        ("self_crossed_quote", quote("bad", "r1", is_self_crossed=True)),
+        ("quote_without_bid", quote("bad", "r1", **NO_BID)),
+        ("quote_after_close", quote("bad", "r1", is_after_close=True)),
+        ("non_monotone_chain", quote("bad", "r1", is_monotone=False)),
+        ("self_quote", quote("bad", "r1", is_self_quote=True)),
+        ("vanished_quote", quote("bad", "r1", end_cause="lost")),
+        (
+            "negative_latency_clamped",
+            quote("bad", "r1", is_negative_latency=True, response_latency_s=0.0),
+        ),
+        (
+            "negative_latency_rejected",
+            quote("bad", "r1", is_negative_latency=True, response_latency_s=None),
+        ),
+    ],
+)
+def test_a_flawed_quote_is_counted_under_its_check_alone(check, flawed):
+    found = checks(quotes=[quote("good", "r1"), flawed])
+
+    assert found[check] == (1, 2)
+    assert {name for name, (n, _) in found.items() if n} == {check}
+
+
+@pytest.mark.parametrize(
+    ("n_legs", "yes_bid", "is_off_grid"),
+    [
+        (1, "0.40", False),
+        (1, "0.355", True),
+        (2, "0.355", False),
+        (2, "0.3555", True),
+        (2, "0.0055", False),
+        (2, "0.9955", False),
+        (2, "0.00555", True),
+    ],
+)
+def test_the_grid_is_a_cent_for_singles_and_finer_for_combos(n_legs, yes_bid, is_off_grid):
+    found = checks(quotes=[quote("q1", "r1", n_legs=n_legs, yes_bid_dollars=Decimal(yes_bid))])
+
+    assert found["off_grid_price"] == (int(is_off_grid), 1)
+
+
+def test_a_stuck_confirm_is_counted_among_confirmed_quotes():
+    quotes = [
+        executed_quote("q1", "r1"),
+        executed_quote("q2", "r2", is_confirmed_stuck=True, execution_latency_s=None),
+        executed_quote("q3", "r3", is_lapsed=True, has_confirm=False),
+        quote("q4", "r4"),
+    ]
+
+    assert checks(quotes=quotes)["confirmed_stuck"] == (1, 2)
+
+
+def test_two_executions_of_one_rfq_are_an_alert():
+    rfqs = [executed_rfq("r1", n_executed_quotes=2), executed_rfq("r2"), rfq("r3")]
+
+    assert checks(rfqs=rfqs)["repeated_execution"] == (1, 2)
+
+
+def test_rfqs_with_a_doubtful_end_are_counted():
+    rfqs = [
+        rfq("r1", is_end_upper_bound=True),
+        rfq("r2", end_cause="lost"),
+        rfq("r3", state="open", end_cause=None),
+        rfq("r4"),
+    ]
+
+    found = checks(rfqs=rfqs)
+
+    assert found["end_dated_by_update"] == (1, 2)
+    assert found["vanished_rfq"] == (1, 4)
+
+
+def test_an_unknown_or_missing_status_is_counted():
+    staged = [{"rfq_id": f"r{i}", "status": s} for i, s in enumerate(["open", "paused", None])]
+
+    found = checks(staged_rfqs=staged)
+
+    assert found["unknown_rfq_status"] == (2, 3)
+    assert found["unknown_quote_status"] == (0, 0)
+
+
+def test_coverage_and_crossed_books_are_counted_over_own_rfqs():
+    rfqs = [
+        rfq("r1", capture="backfill", composite_spread=Decimal("-0.01"), is_composite_crossed=True),
+        rfq("r2", composite_spread=Decimal("0.01")),
+        rfq("r3", capture="backfill", visibility="foreign"),
+    ]
+
+    found = checks(rfqs=rfqs)
+
+    assert found["own_rfq_not_captured_live"] == (1, 2)
+    assert found["composite_crossed"] == (1, 2)

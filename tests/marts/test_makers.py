@@ -1,0 +1,151 @@
+"""The league table of makers, worked by hand."""
+
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+
+from tests.marts.facts import (
+    after,
+    executed_quote,
+    executed_rfq,
+    quote,
+    quote_facts,
+    rfq,
+    rfq_facts,
+)
+from transforms.marts.makers import makers
+
+
+def league(rfqs: list[dict[str, Any]], quotes: list[dict[str, Any]]) -> pl.DataFrame:
+    return makers(rfq_facts(*rfqs), quote_facts(*quotes)).collect()
+
+
+def of_maker(
+    maker_id: str, rfqs: list[dict[str, Any]], quotes: list[dict[str, Any]]
+) -> dict[str, Any]:
+    return league(rfqs, quotes).filter(maker_id=maker_id).row(0, named=True)
+
+
+def test_the_response_rate_is_over_rfqs_broadcast_while_the_maker_was_active():
+    """Of five RFQs a minute apart, A quotes the second and fourth: 2 of the 3 between them."""
+    rfqs = [rfq(f"r{i}", created_ts=after(60 * i)) for i in range(5)]
+
+    found = of_maker("A", rfqs, [quote("q1", "r1"), quote("q3", "r3")])
+
+    assert (found["n_rfq_quoted"], found["n_rfq_broadcast"]) == (2, 3)
+    assert found["response_rate"] == 2 / 3
+
+
+def test_several_versions_on_one_rfq_are_one_rfq_quoted():
+    quotes = [quote("q1", "r1", is_effective=False), quote("q2", "r1", version=2)]
+
+    found = of_maker("A", [rfq("r1")], quotes)
+
+    assert found["n_rfq_quoted"] == 1
+    assert found["n_quotes_effective"] == 1
+
+
+def test_the_hit_ratio_leaves_undecided_rfqs_out():
+    """Won one, lost one to B, one not traded, one with an accept pending."""
+    rfqs = [
+        executed_rfq("won"),
+        executed_rfq("lost", maker_id_won="B"),
+        rfq("untraded"),
+        rfq("pending", state="accepted_pending"),
+    ]
+    quotes = [executed_quote("q1", "won"), *(quote(r, r) for r in ("lost", "untraded", "pending"))]
+
+    found = of_maker("A", rfqs, quotes)
+
+    assert found["hit_ratio"] == 1 / 3
+    assert found["hit_ratio_traded"] == 1 / 2
+    assert found["n_rfq_quoted"] == 4
+
+
+def test_a_win_below_the_best_bid_is_not_at_best_and_a_tie_is():
+    rfqs = [
+        executed_rfq("worse", cover_distance=Decimal("-0.01")),
+        executed_rfq("tied", cover_distance=Decimal(0)),
+        executed_rfq("alone"),
+    ]
+
+    found = of_maker("A", rfqs, [executed_quote(r["rfq_id"], r["rfq_id"]) for r in rfqs])
+
+    assert found["win_share_at_best"] == 2 / 3
+    assert found["n_covered"] == 2
+    assert found["cover_distance_sum_microdollars"] == -10_000
+
+
+def test_a_lapsed_accept_is_not_a_fill_and_a_pending_one_is_no_lapse():
+    quotes = [
+        executed_quote("q1", "r1"),
+        executed_quote("q2", "r2", outcome="lapsed", is_lapsed=True, has_confirm=False),
+        executed_quote(
+            "q3", "r3", outcome="pending", is_accept_pending=True, is_accept_matured=False
+        ),
+    ]
+    rfqs = [executed_rfq("r1"), rfq("r2", has_accept=True), rfq("r3", state="accepted_pending")]
+
+    found = of_maker("A", rfqs, quotes)
+
+    assert found["lapse_rate"] == 1 / 2
+    assert found["n_accepts"] == 3
+    assert found["n_rfq_won"] == 1
+
+
+def test_shares_are_of_the_day_and_square_to_concentration():
+    """A trades 100 contracts and B 300: shares 1/4 and 3/4."""
+    rfqs = [
+        executed_rfq("r1"),
+        executed_rfq("r2", maker_id_won="B", executed_contracts=Decimal(300)),
+    ]
+    quotes = [executed_quote("q1", "r1"), executed_quote("q2", "r2", "B")]
+
+    found = league(rfqs, quotes)
+
+    assert found["executed_contracts_share"].to_list() == [0.25, 0.75]
+    assert found["n_rfq_won_share"].to_list() == [0.5, 0.5]
+
+
+def test_quotes_on_ones_own_rfq_are_counted_and_ignored():
+    quotes = [quote("q1", "mine", is_self_quote=True), quote("q2", "r2")]
+
+    found = of_maker("A", [rfq("mine"), rfq("r2")], quotes)
+
+    assert found["n_rfq_self_quoted"] == 1
+    assert found["n_rfq_quoted"] == 1
+
+
+def test_as_a_maker_on_rfqs_of_others_lost_and_not_traded_look_alike():
+    rfqs = [
+        executed_rfq("r1", visibility="quoted", maker_id_won="me"),
+        rfq("r2", visibility="foreign", created_ts=after(1)),
+        rfq("r3", visibility="quoted", created_ts=after(2)),
+    ]
+    quotes = [
+        executed_quote("q1", "r1", "me", visibility="quoted"),
+        quote("q3", "r3", "me", visibility="quoted"),
+    ]
+
+    found = of_maker("me", rfqs, quotes)
+
+    assert found["response_rate"] == 2 / 3
+    assert found["hit_ratio"] == 1 / 2
+    assert found["hit_ratio_traded"] is None
+    assert found["executed_contracts_share"] is None
+
+
+def test_nothing_decided_means_no_hit_ratio_rather_than_zero():
+    found = of_maker("A", [rfq("r1", state="open")], [quote("q1", "r1")])
+
+    assert found["hit_ratio"] is None
+    assert found["lapse_rate"] is None
+
+
+@pytest.mark.parametrize("flaw", ["is_orphan", "is_after_close"])
+def test_an_invalid_response_makes_no_maker(flaw):
+    invalid = quote("q1", "r1", **{flaw: True, "is_valid_response": False})
+
+    assert league([rfq("r1")], [invalid]).height == 0

@@ -1,0 +1,118 @@
+"""The overview notebook runs against a published file and says what it shows."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.marts.exchange_objects import (
+    ExchangeObject,
+    executed_quote_object,
+    load,
+    quote_object,
+    rfq_object,
+)
+from tests.marts.facts import after
+from transforms.build import Settings, build
+from transforms.catalogue import describe
+from transforms.marts import MARTS
+
+NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "rfq_overview.py"
+AS_OF = after(3600)
+
+# Runs the notebook's cells as `python notebook` does, and prints the charts they made.
+SHOW_CHARTS = """
+import importlib.util, json, sys
+spec = importlib.util.spec_from_file_location("notebook", sys.argv[1])
+notebook = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(notebook)
+_, made = notebook.app.run()
+charts = {name: chart.to_dict() for name, chart in made.items() if name.endswith("_chart")}
+print(json.dumps(charts))
+"""
+
+
+def published(path: Path, rfqs: list[ExchangeObject], quotes: list[ExchangeObject]) -> Path:
+    with duckdb.connect(path) as connection:
+        load(connection, rfqs, quotes, AS_OF)
+        build(connection, MARTS, Settings(as_of=AS_OF, viewer_id="requester"))
+        describe(connection)
+    return path
+
+
+def execute(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def small_market(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three RFQs: one filled, one quoted and closed, one too young to count."""
+    rfqs = [rfq_object("r1"), rfq_object("r2", 60)]
+    young = rfq_object("r3", 3500, status="open", updated_ts=after(3500))
+    quotes = [executed_quote_object("q1", "r1"), quote_object("q2", "r2", 62, creator_id="B")]
+    return published(tmp_path_factory.mktemp("market") / "rfq.duckdb", [*rfqs, young], quotes)
+
+
+@pytest.fixture(scope="module")
+def charts(small_market: Path) -> dict[str, Any]:
+    """The charts of the small market, as Vega-Lite."""
+    done = execute("-c", SHOW_CHARTS, NOTEBOOK, "--", "--database", small_market)
+    assert done.returncode == 0, done.stderr
+    shown: dict[str, Any] = json.loads(done.stdout)
+    return shown
+
+
+def test_the_notebook_runs_as_a_script(small_market):
+    done = execute(NOTEBOOK, "--", "--database", small_market)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_chart_says_when_whose_and_how_many(charts):
+    assert set(charts) == {"fill_rate_chart", "spread_chart", "latency_chart"}
+    for chart in charts.values():
+        subtitle = " ".join(chart["title"]["subtitle"])
+        assert "as of 2026-01-05 13:00:00 UTC" in subtitle
+        assert "own RFQs" in subtitle
+        assert "n = 2" in subtitle
+        assert "censored" in subtitle
+
+
+def test_the_fill_rate_shown_is_of_matured_rfqs(charts):
+    """One of the two matured ones was filled; the third is censored."""
+    (rows,) = charts["fill_rate_chart"]["datasets"].values()
+
+    assert [(row["n_filled"], row["n"], row["n_censored"], row["fill_rate"]) for row in rows] == [
+        (1, 2, 1, 0.5)
+    ]
+
+
+def test_latencies_shown_are_those_of_each_maker(charts):
+    (rows,) = charts["latency_chart"]["datasets"].values()
+
+    shown = {row["maker"]: row["latency_s"] for row in rows}
+    assert shown == {"A": pytest.approx(1.0, rel=0.01), "B": pytest.approx(2.0, rel=0.01)}
+
+
+def test_an_empty_database_is_no_failure(tmp_path):
+    done = execute(NOTEBOOK, "--", "--database", published(tmp_path / "rfq.duckdb", [], []))
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_missing_database_says_what_to_do(tmp_path):
+    done = execute(NOTEBOOK, "--", "--database", tmp_path / "none.duckdb")
+
+    assert done.returncode == 1
+    assert "run `rfq run`, or pass --database PATH" in done.stderr
+
+
+def test_the_notebook_is_in_the_form_its_editor_keeps():
+    done = execute("-m", "marimo", "check", "--strict", NOTEBOOK)
+
+    assert done.returncode == 0, done.stdout

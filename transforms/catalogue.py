@@ -1,0 +1,80 @@
+"""What every published table and column means, put into the database itself.
+
+The texts are in `catalogue.toml`; the functions readers add parts up with in `functions.sql`.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from importlib.resources import files
+
+import duckdb
+
+
+def describe(connection: duckdb.DuckDBPyConnection) -> None:
+    """Comment the tables and columns of the current database and define its SQL functions.
+
+    A table or column without a text is left as it is; `undescribed` lists those.
+    """
+    connection.execute("create schema if not exists marts")
+    connection.execute((files("transforms") / "functions.sql").read_text())
+    connection.execute("begin")
+    for statement in _comments(connection):
+        connection.execute(statement)
+    connection.execute("commit")
+
+
+def undescribed(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the tables and columns of staging and marts that the catalogue has no text for."""
+    return [name for name, _, text in _texts(connection) if text is None]
+
+
+def description(schema: str, table: str, column: str) -> str | None:
+    """Return the text for a column, or None: its table's own, else shared, else its family's."""
+    texts = catalogue()
+    # The extraction log is published twice: as the table it is and as a view without a schema.
+    section = "raw.extraction_runs" if table == "extraction_runs" else f"{schema}.{table}"
+    own = texts.get(section, {})
+    return own.get(column) or texts["shared"].get(column) or _family(column)
+
+
+def _family(column: str) -> str | None:
+    for pattern, text in catalogue()["families"].items():
+        if match := re.fullmatch(pattern, column):
+            return str(text).format(*match.groups())
+    return None
+
+
+def _comments(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    for name, kind, text in _texts(connection):
+        if text is not None:
+            literal = text.replace("'", "''")
+            yield f"comment on {kind} {name} is '{literal}'"
+
+
+def _texts(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str | None]]:
+    """Return name, kind and text of every table, view and column of staging and marts."""
+    found = connection.execute(
+        "select table_schema, table_name, if(table_type = 'VIEW', 'view', 'table'), column_name"
+        " from information_schema.columns join information_schema.tables"
+        " using (table_catalog, table_schema, table_name)"
+        " where table_catalog = current_catalog()"
+        " and (table_schema in ('staging', 'marts') or table_name = 'extraction_runs')"
+        " order by table_schema, table_name, ordinal_position"
+    ).fetchall()
+    tables = {
+        (f"{schema}.{table}", kind, description(schema, table, "_table"))
+        for schema, table, kind, _ in found
+    }
+    columns = [
+        (f'{schema}.{table}."{column}"', "column", description(schema, table, column))
+        for schema, table, _, column in found
+    ]
+    return [*sorted(tables, key=str), *columns]
+
+
+@cache
+def catalogue() -> dict[str, dict[str, str]]:
+    """Return the texts by section: "schema.table", "shared" and "families"."""
+    return tomllib.loads((files("transforms") / "catalogue.toml").read_text())

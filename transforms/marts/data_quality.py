@@ -1,0 +1,222 @@
+"""What is odd in the data, counted beside the figures it could distort."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from transforms.distribution import millionths
+from transforms.intervals import rate
+from transforms.partition import count, is_own, is_terminal
+
+RFQ_STATUSES = ("open", "closed")
+QUOTE_STATUSES = ("open", "accepted", "confirmed", "executed", "cancelled")
+
+# Price grids, in millionths of a dollar: cents for single markets; for combos tenths of a cent,
+# and hundredths below one cent and above 99.
+_CENT, _TENTH, _HUNDREDTH = 10_000, 1_000, 100
+_EDGE_LOW, _EDGE_HIGH = 10_000, 990_000
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Rows of *population* where *flag* holds, and what such a row is."""
+
+    name: str
+    population: pl.Expr
+    flag: pl.Expr
+    meaning: str
+
+
+def data_quality(
+    rfqs: pl.LazyFrame, quotes: pl.LazyFrame, rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame
+) -> pl.LazyFrame:
+    """Flagged rows by check, with the number of rows checked and what was done about them.
+
+    One row per check.
+    """
+    counted = [
+        _counted(frame, check)
+        for frame, checks in (
+            (quote_facts, _quote_checks()),
+            (rfq_facts, _rfq_checks()),
+            (rfqs, [_unknown_status("rfq", RFQ_STATUSES)]),
+            (quotes, [_unknown_status("quote", QUOTE_STATUSES)]),
+        )
+        for check in checks
+    ]
+    return (
+        pl.concat(counted)
+        .with_columns(share=rate(pl.col("count"), pl.col("n_checked")))
+        .select("check", "count", "n_checked", "share", "meaning")
+        .sort("check")
+    )
+
+
+def _counted(frame: pl.LazyFrame, check: Check) -> pl.LazyFrame:
+    return frame.select(
+        count=count(check.population & check.flag),
+        n_checked=count(check.population),
+    ).with_columns(check=pl.lit(check.name), meaning=pl.lit(check.meaning))
+
+
+def _quote_checks() -> list[Check]:
+    return [*_origin_checks(), *_price_checks(), *_time_checks()]
+
+
+def _every_quote() -> pl.Expr:
+    return pl.col("quote_id").is_not_null()
+
+
+def _is_known() -> pl.Expr:
+    return ~pl.col("is_orphan")
+
+
+def _origin_checks() -> list[Check]:
+    return [
+        Check(
+            "orphan_quote",
+            _every_quote(),
+            pl.col("is_orphan"),
+            "Its RFQ was never seen. Kept, in no denominator; joins its RFQ once that is read.",
+        ),
+        Check(
+            "self_quote",
+            _is_known(),
+            pl.col("is_self_quote"),
+            "Made by the requester itself. Out of hit ratios and concentration.",
+        ),
+        Check(
+            "vanished_quote",
+            _every_quote(),
+            pl.col("end_cause") == "lost",
+            "The exchange forgot it without a cancel. Its life is censored when last seen.",
+        ),
+    ]
+
+
+def _price_checks() -> list[Check]:
+    return [
+        Check(
+            "self_crossed_quote",
+            pl.col("is_two_sided"),
+            pl.col("is_self_crossed"),
+            "Its two bids add up to more than $1. Out of spreads, best prices and cover.",
+        ),
+        Check(
+            "quote_without_bid",
+            _every_quote(),
+            ~_has_bid(),
+            "Both bids are 0. No response, in no spread.",
+        ),
+        Check(
+            "off_grid_price",
+            _is_known() & _has_bid(),
+            _is_off_grid(),
+            "A bid off the price grid (cents; combos tenths of a cent, hundredths below 0.01 and"
+            " above 0.99). Used as it is: the exchange took it, or the market's grid is finer.",
+        ),
+    ]
+
+
+def _time_checks() -> list[Check]:
+    first = _is_known() & pl.col("is_valid_response") & (pl.col("version") == 1)
+    latency = pl.col("response_latency_s")
+    return [
+        Check(
+            "negative_latency_clamped",
+            first,
+            pl.col("is_negative_latency") & (latency == 0),
+            "Created before its RFQ within the clock tolerance. Latency set to 0.",
+        ),
+        Check(
+            "negative_latency_rejected",
+            first,
+            pl.col("is_negative_latency") & latency.is_null(),
+            "Created before its RFQ beyond the clock tolerance. A response without a latency.",
+        ),
+        Check(
+            "quote_after_close",
+            _is_known(),
+            pl.col("is_after_close"),
+            "Created after its RFQ ended. No response, out of best prices and latencies.",
+        ),
+        Check(
+            "non_monotone_chain",
+            _every_quote(),
+            ~pl.col("is_monotone"),
+            "Accepted, confirmed and executed are out of order. In counts, out of durations.",
+        ),
+        Check(
+            "confirmed_stuck",
+            pl.col("has_confirm"),
+            pl.col("is_confirmed_stuck"),
+            "Confirmed and not executed 5 s after the timer. Counts as confirmed, not as lapsed.",
+        ),
+    ]
+
+
+def _has_bid() -> pl.Expr:
+    return pl.any_horizontal(pl.col("yes_bid_dollars", "yes_ask_dollars").is_not_null())
+
+
+def _is_off_grid() -> pl.Expr:
+    yes_bid, yes_ask = millionths(pl.col("yes_bid_dollars")), millionths(pl.col("yes_ask_dollars"))
+    # The grids are symmetric, so the ask is on its grid where the NO bid is.
+    return pl.any_horizontal(_is_between_ticks(yes_bid), _is_between_ticks(yes_ask))
+
+
+def _is_between_ticks(price: pl.Expr) -> pl.Expr:
+    at_edge = (price < _EDGE_LOW) | (price > _EDGE_HIGH)
+    combo_tick = pl.when(at_edge).then(_HUNDREDTH).otherwise(_TENTH)
+    tick = pl.when(pl.col("n_legs") == 1).then(_CENT).otherwise(combo_tick)
+    return (price % tick != 0).fill_null(value=False)
+
+
+def _rfq_checks() -> list[Check]:
+    return [
+        Check(
+            "composite_crossed",
+            pl.col("composite_spread").is_not_null(),
+            pl.col("is_composite_crossed"),
+            "The best bid of one maker is above the best ask of another. Kept as it is, below 0.",
+        ),
+        Check(
+            "own_rfq_not_captured_live",
+            is_own(),
+            pl.col("capture").ne_missing("live"),
+            "First seen after it ended, when losing quotes may be gone. Kept apart by capture.",
+        ),
+        Check(
+            "repeated_execution",
+            pl.col("n_executed_quotes") > 0,
+            pl.col("n_executed_quotes") > 1,
+            "Several of its quotes executed. The one accepted first counts.",
+        ),
+        Check(
+            "end_dated_by_update",
+            is_terminal(),
+            pl.col("is_end_upper_bound"),
+            "Closed without a time of its own, so its last update stands for the end: no earlier.",
+        ),
+        Check(
+            "vanished_rfq",
+            pl.col("rfq_id").is_not_null(),
+            pl.col("end_cause") == "lost",
+            "The exchange forgot it while it was open. Ends when last seen, cause unknown.",
+        ),
+        Check(
+            "combo_without_legs",
+            pl.col("is_combo"),
+            pl.col("n_legs") == 0,
+            "A combo whose legs were never shown. In the group of 0 legs.",
+        ),
+    ]
+
+
+def _unknown_status(entity: str, statuses: tuple[str, ...]) -> Check:
+    return Check(
+        f"unknown_{entity}_status",
+        pl.col(f"{entity}_id").is_not_null(),
+        ~pl.col("status").is_in(statuses).fill_null(value=False),
+        f"Its status is none of {', '.join(statuses)}. Passed through as it is.",
+    )

@@ -1,0 +1,127 @@
+"""One maker's day: how often it answers, wins, backs out, and how it prices."""
+
+import polars as pl
+
+from transforms.distribution import millionths, quantile
+from transforms.intervals import rate, rate_columns
+from transforms.partition import UNKNOWN_MAKER, count, is_executed, is_own, is_terminal
+
+KEY = ("maker_id", "cohort_date", "visibility", "capture")
+
+
+def makers(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.LazyFrame:
+    """League table of makers per cohort day.
+
+    response_rate = RFQs quoted / RFQs broadcast while the maker was active, from the first to the
+    last RFQ it quoted that day (every RFQ is broadcast to all makers; the ends are quoted by
+    construction, so few RFQs overstate it). hit_ratio = RFQs won / RFQs quoted and decided;
+    hit_ratio_traded the same over those that traded with anybody (own RFQs only, else lost and
+    not traded look alike). lapse_rate = lapsed / accepts whose window is over.
+    win_share_at_best = wins at the best live bid of that side / wins; a lower bid may be taken.
+
+    A maker's quotes on its own RFQ count in n_rfq_self_quoted and nowhere else. Visibility `own`
+    compares all makers on the viewer's RFQs; `quoted` is the viewer as maker on RFQs of others,
+    where shares and cover are NULL. Concentration: add the vectors, then square, for example
+
+        with maker as (select maker_id, sum(executed_contracts) as x from marts.makers
+            where visibility = 'own' group by maker_id)
+        select sum(power(x / total, 2)) as hhi
+        from (select x, sum(x) over () as total from maker)
+
+    One row per maker_id, cohort_date, visibility and capture.
+    """
+    known = quote_facts.filter(~pl.col("is_orphan")).with_columns(
+        maker_id=pl.col("maker_id").fill_null(UNKNOWN_MAKER)
+    )
+    contests = _contests(known, rfq_facts)
+    others = contests.filter(~pl.col("is_self"))
+    rivals = known.join(others, on=["rfq_id", "maker_id"], how="semi")
+    return (
+        contests.group_by(KEY)
+        .agg(n_rfq_self_quoted=count(pl.col("is_self")))
+        .join(others.group_by(KEY).agg(**_outcomes()), on=KEY, how="left", validate="1:1")
+        .join(rivals.group_by(KEY).agg(**_quoting()), on=KEY, how="left", validate="1:1")
+        .with_columns(**_rates())
+        .with_columns(**_shares())
+        .sort(KEY)
+    )
+
+
+def _contests(known: pl.LazyFrame, rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
+    """One row per RFQ and maker that validly answered it."""
+    answered = known.filter("is_valid_response").group_by("rfq_id", "maker_id")
+    return (
+        answered.agg(is_self=pl.col("is_self_quote").any())
+        .join(_numbered(rfq_facts), on="rfq_id", how="inner", validate="m:1")
+        .with_columns(is_won=is_executed() & pl.col("maker_id_won").eq(pl.col("maker_id")))
+    )
+
+
+def _numbered(rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
+    """RFQs with their place in the day's broadcast; several at one instant share both ends."""
+    stream = ("cohort_date", "capture", is_own())
+    created = pl.col("created_ts")
+    return rfq_facts.with_columns(
+        place_from=created.rank("min").over(stream).cast(pl.Int64),
+        place_to=created.rank("max").over(stream).cast(pl.Int64),
+    )
+
+
+def _outcomes() -> dict[str, pl.Expr]:
+    won = pl.col("is_won")
+    cover = pl.when(won).then(pl.col("cover_distance"))
+    return {
+        "n_rfq_broadcast": pl.col("place_to").max() - pl.col("place_from").min() + 1,
+        "n_rfq_quoted": pl.len().cast(pl.Int64),
+        "n_rfq_decided": count(is_terminal()),
+        "n_rfq_traded": count(is_executed() & is_own()),
+        "n_rfq_won": count(won),
+        "n_rfq_won_at_best": count(won & is_own() & (cover.fill_null(0) >= 0)),
+        "n_covered": count(cover.is_not_null()),
+        "cover_distance_sum_microdollars": millionths(cover).sum(),
+        "cover_distance_p50_dollars": quantile(cover, 50),
+        "executed_contracts": pl.col("executed_contracts").filter(won).sum(),
+    }
+
+
+def _quoting() -> dict[str, pl.Expr]:
+    effective = pl.col("is_effective")
+    spread_known = effective & pl.col("is_two_sided") & ~pl.col("is_self_crossed")
+    first = pl.col("is_valid_response") & (pl.col("version") == 1)
+    latency = pl.when(first).then(pl.col("response_latency_s"))
+    return {
+        "n_quotes_effective": count(effective),
+        "n_spread": count(spread_known),
+        "quote_spread_p50_dollars": quantile(_where(spread_known, "quote_spread"), 50),
+        "logit_spread_p50": quantile(_where(spread_known, "logit_spread"), 50),
+        "n_response_latency": count(latency.is_not_null()),
+        **{f"response_latency_p{p}_s": quantile(latency, p) for p in (50, 90, 99)},
+        "n_accepts": count(pl.col("has_accept")),
+        "n_accepts_pending": count(pl.col("is_accept_pending")),
+        "n_accepts_matured": count(pl.col("is_accept_matured")),
+        "n_lapsed": count(pl.col("is_lapsed")),
+    }
+
+
+def _where(condition: pl.Expr, column: str) -> pl.Expr:
+    return pl.when(condition).then(pl.col(column))
+
+
+def _rates() -> dict[str, pl.Expr]:
+    return {
+        **rate_columns("response_rate", "n_rfq_quoted", "n_rfq_broadcast"),
+        **rate_columns("hit_ratio", "n_rfq_won", "n_rfq_decided"),
+        **_own(rate_columns("hit_ratio_traded", "n_rfq_won", "n_rfq_traded")),
+        **_own(rate_columns("win_share_at_best", "n_rfq_won_at_best", "n_rfq_won")),
+        **rate_columns("lapse_rate", "n_lapsed", "n_accepts_matured"),
+    }
+
+
+def _shares() -> dict[str, pl.Expr]:
+    vectors = ("n_rfq_quoted", "n_rfq_won", "executed_contracts")
+    day = ("cohort_date", "visibility", "capture")
+    return _own({f"{v}_share": rate(pl.col(v), pl.col(v).sum().over(day)) for v in vectors})
+
+
+def _own(columns: dict[str, pl.Expr]) -> dict[str, pl.Expr]:
+    return {name: pl.when(is_own()).then(column) for name, column in columns.items()}

@@ -1,0 +1,164 @@
+"""Every RFQ with its state, best prices, cover and durations."""
+
+import polars as pl
+
+from transforms.build import Settings
+from transforms.known_rfqs import known_rfqs
+from transforms.units import CONTRACTS, DOLLARS, elapsed_s, forgiving_s
+
+COLUMNS = (
+    *("rfq_id", "market_ticker", "series_ticker", "event_ticker", "requester_id_first"),
+    *("requester_id_last", "visibility", "capture", "n_legs", "is_combo", "size_mode"),
+    *("contracts", "target_cost_dollars", "size_bucket", "cohort_date", "created_ts", "end_ts"),
+    *("state", "is_matured", "is_filled_after_lapse", "n_quotes_raw", "n_quotes_effective"),
+    *("n_makers", "n_live_makers_at_accept", "time_to_first_quote_s", "time_to_accept_s"),
+    *("time_to_fill_s", "best_yes_bid", "best_yes_ask", "composite_spread"),
+    *("is_composite_crossed", "best_yes_bid_at_accept", "best_yes_ask_at_accept"),
+    *("composite_spread_at_accept", "requester_side", "requester_price_dollars"),
+    *("executed_contracts", "effective_spread", "cover_bid", "cover_distance"),
+    *("cover_savings_dollars", "premium_dollars", "payout_notional_dollars", "has_accept"),
+    *("has_confirm", "maker_id_won", "end_cause", "is_end_upper_bound", "n_executed_quotes"),
+)
+# What only the requester sees in full: on anybody else's RFQ it would describe our own quotes.
+SEEN_BY_REQUESTER = (
+    *("n_quotes_raw", "n_quotes_effective", "n_makers", "n_live_makers_at_accept"),
+    *("time_to_first_quote_s", "best_yes_bid", "best_yes_ask", "cover_bid"),
+)
+
+
+def rfq_facts(
+    rfqs: pl.LazyFrame, quotes: pl.LazyFrame, quote_facts: pl.LazyFrame, settings: Settings
+) -> pl.LazyFrame:
+    """Measure every RFQ known at `settings.as_of`. One row per RFQ."""
+    return (
+        known_rfqs(rfqs, quotes, settings)
+        .join(_responses(quote_facts), on="rfq_id", how="left", validate="1:1")
+        .join(_accepts(quote_facts), on="rfq_id", how="left", validate="1:1")
+        .join(_decided(quote_facts), on="rfq_id", how="left", validate="1:1")
+        .pipe(_gaps_closed)
+        .pipe(_timed, settings)
+        .pipe(_priced)
+        .with_columns(state=state())
+        .select(COLUMNS)
+    )
+
+
+def _responses(quote_facts: pl.LazyFrame) -> pl.LazyFrame:
+    """Count the answers and take the best prices of the live set. One row per quoted RFQ."""
+    is_valid, in_set = pl.col("is_valid_response"), pl.col("is_in_live_set")
+    return quote_facts.group_by("rfq_id").agg(
+        n_quotes_raw=pl.len().cast(pl.Int64),
+        n_quotes_effective=pl.col("is_effective").sum().cast(pl.Int64),
+        n_makers=pl.col("maker_id").filter(is_valid).n_unique().cast(pl.Int64),
+        time_to_first_quote_s=pl.col("response_latency_s").min(),
+        best_yes_bid=pl.col("yes_bid_dollars").filter(in_set).max(),
+        best_yes_ask=pl.col("yes_ask_dollars").filter(in_set).min(),
+    )
+
+
+def _accepts(quote_facts: pl.LazyFrame) -> pl.LazyFrame:
+    """Follow the accepts of each RFQ in order. One row per RFQ with an accept."""
+    is_waiting = pl.col("executed_ts").is_null() & pl.col("cancelled_ts").is_null()
+    return (
+        quote_facts.filter("has_accept")
+        .sort("accepted_ts", "quote_id", nulls_last=True)
+        .group_by("rfq_id", maintain_order=True)
+        .agg(
+            pl.col("has_accept").any(),
+            pl.col("has_confirm").any(),
+            pl.col("is_accept_pending").any(),
+            is_confirm_pending=(pl.col("confirmed_ts").is_not_null() & is_waiting).any(),
+            first_accepted_ts=pl.col("accepted_ts").first(),
+            is_first_accept_monotone=pl.col("is_monotone").first(),
+            first_lapsed_ts=pl.col("accepted_ts").filter("is_lapsed").min(),
+        )
+    )
+
+
+def _decided(quote_facts: pl.LazyFrame) -> pl.LazyFrame:
+    """The reference accept: the executed quote, else the accept that got furthest."""
+    is_executed = pl.col("executed_ts").is_not_null()
+    return quote_facts.filter("is_reference_accept").select(
+        "rfq_id",
+        "requester_side",
+        "requester_price_dollars",
+        "executed_contracts",
+        "cover_bid",
+        bid_taken=1 - pl.col("requester_price_dollars"),
+        n_live_makers_at_accept=1 + pl.col("n_rival_makers"),
+        reference_accepted_ts="accepted_ts",
+        maker_id_won=pl.when(is_executed).then("maker_id"),
+        is_winner_monotone=pl.col("is_monotone"),
+    )
+
+
+def _gaps_closed(rfqs: pl.LazyFrame) -> pl.LazyFrame:
+    """Say 0 and false where nothing was there to count, and nothing where we could not see."""
+    counts = ("n_quotes_raw", "n_quotes_effective", "n_makers", "n_executed_quotes")
+    flags = ("has_accept", "has_confirm", "is_accept_pending", "is_confirm_pending")
+    is_own = pl.col("visibility") == "own"
+    return rfqs.with_columns(
+        pl.col(counts).fill_null(0), pl.col(flags).fill_null(False)
+    ).with_columns(pl.when(is_own).then(pl.col(name)).alias(name) for name in SEEN_BY_REQUESTER)
+
+
+def state() -> pl.Expr:
+    """Return the RFQ's state: executed > confirmed_pending > accepted_pending > closed > open.
+
+    On an RFQ of somebody else `closed_unfilled` says only that no execution was visible.
+    """
+    return (
+        pl.when(pl.col("end_cause").eq_missing("executed"))
+        .then(pl.lit("executed"))
+        .when("is_confirm_pending")
+        .then(pl.lit("confirmed_pending"))
+        .when("is_accept_pending")
+        .then(pl.lit("accepted_pending"))
+        .when(pl.col("end_cause").is_not_null())
+        .then(pl.lit("closed_unfilled"))
+        .otherwise(pl.lit("open"))
+    )
+
+
+def _timed(rfqs: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
+    to_accept_s = forgiving_s(elapsed_s("created_ts", "first_accepted_ts"), settings.skew_tol_s)
+    to_fill_s = forgiving_s(elapsed_s("created_ts", "executed_ts"), settings.skew_tol_s)
+    return rfqs.with_columns(
+        time_to_accept_s=pl.when("is_first_accept_monotone").then(to_accept_s),
+        time_to_fill_s=pl.when("is_winner_monotone").then(to_fill_s),
+        is_filled_after_lapse=(
+            pl.col("first_lapsed_ts") < pl.col("reference_accepted_ts")
+        ).fill_null(False)
+        & pl.col("executed_ts").is_not_null(),
+    )
+
+
+def _priced(rfqs: pl.LazyFrame) -> pl.LazyFrame:
+    spread = (pl.col("best_yes_ask") - pl.col("best_yes_bid")).cast(DOLLARS)
+    distance = (pl.col("bid_taken") - pl.col("cover_bid")).cast(DOLLARS)
+    return rfqs.with_columns(
+        composite_spread=spread,
+        is_composite_crossed=(spread < 0).fill_null(False),
+        best_yes_bid_at_accept=pl.when("has_accept").then("best_yes_bid"),
+        best_yes_ask_at_accept=pl.when("has_accept").then("best_yes_ask"),
+        composite_spread_at_accept=pl.when("has_accept").then(spread),
+        effective_spread=effective_spread().cast(DOLLARS),
+        cover_distance=distance,
+        cover_savings_dollars=_in_dollars(distance),
+        premium_dollars=_in_dollars(pl.col("requester_price_dollars")),
+        payout_notional_dollars=pl.col("executed_contracts").cast(DOLLARS),
+        executed_contracts=pl.col("executed_contracts").cast(CONTRACTS),
+    )
+
+
+def effective_spread() -> pl.Expr:
+    """Return 2 (p - mid) of the side that the requester gets, mid of the best bid and offer."""
+    twice_mid = pl.col("best_yes_bid") + pl.col("best_yes_ask")
+    twice_mid_of_side = (
+        pl.when(pl.col("requester_side") == "buy_yes").then(twice_mid).otherwise(2 - twice_mid)
+    )
+    return 2 * pl.col("requester_price_dollars") - twice_mid_of_side
+
+
+def _in_dollars(per_contract: pl.Expr) -> pl.Expr:
+    return (per_contract * pl.col("executed_contracts")).cast(DOLLARS)

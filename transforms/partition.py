@@ -1,0 +1,54 @@
+"""The partition every summary rolls up into, and the aggregates they share.
+
+A quote belongs to the partition of its *RFQ*, so a late accept or execution changes a row and
+never moves one. A partition is replaced whole by its key; nothing is ever added to a stored row.
+"""
+
+import polars as pl
+
+RFQ_PARTITION = (
+    "cohort_date",
+    "market_ticker",
+    "series_ticker",
+    "visibility",
+    "n_legs",
+    "size_bucket",
+)
+"""Cohort (UTC day the RFQ was created), market and class of an RFQ."""
+
+CAPTURE_PARTITION = (*RFQ_PARTITION, "capture")
+"""The same, kept apart by capture: a backfill sees mostly the quotes that won."""
+
+UNKNOWN_MAKER = "unknown"
+
+TERMINAL_STATES = ("executed", "closed_unfilled")
+
+
+def is_own() -> pl.Expr:
+    """The viewer requested this RFQ and therefore sees every quote on it."""
+    return pl.col("visibility").eq_missing("own")
+
+
+def is_terminal() -> pl.Expr:
+    """The RFQ was seen to end. One that the exchange forgot while it was open was not."""
+    return pl.col("state").is_in(TERMINAL_STATES) & pl.col("end_cause").ne_missing("lost")
+
+
+def is_executed() -> pl.Expr:
+    """The RFQ ended in orders being placed."""
+    return pl.col("state").eq_missing("executed")
+
+
+def is_quoted() -> pl.Expr:
+    """At least one valid response; an accept proves one even where the quote itself was lost."""
+    return pl.any_horizontal(pl.col("n_makers") > 0, "has_accept")
+
+
+def count(condition: pl.Expr) -> pl.Expr:
+    """How many rows meet *condition*; NULL does not."""
+    return condition.fill_null(value=False).sum().cast(pl.Int64)
+
+
+def rows() -> pl.Expr:
+    """How many rows the group has."""
+    return pl.len().cast(pl.Int64)

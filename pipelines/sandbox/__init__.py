@@ -1,0 +1,36 @@
+"""The pretend exchange: Kalshi's communications API as a server on your own machine."""
+
+from __future__ import annotations
+
+from pipelines.sandbox.behavior import Behavior, Bucket
+from pipelines.sandbox.clock import ManualClock, ScaledClock, SystemClock
+from pipelines.sandbox.faults import Faults
+from pipelines.sandbox.ledger import Ledger
+from pipelines.sandbox.market import Market
+from pipelines.sandbox.parties import Account
+from pipelines.sandbox.refusal import Refused
+from pipelines.sandbox.replay import replay
+from pipelines.sandbox.server import Exchange, serve, serve_until_interrupted
+from pipelines.sandbox.shapes import Shape
+from pipelines.sandbox.simulate import simulate
+from pipelines.sandbox.unfold import unfold
+
+__all__ = [
+    "Account",
+    "Behavior",
+    "Bucket",
+    "Exchange",
+    "Faults",
+    "Ledger",
+    "ManualClock",
+    "Market",
+    "Refused",
+    "ScaledClock",
+    "Shape",
+    "SystemClock",
+    "replay",
+    "serve",
+    "serve_until_interrupted",
+    "simulate",
+    "unfold",
+]

@@ -1,0 +1,248 @@
+"""The rules of the exchange over the rows that can still change.
+
+An RFQ is open until it is deleted, replaced, executed or three hours old. A quote is open until
+its maker withdraws or replaces it, the RFQ closes, or the requester accepts it. An accepted quote
+executes if its maker confirms within the last-look window and stays `accepted` for good if not.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from typing import Literal
+
+from pipelines.sandbox.behavior import Behavior
+from pipelines.sandbox.faults import Faults
+from pipelines.sandbox.listings import listing
+from pipelines.sandbox.live import LiveRows
+from pipelines.sandbox.orders import QuoteOrder, RfqOrder, check_quote, check_rfq
+from pipelines.sandbox.parties import Party
+from pipelines.sandbox.refusal import Refused, invalid, not_found
+from pipelines.sandbox.rows import Quote, Rfq, Side
+from pipelines.sandbox.timers import Timers
+
+EXECUTION_FAILED = "execution failed"
+
+Observer = Callable[[int, str, Rfq | Quote], None]
+"""Told of every transition: when (microseconds), what, and the row after it."""
+
+
+class Book:
+    """Live RFQs and quotes and everything that may happen to them. Times are microseconds."""
+
+    def __init__(self, behavior: Behavior, faults: Faults, observer: Observer) -> None:
+        self.behavior = behavior
+        self.faults = faults
+        self.rfqs: LiveRows[Rfq] = LiveRows()
+        self.quotes: LiveRows[Quote] = LiveRows()
+        self.timers = Timers()
+        self.doomed: set[str] = set()
+        """Ids of confirmed quotes whose execution will fail."""
+        self._quotes_on: defaultdict[str, list[Quote]] = defaultdict(list)
+        self._open: defaultdict[str, dict[str, Rfq]] = defaultdict(dict)
+        self._observe = observer
+
+    def open_rfq(self, requester: Party, order: RfqOrder, replace: bool, now_us: int) -> Rfq:
+        check_rfq(order)
+        market = listing(order.market_ticker)
+        own = self._open[requester.user_id]
+        same_market = [rfq for rfq in own.values() if rfq.listing.ticker == market.ticker]
+        if same_market and not replace:
+            raise Refused(409, "already_exists", "already exists")
+        if len(own) - len(same_market) >= self.behavior.max_open_rfqs:
+            raise Refused(409, "too_many_open_rfqs", "too many open rfqs")
+        for rfq in same_market:
+            self.close_rfq(rfq, now_us, "deleted")
+        rfq = Rfq(
+            id=str(uuid.uuid4()),
+            requester=requester,
+            listing=market,
+            contracts_hundredths=order.contracts_hundredths,
+            target_cost_ticks=order.target_cost_ticks,
+            created_us=now_us,
+            updated_us=now_us,
+            excludes_fees=order.excludes_fees,
+            obscured=order.obscured,
+            rest_remainder=order.rest_remainder,
+            subaccount=order.subaccount,
+        )
+        self.adopt([rfq], [])
+        self._observe(now_us, "rfq_created", rfq)
+        return rfq
+
+    def adopt(self, rfqs: list[Rfq], quotes: list[Quote]) -> None:
+        """Take over rows in whatever state they are and set what is due on them."""
+        self.rfqs.extend(rfqs)
+        self.quotes.extend(quotes)
+        for rfq in rfqs:
+            if rfq.status == "open":
+                self._open[rfq.requester.user_id][rfq.id] = rfq
+                due_us = rfq.created_us + _us(self.behavior.rfq_lifetime_s)
+                self.timers.set(due_us, partial(self._expire, rfq))
+        for quote in quotes:
+            self._quotes_on[quote.rfq.id].append(quote)
+            if quote.status == "confirmed":
+                self._set_execution(quote)
+
+    def delete_rfq(self, rfq: Rfq, now_us: int) -> None:
+        if rfq.status != "open":
+            raise not_found()
+        if any(quote.status == "confirmed" for quote in self._quotes_on[rfq.id]):
+            raise invalid("a quote of this rfq is confirmed and executes")
+        self.close_rfq(rfq, now_us, "deleted")
+
+    def close_rfq(
+        self, rfq: Rfq, now_us: int, cause: Literal["deleted", "expired", "executed"]
+    ) -> None:
+        rfq.status = "closed"
+        rfq.executed = rfq.executed or cause == "executed"
+        if cause == "deleted":
+            rfq.cancelled_us = now_us
+            rfq.cancellation_reason = self.behavior.rfq_cancellation_reason
+        self._open[rfq.requester.user_id].pop(rfq.id, None)
+        self.rfqs.touch(rfq, now_us)
+        self._observe(now_us, f"rfq_{cause}", rfq)
+        self.timers.set(now_us + _us(self.behavior.retention_s), partial(self._purge_rfq, rfq))
+        fate = self.behavior.quotes_of_closed_rfq
+        if cause == "deleted":
+            fate = self.behavior.quotes_of_deleted_rfq
+        for quote in [quote for quote in self._quotes_on[rfq.id] if quote.status == "open"]:
+            self.cancel_quote(quote, now_us)
+            if fate == "vanish":
+                self._forget_quote(quote)
+
+    def open_quote(self, maker: Party, rfq: Rfq, order: QuoteOrder, now_us: int) -> Quote:
+        check_quote(order, rfq.listing, self.behavior.enforce_price_grid)
+        if rfq.requester.user_id == maker.user_id:
+            raise invalid("cannot quote your own rfq")
+        window_s = self.behavior.quote_window_s
+        is_late = window_s is not None and now_us > rfq.created_us + _us(window_s)
+        if rfq.status != "open" or is_late:
+            raise Refused(409, "rfq_closed", "rfq closed")
+        for older in self._replaced_by(maker, rfq):
+            self.cancel_quote(older, now_us)
+        quote = Quote(
+            id=str(uuid.uuid4()),
+            rfq=rfq,
+            maker=maker,
+            yes_bid_ticks=order.yes_bid_ticks,
+            no_bid_ticks=order.no_bid_ticks,
+            created_us=now_us,
+            updated_us=now_us,
+            rest_remainder=order.rest_remainder,
+            post_only=order.post_only,
+            subaccount=order.subaccount,
+        )
+        self.adopt([], [quote])
+        self._observe(now_us, "quote_created", quote)
+        return quote
+
+    def _replaced_by(self, maker: Party, rfq: Rfq) -> list[Quote]:
+        rfqs = [rfq]
+        if self.behavior.requote_replaces == "market":
+            rfqs = [other for other in self.rfqs if other.listing.ticker == rfq.listing.ticker]
+        return [
+            quote
+            for other in rfqs
+            for quote in self._quotes_on[other.id]
+            if quote.status == "open" and quote.maker.user_id == maker.user_id
+        ]
+
+    def cancel_quote(self, quote: Quote, now_us: int, reason: str | None = None) -> None:
+        quote.status = "cancelled"
+        quote.cancelled_us = now_us
+        quote.cancellation_reason = reason
+        self.quotes.touch(quote, now_us)
+        self._observe(now_us, "quote_cancelled", quote)
+        due_us = now_us + _us(self.behavior.retention_s)
+        self.timers.set(due_us, partial(self._purge_quote, quote))
+
+    def accept(self, quote: Quote, side: Side, now_us: int) -> None:
+        if quote.status != "open" or quote.rfq.status != "open":
+            raise not_found()
+        if not (quote.yes_bid_ticks if side == "yes" else quote.no_bid_ticks):
+            raise invalid(f"the quote does not offer {side}")
+        if self.behavior.one_accept_at_a_time and self._is_awaiting(quote.rfq, now_us):
+            raise Refused(409, "already_exists", "another quote of this rfq is accepted")
+        quote.status = "accepted"
+        quote.accepted_side = side
+        quote.accepted_us = now_us
+        self.quotes.touch(quote, now_us)
+        self._observe(now_us, "quote_accepted", quote)
+
+    def _is_awaiting(self, rfq: Rfq, now_us: int) -> bool:
+        return any(
+            quote.status == "confirmed"
+            or (quote.status == "accepted" and now_us <= self._window_end_us(quote))
+            for quote in self._quotes_on[rfq.id]
+        )
+
+    def _window_end_us(self, quote: Quote) -> int:
+        is_combo = quote.rfq.listing.is_combo
+        window_s = (
+            self.behavior.combo_confirm_window_s if is_combo else self.behavior.confirm_window_s
+        )
+        return (quote.accepted_us or 0) + _us(window_s)
+
+    def confirm(self, quote: Quote, now_us: int) -> None:
+        if quote.status != "accepted":
+            raise not_found()
+        if now_us > self._window_end_us(quote):
+            raise Refused(400, "expired", "expired")
+        if quote.rfq.status != "open":
+            raise Refused(409, "rfq_closed", "rfq closed")
+        quote.status = "confirmed"
+        quote.confirmed_us = now_us
+        self.quotes.touch(quote, now_us)
+        self._observe(now_us, "quote_confirmed", quote)
+        self._set_execution(quote)
+
+    def _set_execution(self, quote: Quote) -> None:
+        behavior = self.behavior
+        is_combo = quote.rfq.listing.is_combo
+        delay_s = behavior.combo_execution_delay_s if is_combo else behavior.execution_delay_s
+        due_us = (quote.confirmed_us or 0) + _us(delay_s)
+        self.timers.set(due_us, partial(self._execute, quote))
+
+    def _execute(self, quote: Quote, now_us: int) -> None:
+        if self._fails(quote):
+            self.cancel_quote(quote, now_us, EXECUTION_FAILED)
+            return
+        quote.status = "executed"
+        quote.executed_us = now_us
+        self.quotes.touch(quote, now_us)
+        self._observe(now_us, "quote_executed", quote)
+        self.close_rfq(quote.rfq, now_us, "executed")
+
+    def _fails(self, quote: Quote) -> bool:
+        if self.faults.failing_executions:
+            self.faults.failing_executions -= 1
+            return True
+        is_doomed = quote.id in self.doomed
+        self.doomed.discard(quote.id)
+        return is_doomed
+
+    def _expire(self, rfq: Rfq, now_us: int) -> None:
+        if rfq.status == "open":
+            self.close_rfq(rfq, now_us, "expired")
+
+    def _purge_rfq(self, rfq: Rfq, now_us: int) -> None:
+        is_due = rfq.updated_us + _us(self.behavior.retention_s) <= now_us
+        if is_due and self.rfqs.get(rfq.id) is rfq:
+            self.rfqs.remove(rfq)
+            self._quotes_on.pop(rfq.id, None)
+
+    def _purge_quote(self, quote: Quote, now_us: int) -> None:
+        if self.quotes.get(quote.id) is quote:
+            self._forget_quote(quote)
+
+    def _forget_quote(self, quote: Quote) -> None:
+        self.quotes.remove(quote)
+        if quote.rfq.id in self._quotes_on:
+            self._quotes_on[quote.rfq.id].remove(quote)
+
+
+def _us(seconds: float) -> int:
+    return round(seconds * 1_000_000)

@@ -1,0 +1,24 @@
+"""What happened on the exchange, one entry per transition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from pipelines.sandbox.rows import Quote, Rfq
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One transition as it happened, whoever may see it."""
+
+    at_us: int
+    kind: str
+    rfq_id: str
+    quote_id: str | None
+
+    @classmethod
+    def of(cls, at_us: int, kind: str, row: Rfq | Quote) -> Self:
+        if isinstance(row, Rfq):
+            return cls(at_us, kind, row.id, None)
+        return cls(at_us, kind, row.rfq.id, row.id)

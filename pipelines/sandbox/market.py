@@ -1,0 +1,248 @@
+"""The pretend exchange's state: accounts, RFQs and quotes, and what each caller may see and do.
+
+The same methods serve HTTP and tests; what the exchange would refuse raises `Refused`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pipelines.sandbox.accounts import Accounts
+from pipelines.sandbox.behavior import Behavior
+from pipelines.sandbox.book import Book
+from pipelines.sandbox.clock import Clock, SystemClock, to_us
+from pipelines.sandbox.events import Event
+from pipelines.sandbox.faults import Faults
+from pipelines.sandbox.history import History
+from pipelines.sandbox.lists import check_limit
+from pipelines.sandbox.orders import (
+    QuoteOrder,
+    RfqOrder,
+    bid_ticks,
+    contracts_asked,
+    target_cost_asked,
+)
+from pipelines.sandbox.parties import Party
+from pipelines.sandbox.queries import QuoteFilters, RfqFilters
+from pipelines.sandbox.refusal import Refused, invalid, not_found
+from pipelines.sandbox.rows import Quote, Rfq
+from pipelines.sandbox.shelves import Shelves
+from pipelines.sandbox.visibility import Row, visible_quote, visible_rfq
+
+MAX_RFQS_PER_PAGE = 100
+MAX_QUOTES_PER_PAGE = 500
+
+UNSCOPED_MESSAGE = "Either creator_user_id or rfq_creator_user_id must be filled."
+UNSCOPED_CODE = UNSCOPED_MESSAGE.replace(" ", "_")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list as its caller sees it; `cursor` is None on the last."""
+
+    rows: list[Row]
+    cursor: str | None
+
+
+class Market(Accounts):
+    """An exchange without HTTP. Safe to drive from several threads."""
+
+    has_uuids_only = True
+    """Whether ids that are not UUIDs are refused with 400 instead of not found."""
+
+    def __init__(self, clock: Clock | None = None, behavior: Behavior | None = None) -> None:
+        super().__init__()
+        self.clock: Clock = clock or SystemClock()
+        self.faults = Faults()
+        self.events: deque[Event] = deque(maxlen=1_000_000)
+        """What happened since the start, oldest first; a simulated past is in its `Ledger`."""
+        self._book = Book(behavior or Behavior(), self.faults, self._note)
+        self._shelves = Shelves(self._book, self.faults)
+        self._lock = threading.RLock()
+
+    @property
+    def behavior(self) -> Behavior:
+        """The switches in force; assign a `replace`d copy to change one."""
+        return self._book.behavior
+
+    @behavior.setter
+    def behavior(self, behavior: Behavior) -> None:
+        self._book.behavior = behavior
+
+    def install(self, history: History, rfqs: list[Rfq], quotes: list[Quote]) -> None:
+        """Take over a past: what is settled as columns, what can still change as objects."""
+        with self._lock:
+            if self._shelves.history is not None:
+                msg = "the market already has a past; simulate another one in a new Market"
+                raise ValueError(msg)
+            self._shelves.history = history
+            self._book.adopt(rfqs, quotes)
+
+    @contextmanager
+    def _present(self) -> Iterator[int]:
+        """Hold the market still with everything done that fell due; gives the time in us."""
+        with self._lock:
+            now_us = to_us(self.clock.now())
+            self._book.timers.run_until(now_us)
+            yield now_us
+
+    def _note(self, at_us: int, kind: str, row: Rfq | Quote) -> None:
+        self.events.append(Event.of(at_us, kind, row))
+
+    # RFQs
+
+    def create_rfq(
+        self,
+        requester: Party,
+        *,
+        market_ticker: str,
+        rest_remainder: bool = False,
+        contracts: int | None = None,
+        contracts_fp: str | None = None,
+        target_cost_dollars: str | None = None,
+        target_cost_centi_cents: int | None = None,
+        target_cost_excludes_fees: bool = False,
+        obscure_creator_id: bool = False,
+        replace_existing: bool = False,
+        subaccount: int | None = None,
+        subtrader_id: str | None = None,
+    ) -> str:
+        """Ask the market for quotes; returns the RFQ's id."""
+        if subtrader_id:
+            raise invalid("subtrader_id is for FCM members only")
+        order = RfqOrder(
+            market_ticker,
+            contracts_asked(contracts, contracts_fp),
+            target_cost_asked(target_cost_centi_cents, target_cost_dollars),
+            target_cost_excludes_fees,
+            obscure_creator_id,
+            rest_remainder,
+            subaccount,
+        )
+        with self._present() as now_us:
+            return self._book.open_rfq(requester, order, replace_existing, now_us).id
+
+    def delete_rfq(self, requester: Party, rfq_id: str) -> None:
+        """Close an own open RFQ."""
+        with self._present() as now_us:
+            rfq = self._shelves.rfq(rfq_id, now_us)
+            if rfq.requester.user_id != requester.user_id:
+                raise not_found()
+            self._book.delete_rfq(rfq, now_us)
+
+    def get_rfq(self, caller: Party, rfq_id: str) -> Row:
+        """One RFQ as *caller* sees it."""
+        with self._present() as now_us:
+            return visible_rfq(self._shelves.rfq(rfq_id, now_us), caller, self.behavior)
+
+    def get_rfqs(
+        self,
+        caller: Party,
+        filters: RfqFilters | None = None,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page:
+        """One page of RFQs, the whole market's unless filtered, last updated first."""
+        filters = filters or RfqFilters()
+        size = check_limit(limit, MAX_RFQS_PER_PAGE)
+        with self._present() as now_us:
+            rfqs, after = self._shelves.rfqs(caller, filters, size, cursor, now_us)
+            return Page([visible_rfq(rfq, caller, self.behavior) for rfq in rfqs], after)
+
+    # Quotes
+
+    def create_quote(
+        self,
+        maker: Party,
+        *,
+        rfq_id: str,
+        yes_bid: str,
+        no_bid: str,
+        rest_remainder: bool = False,
+        post_only: bool = False,
+        subaccount: int | None = None,
+    ) -> str:
+        """Offer to buy YES at *yes_bid* and NO at *no_bid*, either "0"; returns the quote's id."""
+        bids = bid_ticks("yes_bid", yes_bid), bid_ticks("no_bid", no_bid)
+        order = QuoteOrder(*bids, rest_remainder, post_only, subaccount)
+        with self._present() as now_us:
+            rfq = self._shelves.rfq(rfq_id, now_us)
+            return self._book.open_quote(maker, rfq, order, now_us).id
+
+    def delete_quote(self, maker: Party, quote_id: str, rfq_id: str | None = None) -> None:
+        """Withdraw an own open quote; 404 once it is accepted."""
+        with self._present() as now_us:
+            quote = self._shelves.quote(maker, quote_id, rfq_id, now_us)
+            if quote.maker.user_id != maker.user_id or quote.status != "open":
+                raise not_found()
+            self._book.cancel_quote(quote, now_us)
+
+    def accept_quote(
+        self, requester: Party, quote_id: str, accepted_side: str, rfq_id: str | None = None
+    ) -> None:
+        """Take one side of a quote on an own RFQ: "yes" sells YES to the maker's yes_bid."""
+        if accepted_side not in ("yes", "no"):
+            raise invalid("accepted_side must be yes or no")
+        with self._present() as now_us:
+            quote = self._shelves.quote(requester, quote_id, rfq_id, now_us)
+            if quote.rfq.requester.user_id != requester.user_id:
+                raise not_found()
+            self._book.accept(quote, "yes" if accepted_side == "yes" else "no", now_us)
+
+    def confirm_quote(self, maker: Party, quote_id: str, rfq_id: str | None = None) -> None:
+        """Stand by an accepted quote within the last-look window; it then executes by itself."""
+        with self._present() as now_us:
+            quote = self._shelves.quote(maker, quote_id, rfq_id, now_us)
+            if quote.maker.user_id != maker.user_id:
+                raise not_found()
+            self._book.confirm(quote, now_us)
+
+    def get_quote(self, caller: Party, quote_id: str, rfq_id: str | None = None) -> Row:
+        """One quote as its maker or its requester sees it; 404 for anybody else."""
+        with self._present() as now_us:
+            return visible_quote(self._shelves.quote(caller, quote_id, rfq_id, now_us), caller)
+
+    def get_quotes(
+        self,
+        caller: Party,
+        filters: QuoteFilters,
+        *,
+        limit: int | None = None,
+        cursor: str | None = None,
+    ) -> Page:
+        """One page of quotes on own RFQs or by oneself, last updated first."""
+        size = check_limit(limit, MAX_QUOTES_PER_PAGE)
+        self.check_scope(caller, filters)
+        with self._present() as now_us:
+            quotes, after = self._shelves.quotes(caller, filters, size, cursor, now_us)
+            return Page([visible_quote(quote, caller) for quote in quotes], after)
+
+    def check_scope(self, caller: Party, filters: QuoteFilters) -> None:
+        """403 unless the quotes asked for are the caller's on one side."""
+        named = {filters.maker, filters.requester} - {None}
+        if not named:
+            raise Refused(self.behavior.unscoped_quotes_status, UNSCOPED_CODE, UNSCOPED_MESSAGE)
+        if caller.user_id not in named:
+            raise Refused(403, "forbidden", "the creator ids belong to another user")
+
+    # Driving
+
+    def drive(self, begin: Callable[[Book, int], None]) -> None:
+        """Hand the book and the time to something that acts on the market from now on."""
+        with self._present() as now_us:
+            begin(self._book, now_us)
+
+    def fall_behind(self, reads: int) -> None:
+        """Let the next *reads* list calls be answered by a replica that stops here."""
+        with self._present():
+            self._shelves.fall_behind(reads)
+
+    def open_rfq_count(self) -> int:
+        """RFQs open now."""
+        with self._present():
+            return sum(rfq.status == "open" for rfq in self._book.rfqs)

@@ -1,0 +1,149 @@
+"""HTTP in and out: who calls, may they, what do they want, and the answer in the right envelope."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from email.utils import format_datetime
+from typing import Any, NamedTuple
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from pipelines.sandbox.budget import Budget
+from pipelines.sandbox.market import Market
+from pipelines.sandbox.operations import BASE_PATH, OPERATIONS, Body, Call, Operation
+from pipelines.sandbox.parameters import Values, check_uuid, read_body, read_query
+from pipelines.sandbox.parties import Account
+from pipelines.sandbox.refusal import Refused
+from pipelines.sandbox.signatures import caller
+from pipelines.sandbox.spoiling import outage, spoil, surprise
+
+KEPT_REQUESTS = 100_000
+
+
+class Served(NamedTuple):
+    """One request that was answered."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    status: int
+
+
+@dataclass(slots=True)
+class Front:
+    """One market behind HTTP, with what belongs to the server and not to the market."""
+
+    market: Market
+    budget: Budget = field(default_factory=Budget)
+    requests: deque[Served] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))
+    arrivals: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))
+    """When each request was answered (monotonic seconds) and its status."""
+
+    async def answer(self, operation: Operation, request: Request) -> Response:
+        content = await request.body()
+        if self.market.faults.latency_s:
+            await asyncio.sleep(self.market.faults.latency_s)
+        try:
+            body = self._ask(operation, request, content)
+            response = self._response(operation, body)
+        except Refused as refused:
+            response = json_response(refused.status, refused.body())
+        return self.finish(request, response)
+
+    def _ask(self, operation: Operation, request: Request, content: bytes) -> Body | None:
+        status = self.market.faults.next_status()
+        if status:
+            raise outage(status)
+        account = None if operation.is_public else self._admit(operation, request)
+        if self.market.has_uuids_only:
+            for name, value in request.path_params.items():
+                check_uuid(name, value)
+        sent = request.query_params.multi_items()
+        query = read_query(operation.query, sent, check_uuids=self.market.has_uuids_only)
+        body = self._read_body(operation, request, content)
+        return operation.answer(Call(self.market, account, request.path_params, query, body))
+
+    def _admit(self, operation: Operation, request: Request) -> Account:
+        raw_path: bytes = request.scope["raw_path"]
+        account = caller(self.market, request.headers, request.method, raw_path.decode("latin-1"))
+        cost = operation.cost(self.market.behavior)
+        if not self.budget.spend(account.user_id, operation.is_read, cost, self.market.behavior):
+            raise outage(429)
+        return account
+
+    def _read_body(self, operation: Operation, request: Request, content: bytes) -> Values:
+        if operation.body is None:
+            return {}
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json" and self.market.behavior.require_json_content_type:
+            message = "Content-Type must be application/json"
+            raise Refused(400, "invalid_content_type", message, envelope="flat")
+        if not operation.body and not content:
+            return {}
+        return read_body(operation.body, content)
+
+    def _response(self, operation: Operation, body: Body | None) -> Response:
+        if body is None:
+            return Response(status_code=operation.success)
+        if operation.rows is None:
+            return json_response(operation.success, body)
+        surprise(body[operation.rows], self.market.faults)
+        how = self.market.faults.next_malformation()
+        if how is None:
+            return json_response(operation.success, body)
+        content, media_type = spoil(_dumps(body), how, operation.rows)
+        return Response(content, operation.success, media_type=media_type)
+
+    def finish(self, request: Request, response: Response) -> Response:
+        """Stamp the exchange's time on the answer and remember the request."""
+        now = self.market.clock.now() + timedelta(seconds=self.market.faults.clock_step_s)
+        response.headers["Date"] = format_datetime(now.replace(microsecond=0), usegmt=True)
+        self.arrivals.append((time.monotonic(), response.status_code))
+        query = dict(request.query_params)
+        self.requests.append(Served(request.method, request.url.path, query, response.status_code))
+        return response
+
+
+def json_response(status: int, body: Any) -> Response:
+    """Compact JSON, as the exchange sends it."""
+    return Response(_dumps(body), status, media_type="application/json")
+
+
+def _dumps(body: Any) -> bytes:
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def routes(front: Front) -> list[Route]:
+    """The exchange's own paths."""
+    return [
+        Route(BASE_PATH + operation.path, _endpoint(front, operation), methods=[operation.method])
+        for operation in OPERATIONS
+    ]
+
+
+def _endpoint(front: Front, operation: Operation) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        return await front.answer(operation, request)
+
+    return endpoint
+
+
+def unrouted(front: Front) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """What answers paths and methods that the exchange does not have."""
+
+    async def refuse(request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        code = {404: "not_found", 405: "method_not_allowed"}.get(status, "bad_request")
+        refused = Refused(status, code, code.replace("_", " "), envelope="flat")
+        return front.finish(request, json_response(status, refused.body()))
+
+    return refuse

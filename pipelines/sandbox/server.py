@@ -1,0 +1,133 @@
+"""Serving a market on loopback, in a thread for tests or in the foreground for people."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import threading
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+
+from pipelines.sandbox import backstage, routes
+from pipelines.sandbox.faults import Faults
+from pipelines.sandbox.market import Market
+from pipelines.sandbox.operations import BASE_PATH
+from pipelines.sandbox.parties import Account
+from pipelines.sandbox.routes import Front, Served
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A market that is being served. `requests` is a bounded log, oldest first."""
+
+    base_url: str
+    market: Market
+    requests: deque[Served]
+
+    @property
+    def faults(self) -> Faults:
+        return self.market.faults
+
+
+@contextmanager
+def serve(market: Market, port: int = 0) -> Iterator[Exchange]:
+    """Serve *market* from a thread on a real loopback socket; port 0 takes a free one."""
+    front = Front(market)
+    with socket.create_server((LOOPBACK, port), backlog=256) as listener:
+        server = _server(front)
+        thread = threading.Thread(target=server.run, args=([listener],), name="sandbox exchange")
+        # The socket already listens, so whoever connects before the loop runs waits in its queue.
+        thread.start()
+        try:
+            yield _exchange(front, listener)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def _exchange(front: Front, listener: socket.socket) -> Exchange:
+    port: int = listener.getsockname()[1]
+    return Exchange(f"http://{LOOPBACK}:{port}{BASE_PATH}", front.market, front.requests)
+
+
+def _application(front: Front) -> Starlette:
+    app = Starlette(
+        routes=[*routes.routes(front), *backstage.routes(front)],
+        exception_handlers={HTTPException: routes.unrouted(front)},
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _server(front: Front) -> uvicorn.Server:
+    return uvicorn.Server(
+        uvicorn.Config(
+            _application(front),
+            lifespan="off",
+            ws="none",
+            access_log=False,
+            log_level="warning",
+            # The exchange's own clock answers, not the machine's.
+            date_header=False,
+            server_header=False,
+            timeout_graceful_shutdown=1,
+        )
+    )
+
+
+def serve_until_interrupted(market: Market, port: int, key_directory: Path, stdout: TextIO) -> None:
+    """Serve *market* until SIGINT or SIGTERM, then return.
+
+    Writes each account's key to *key_directory* and, as the first line of *stdout*, one JSON
+    object `{"base_url": ..., "accounts": [{"name", "api_key_id", "private_key_path"}, ...]}`.
+    """
+    interrupted = threading.Event()
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        interrupted.set()
+
+    accounts = [_described(account, key_directory) for account in market.accounts]
+    previous = {name: signal.signal(name, interrupt) for name in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with serve(market, port) as exchange:
+            json.dump({"base_url": exchange.base_url, "accounts": accounts}, stdout)
+            stdout.write("\n")
+            stdout.flush()
+            interrupted.wait()
+    finally:
+        for name, handler in previous.items():
+            signal.signal(name, handler)
+
+
+def _described(account: Account, key_directory: Path) -> dict[str, Any]:
+    path = _write_key(account, key_directory)
+    return {
+        "name": account.name,
+        "api_key_id": account.api_key_id,
+        "private_key_path": str(path),
+    }
+
+
+def _write_key(account: Account, key_directory: Path) -> Path:
+    key_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    key_directory.chmod(0o700)
+    path = (key_directory / f"{account.name}.pem").absolute()
+    path.unlink(missing_ok=True)
+    # Never readable by others, not even between creation and a chmod.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(account.private_key_pem)
+    return path

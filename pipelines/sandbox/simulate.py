@@ -58,7 +58,10 @@ def simulate(
     slices = list(_slices(chance, shape, market.behavior, rfqs, to_us(until)))
     rfqs = pl.concat([part.rfqs for part in slices])
     quotes = pl.concat([part.quotes for part in slices]).with_row_index("number")
-    history = History(rfqs, quotes, seed, named, market.behavior.rfq_cancellation_reason)
+    # A market that ends at another moment is another market: its rows must not share ids.
+    history = History(
+        rfqs, quotes, seed + to_us(until), named, market.behavior.rfq_cancellation_reason
+    )
     market.install(history, *history.unsettled())
     return Ledger(history, rfqs, quotes)
 

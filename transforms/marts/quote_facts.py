@@ -49,6 +49,7 @@ def quote_facts(rfqs: pl.LazyFrame, quotes: pl.LazyFrame, settings: Settings) ->
             is_self_quote=_is_self_quote(),
         )
         .select(COLUMNS)
+        .sort("rfq_id", "created_ts", "quote_id")
     )
 
 

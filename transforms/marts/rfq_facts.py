@@ -40,6 +40,7 @@ def rfq_facts(
         .pipe(_priced)
         .with_columns(state=state())
         .select(COLUMNS)
+        .sort("created_ts", "rfq_id")
     )
 
 

@@ -1,0 +1,181 @@
+"""Exchange objects by hand, and random markets for the properties."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+
+from transforms.metrics import evaluate
+
+ExchangeObject = dict[str, Any]
+MIDNIGHT = datetime(2026, 5, 4, tzinfo=UTC)
+MAKERS = ("A", "B", "C", "D")
+BIDS = ("0.0000", "0.0500", "0.3000", "0.3100", "0.4000", "0.4550", "0.5000", "0.5200", "0.6000")
+STAGES = ("accepted_ts", "confirmed_ts", "executed_ts", "cancelled_ts")
+
+
+@dataclass(frozen=True)
+class Market:
+    """One data set and the moment at which it is looked at."""
+
+    rfqs: tuple[ExchangeObject, ...]
+    quotes: tuple[ExchangeObject, ...]
+    as_of: datetime
+
+    def metrics(self, **settings: Any) -> dict[str, Any]:
+        return evaluate(self.rfqs, self.quotes, self.as_of, **settings)
+
+    def mapped(self, change: Callable[[ExchangeObject], ExchangeObject]) -> "Market":
+        """The same market with every object changed."""
+        rfqs, quotes = map(change, self.rfqs), map(change, self.quotes)
+        return replace(self, rfqs=tuple(rfqs), quotes=tuple(quotes))
+
+
+def at(seconds: float) -> str:
+    """The exchange's spelling of a moment after midnight: no trailing zeros."""
+    moment = MIDNIGHT + timedelta(microseconds=round(seconds * 1e6))
+    text = moment.strftime("%Y-%m-%dT%H:%M:%S.%f").rstrip("0").rstrip(".")
+    return f"{text}Z"
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def rfq(rfq_id: str, created_s: float = 0, **changes: Any) -> ExchangeObject:
+    """An open RFQ for 100 contracts."""
+    return {
+        "id": rfq_id,
+        "creator_id": "desk",
+        "market_ticker": "KXRAIN-26-NYC",
+        "contracts_fp": "100.00",
+        "status": "open",
+        "created_ts": at(created_s),
+        "updated_ts": at(created_s),
+    } | changes
+
+
+def closed_rfq(rfq_id: str, created_s: float, end_s: float, **changes: Any) -> ExchangeObject:
+    """An RFQ that its requester cancelled."""
+    end = {"status": "closed", "cancelled_ts": at(end_s), "updated_ts": at(end_s)}
+    return rfq(rfq_id, created_s, **end, **changes)
+
+
+def quote(quote_id: str, rfq_id: str, created_s: float = 1, **changes: Any) -> ExchangeObject:
+    """Maker A's open quote of 0.40 at 0.45."""
+    return {
+        "id": quote_id,
+        "rfq_id": rfq_id,
+        "creator_id": "A",
+        "rfq_creator_id": "desk",
+        "contracts_fp": "100.00",
+        "yes_bid_dollars": "0.4000",
+        "no_bid_dollars": "0.5500",
+        "status": "open",
+        "created_ts": at(created_s),
+        "updated_ts": at(created_s),
+    } | changes
+
+
+def followed(each: ExchangeObject, side: str = "no", **stages: float) -> ExchangeObject:
+    """A quote taken through *stages* (accepted=5.0, confirmed=7.0, ...), seconds after midnight."""
+    reached = {f"{stage}_ts": at(seconds) for stage, seconds in stages.items()}
+    accepted = {"accepted_side": side} if "accepted" in stages else {}
+    updated = max([moment(each["created_ts"]), *map(moment, reached.values())])
+    status = [*stages][-1] if stages else "open"
+    return each | reached | accepted | {"status": status, "updated_ts": stamp(updated)}
+
+
+def stamp(when: datetime) -> str:
+    return at((when - MIDNIGHT).total_seconds())
+
+
+def as_it_stood(each: ExchangeObject, then: datetime) -> ExchangeObject:
+    """The object as the exchange would have served it at *then*."""
+    past = {
+        name: value for name, value in each.items() if name not in STAGES or moment(value) <= then
+    }
+    reached = [name for name in STAGES if name in past]
+    if "accepted_ts" not in past:
+        past.pop("accepted_side", None)
+    if "rfq_id" in each:
+        past["status"] = reached[-1].removesuffix("_ts") if reached else "open"
+    elif moment(each["updated_ts"]) > then:
+        past["status"] = "open"
+    updated = max(moment(past[name]) for name in ("created_ts", *reached))
+    is_unchanged = moment(each["updated_ts"]) <= then
+    return past | {"updated_ts": each["updated_ts"] if is_unchanged else stamp(updated)}
+
+
+@st.composite
+def markets(draw: st.DrawFn) -> Market:
+    """A few RFQs with versions, withdrawals, accepts, lapses, combos and target costs."""
+    rfqs: list[ExchangeObject] = []
+    quotes: list[ExchangeObject] = []
+    for number in range(draw(st.integers(0, 4))):
+        life = draw(lives(f"r{number}"))
+        rfqs.append(life[0])
+        quotes.extend(life[1])
+    as_of = MIDNIGHT + timedelta(seconds=draw(st.integers(1, 9000)) / 10)
+    return Market(tuple(rfqs), tuple(quotes), as_of)
+
+
+@st.composite
+def lives(draw: st.DrawFn, rfq_id: str) -> tuple[ExchangeObject, list[ExchangeObject]]:
+    """One RFQ and what became of it."""
+    created_s = draw(st.integers(0, 3000)) / 10
+    end_s = created_s + draw(st.integers(1, 1200)) / 10
+    request = draw(st.sampled_from([closed_rfq(rfq_id, created_s, end_s), rfq(rfq_id, created_s)]))
+    if draw(st.booleans()):
+        request |= {"contracts_fp": "0.00", "target_cost_dollars": "25.000000"}
+    if draw(st.booleans()):
+        legs = [{"market_ticker": f"KXLEG-{leg}", "side": "yes"} for leg in range(3)]
+        request |= {"mve_collection_ticker": "KXMVE-R", "mve_selected_legs": legs}
+    ids = [f"{rfq_id}q{number}" for number in range(draw(st.integers(0, 5)))]
+    return request, [draw(quote_lives(quote_id, rfq_id, created_s, end_s)) for quote_id in ids]
+
+
+@st.composite
+def quote_lives(
+    draw: st.DrawFn, quote_id: str, rfq_id: str, rfq_created_s: float, rfq_end_s: float
+) -> ExchangeObject:
+    """One quote, somewhere around its RFQ's life, with stages in order."""
+    created_s = rfq_created_s + draw(st.integers(-3, 900)) / 10
+    yes_bid, no_bid = draw(st.sampled_from(BIDS)), draw(st.sampled_from(BIDS))
+    each = quote(
+        quote_id,
+        rfq_id,
+        created_s,
+        creator_id=draw(st.sampled_from(MAKERS)),
+        yes_bid_dollars=yes_bid,
+        no_bid_dollars=no_bid,
+    )
+    has_bid = {yes_bid, no_bid} != {BIDS[0]}
+    path = draw(st.sampled_from(PATHS if has_bid else PATHS[:2]))
+    # No accept comes within the half second after the quote, so none precedes its RFQ.
+    steps = [draw(st.integers(5, 400)) / 10 for _ in path]
+    stages = {stage: created_s + sum(steps[: n + 1]) for n, stage in enumerate(path)}
+    if path == ("cancelled",) and draw(st.booleans()):
+        stages["cancelled"] = max(created_s, rfq_end_s)
+    side = "yes" if no_bid == BIDS[0] else "no" if yes_bid == BIDS[0] else draw(SIDES)
+    return followed(each, side, **stages)
+
+
+SIDES = st.sampled_from(["yes", "no"])
+PATHS = (
+    (),
+    ("cancelled",),
+    ("cancelled",),
+    ("accepted",),
+    ("accepted", "confirmed"),
+    ("accepted", "confirmed", "executed"),
+    ("accepted", "confirmed", "executed"),
+)
+
+
+def plain(metrics: Mapping[str, Any]) -> str:
+    """Metrics as text, so that a failing comparison shows the first difference."""
+    return json.dumps(metrics, indent=1, sort_keys=True)

@@ -1,0 +1,153 @@
+"""Aalen-Johansen against a second implementation, term by term, and its invariants."""
+
+import math
+from collections.abc import Sequence
+from datetime import timedelta
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.metrics.markets import MIDNIGHT, Market, closed_rfq, followed, markets, quote, rfq
+from tests.metrics.warehouse import warehouse
+from transforms.build import Settings
+from transforms.clocks import CAUSES, observations
+from transforms.curves import first_time_at, incidence
+from transforms.marts.survival_curves import BIN_GROWTH, survival_curves
+
+Observation = tuple[float, str | None]
+SCHEMA = {"clock": pl.String, "n_legs": pl.Int64, "time_s": pl.Float64, "cause": pl.String}
+
+ages = st.integers(0, 40).map(lambda tenths: tenths / 10)
+fill_lives = st.lists(st.tuples(ages, st.sampled_from(["executed", "closed", None])), min_size=1)
+
+
+@given(fill_lives)
+def test_incidence_and_variance_are_those_of_the_textbook_sums(lives: list[Observation]) -> None:
+    curve = fill_curve(lives).filter(cause="executed").sort("time_s")
+
+    for row in curve.iter_rows(named=True):
+        expected, variance = textbook(lives, "executed", row["time_s"])
+        low, high = band(expected, variance)
+        assert row["incidence"] == pytest.approx(expected, abs=1e-12)
+        assert row["incidence_low"] == pytest.approx(low, abs=1e-7)
+        assert row["incidence_high"] == pytest.approx(high, abs=1e-7)
+
+
+@given(fill_lives)
+def test_all_causes_and_survival_add_up_to_one(lives: list[Observation]) -> None:
+    curve = fill_curve(lives)
+
+    total = curve.group_by("time_s").agg(pl.col("incidence").sum() + pl.col("survival").first())
+    assert total["incidence"].to_list() == pytest.approx([1.0] * total.height)
+
+
+@given(fill_lives)
+def test_kaplan_meier_never_reads_less_than_the_incidence(lives: list[Observation]) -> None:
+    curve = fill_curve(lives)
+
+    assert (curve["km_incidence"] >= curve["incidence"] - 1e-12).all()
+
+
+def test_a_share_above_the_plateau_has_no_time() -> None:
+    curve = fill_curve([(1.0, "executed"), (2.0, "closed"), (3.0, "closed")])
+
+    executed = curve.filter(cause="executed")
+    assert first_time_at(executed, 1 / 3) == 1.0
+    assert first_time_at(executed, 0.5) is None
+
+
+def test_legs_are_never_pooled_in_the_mart() -> None:
+    lives = pl.LazyFrame(
+        [("fill", 1, 1.0, "executed"), ("fill", 2, 1.0, "closed")], SCHEMA, orient="row"
+    )
+
+    curve = incidence(lives, "fill").filter(cause="executed").collect().sort("n_legs")
+
+    assert curve["n_risk"].to_list() == [1, 1]
+    assert curve["incidence"].to_list() == [1.0, 0.0]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(markets())
+def test_binning_keeps_every_event_and_the_height_at_the_edge(market: Market) -> None:
+    when = Settings(as_of=MIDNIGHT + timedelta(days=1))
+    with warehouse(market.rfqs, market.quotes, when) as marts:
+        facts = marts["rfq_facts"].lazy(), marts["quote_facts"].lazy()
+        binned = survival_curves(*facts, when).collect()
+        observed = observations(*facts, when)
+        exact = pl.concat([incidence(observed, clock) for clock in CAUSES]).collect()
+
+    key = ["clock", "cause", "n_legs"]
+    assert binned.select(*key, "time_bin").is_unique().all()
+    for row in binned.iter_rows(named=True):
+        same = exact.filter(pl.all_horizontal(pl.col(name) == row[name] for name in key))
+        edge = BIN_GROWTH ** row["time_bin"] * (1 + 1e-12)
+        before = same.filter(pl.col("time_s") <= edge).sort("time_s")
+        assert row["incidence"] == before["incidence"][-1]
+    assert binned["n_events"].sum() == exact["n_events"].sum()
+
+
+def test_what_vanished_is_censored_where_it_was_last_seen() -> None:
+    """An RFQ and its quote are seen open at 8 s and unknown to the exchange at 100 s."""
+    when = Settings(as_of=MIDNIGHT + timedelta(seconds=500))
+    gone = [("rfqs", "r1", 100.0), ("quotes", "q1", 100.0)]
+
+    with warehouse([rfq("r1", 0)], [quote("q1", "r1", 2)], when, gone, seen_s=8) as marts:
+        observed = observations(
+            marts["rfq_facts"].lazy(), marts["quote_facts"].lazy(), when
+        ).collect()
+
+    censored = {clock: (time_s, cause) for _, cause, time_s, clock in observed.iter_rows()}
+    assert censored["fill"] == (8.0, None)
+    assert censored["lifetime"] == (6.0, None)
+
+
+def test_a_lapse_competes_at_the_end_of_the_window() -> None:
+    when = Settings(as_of=MIDNIGHT + timedelta(seconds=500))
+    lapsed = followed(quote("q1", "r1"), accepted=5)
+    confirmed = followed(quote("q2", "r2"), accepted=5, confirmed=9)
+    pending = followed(quote("q3", "r3"), accepted=490)
+
+    requests = [closed_rfq("r1", 0, 60), rfq("r2"), rfq("r3")]
+    with warehouse(requests, [lapsed, confirmed, pending], when) as marts:
+        observed = observations(
+            marts["rfq_facts"].lazy(), marts["quote_facts"].lazy(), when
+        ).collect()
+
+    confirms = observed.filter(clock="confirm").select("time_s", "cause").sort("time_s").rows()
+    assert confirms == [(4.0, "confirmed"), (10.0, None), (30.0, "lapsed")]
+
+
+def fill_curve(lives: Sequence[Observation]) -> pl.DataFrame:
+    rows = [("fill", 1, time_s, cause) for time_s, cause in lives]
+    return incidence(pl.LazyFrame(rows, SCHEMA, orient="row"), "fill").collect()
+
+
+def textbook(lives: Sequence[Observation], cause: str, until_s: float) -> tuple[float, float]:
+    """Incidence at *until_s* and its delta-method variance, each sum written out."""
+    steps = []
+    incidence_so_far, survival = 0.0, 1.0
+    for time_s in sorted({time_s for time_s, _ in lives if time_s <= until_s}):
+        n = sum(other >= time_s for other, _ in lives)
+        d = sum(other == time_s and of is not None for other, of in lives)
+        d_k = sum(other == time_s and of == cause for other, of in lives)
+        incidence_so_far += survival * d_k / n
+        steps.append((n, d, d_k, survival, incidence_so_far))
+        survival *= 1 - d / n
+    total = incidence_so_far
+    variance = sum(
+        (total - f) ** 2 * (d / (n * (n - d)) if n > d else 0)
+        + s**2 * d_k * (n - d_k) / n**3
+        - 2 * (total - f) * s * d_k / n**2
+        for n, d, d_k, s, f in steps
+    )
+    return total, max(variance, 0.0)
+
+
+def band(share: float, variance: float) -> tuple[float, float]:
+    if not 1e-12 < share < 1 - 1e-12:
+        return share, share
+    width = 1.959963984540054 * math.sqrt(variance) / (share * math.log(share))
+    return share ** math.exp(-width), share ** math.exp(width)

@@ -1,0 +1,117 @@
+"""The simple metrics a second time, in plain SQL over the raw rows, on random markets."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import duckdb
+from hypothesis import HealthCheck, given, settings
+
+from tests.metrics.comparison import is_same
+from tests.metrics.markets import MIDNIGHT, Market, markets
+from transforms.metrics import evaluate
+from transforms.metrics.objects import load_objects
+
+LONG_AFTER = MIDNIGHT + timedelta(days=1)
+
+VIEWS = """
+create temp view q as
+    select id, rfq_id, creator_id as maker, accepted_side as side,
+        nullif(yes_bid_dollars, 0) as yb, nullif(no_bid_dollars, 0) as nb,
+        created_ts as c, accepted_ts as a, confirmed_ts as f, executed_ts as x, cancelled_ts as k
+    from raw.quote_versions;
+
+create temp view first_executed as
+    select rfq_id, x from q where x is not null
+    qualify row_number() over (partition by rfq_id order by a, x, id) = 1;
+
+create temp view r as
+    select id, created_ts as c, x as filled,
+        coalesce(x, cancelled_ts, case when status = 'closed' then updated_ts end) as over,
+    from raw.rfq_versions left join first_executed on rfq_id = id;
+
+create temp view answers as
+    select q.*, r.over, lead(q.c) over (partition by rfq_id, maker order by q.c, q.id) as next,
+        row_number() over (partition by rfq_id, maker order by q.c, q.id) as version,
+        greatest(epoch_us(q.c) - epoch_us(r.c), 0) / 1e6 as latency,
+        epoch_us(q.c) - epoch_us(r.c) < -100000 as too_early,
+    from q join r on r.id = rfq_id
+    where (yb > 0 or nb > 0) and (over is null or q.c <= over + interval 100 milliseconds);
+
+create temp view lived as
+    select *, least(k, a, next, over) as dead from answers;
+
+create temp view won as
+    select * from answers where x is not null
+    qualify row_number() over (partition by rfq_id order by a, x, id) = 1;
+"""
+
+SCALARS = {
+    "fill_rate_all": "select count(filled) / nullif(count(*), 0) from r",
+    "n_quotes_effective": "select count(*) from answers where next is null",
+    "n_rfq_quoted": "select count(distinct rfq_id) from answers",
+    "mean_quote_spread_effective": """
+        select avg((1 - yb - nb)::double) from answers where next is null and yb + nb <= 1""",
+    "response_latency_p50_s": """
+        select quantile_cont(latency, 0.5) from answers where version = 1 and not too_early""",
+    "n_neg_latency_rejected": "select count(*) from answers where version = 1 and too_early",
+    "lapse_rate": """
+        select count(*) filter (f is null) / nullif(count(*), 0) from q where a is not null""",
+    "confirm_latency_p90_s": """
+        select quantile_cont((epoch_us(f) - epoch_us(a)) / 1e6, 0.9) from q""",
+}
+
+MAPS = {
+    "requester_price": """
+        select rfq_id, 1 - if(side = 'yes', yb, nb) from won""",
+    "cover_bid": """
+        select w.rfq_id, max(if(w.side = 'yes', o.yb, o.nb))
+        from won as w left join lived as o
+            on o.rfq_id = w.rfq_id and o.maker <> w.maker and coalesce(o.yb + o.nb, 0) <= 1
+            and o.c <= w.a and (o.dead is null or o.dead > w.a)
+        group by 1""",
+    "n_live_makers_at_accept": """
+        select w.rfq_id, 1 + count(distinct o.maker)
+        from won as w left join lived as o
+            on o.rfq_id = w.rfq_id and o.maker <> w.maker and coalesce(o.yb + o.nb, 0) <= 1
+            and o.c <= w.a and (o.dead is null or o.dead > w.a)
+            and if(w.side = 'yes', o.yb, o.nb) is not null
+        group by 1""",
+    "best_yes_bid_at_accept": """
+        select w.rfq_id, max(o.yb)
+        from won as w left join lived as o
+            on o.rfq_id = w.rfq_id and coalesce(o.yb + o.nb, 0) <= 1
+            and (o.id = w.id or o.c <= w.a and (o.dead is null or o.dead > w.a))
+        group by 1""",
+    "time_to_fill_s": """
+        select id, (epoch_us(filled) - epoch_us(c)) / 1e6 from r where filled is not null""",
+}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(markets())
+def test_plain_sql_finds_the_same_numbers(market: Market) -> None:
+    market = replace(market, as_of=LONG_AFTER)
+    with duckdb.connect() as connection:
+        load_objects(connection, market.rfqs, market.quotes)
+        connection.execute(VIEWS)
+        scalars = {name: value(connection, query) for name, query in SCALARS.items()}
+        maps = {name: by_id(connection, query) for name, query in MAPS.items()}
+
+    metrics = evaluate(market.rfqs, market.quotes, market.as_of)
+
+    found = {name: metrics[name] for name in SCALARS} | {
+        name: {rfq_id: metrics[name][rfq_id] for rfq_id in expected}
+        for name, expected in maps.items()
+    }
+    differing = {name: of for name, of in found.items() if not is_same(of, (scalars | maps)[name])}
+    assert differing == {}
+
+
+def value(connection: duckdb.DuckDBPyConnection, query: str) -> Any:
+    return connection.execute(query).fetchall()[0][0]
+
+
+def by_id(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, float | None]:
+    rows = connection.execute(query).fetchall()
+    return {key: None if of is None else float(of) for key, of in rows}

@@ -1,0 +1,178 @@
+"""Staging: one current row per id, whatever the order in which its states arrived."""
+
+from datetime import timedelta
+from itertools import permutations
+from typing import Any
+
+import duckdb
+import pytest
+
+from tests.metrics.markets import MIDNIGHT, ExchangeObject, at, closed_rfq, followed, quote, rfq
+from tests.metrics.warehouse import warehouse
+from transforms.build import Settings, publish_views
+from transforms.metrics.objects import load_objects
+
+LATER = Settings(as_of=MIDNIGHT + timedelta(hours=1))
+PRIVATE = ("user_id", "order_id", "subaccount", "post_only")
+HIDDEN = ("", "0", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
+
+
+def staged_rfq(*versions: ExchangeObject, settings: Settings = LATER) -> dict[str, Any]:
+    with warehouse(versions, [], settings) as tables:
+        return tables["staging.rfqs"].row(0, named=True)
+
+
+def staged_quote(*versions: ExchangeObject, settings: Settings = LATER) -> dict[str, Any]:
+    with warehouse([], versions, settings) as tables:
+        return tables["staging.quotes"].row(0, named=True)
+
+
+def test_the_order_of_delivery_does_not_choose_the_state() -> None:
+    fresh, accepted = quote("q1", "r1"), followed(quote("q1", "r1"), accepted=3)
+    executed = followed(quote("q1", "r1"), accepted=3, confirmed=4, executed=20)
+
+    states = [staged_quote(*order) for order in permutations([fresh, accepted, executed])]
+
+    assert {state["status"] for state in states} == {"executed"}
+    assert len({str(state) for state in states}) == 1
+
+
+def test_the_furthest_status_wins_between_states_of_one_moment() -> None:
+    accepted = followed(quote("q1", "r1"), accepted=3)
+    confirmed = followed(quote("q1", "r1"), accepted=3, confirmed=3)
+
+    assert staged_quote(confirmed, accepted)["status"] == "confirmed"
+
+
+def test_a_field_that_a_later_view_hides_is_kept() -> None:
+    """The maker's view shows sizes and the confirmation, a later view of others does not."""
+    rich = followed(quote("q1", "r1", no_contracts_fp="8.19"), accepted=3, confirmed=4)
+    poor = quote("q1", "r1") | {"status": "confirmed", "updated_ts": at(9)}
+
+    state = staged_quote(rich, poor)
+
+    assert str(state["no_contracts"]) == "8.19"
+    assert state["confirmed_ts"] == MIDNIGHT + timedelta(seconds=4)
+
+
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_a_requester_hidden_at_first_stays_known_by_its_first_sight(hidden: str) -> None:
+    first = rfq("r1", creator_id=hidden)
+    revealed = closed_rfq("r1", 0, 30) | {"creator_id": "somebody"}
+
+    state = staged_rfq(revealed, first)
+
+    assert (state["requester_id_first"], state["requester_id_last"]) == (None, "somebody")
+
+
+def test_what_a_version_says_of_later_moments_is_not_known_yet() -> None:
+    """A state updated at 30 s, seen at 10 s: its accept is past, its execution is not."""
+    executed = followed(quote("q1", "r1"), accepted=5, confirmed=12, executed=30)
+
+    state = staged_quote(executed, settings=Settings(as_of=MIDNIGHT + timedelta(seconds=10)))
+
+    assert state["status"] == "accepted"
+    assert (state["confirmed_ts"], state["executed_ts"]) == (None, None)
+
+
+def test_an_rfq_is_open_until_its_close_has_been_announced() -> None:
+    closed = rfq("r1") | {"status": "closed", "updated_ts": at(30)}
+
+    early = staged_rfq(closed, settings=Settings(as_of=MIDNIGHT + timedelta(seconds=29)))
+    late = staged_rfq(closed, settings=Settings(as_of=MIDNIGHT + timedelta(seconds=30)))
+
+    assert (early["status"], late["status"]) == ("open", "closed")
+
+
+def test_a_status_without_its_timestamp_is_dated_by_the_update() -> None:
+    cancelled = quote("q1", "r1") | {"status": "cancelled", "updated_ts": at(7)}
+
+    assert staged_quote(cancelled)["cancelled_ts"] == MIDNIGHT + timedelta(seconds=7)
+
+
+def test_an_unknown_status_passes_through() -> None:
+    assert staged_quote(quote("q1", "r1", status="frozen"))["status"] == "frozen"
+
+
+def test_a_zero_bid_is_no_price() -> None:
+    state = staged_quote(quote("q1", "r1", yes_bid_dollars="0.0000"))
+
+    assert state["yes_bid_dollars"] is None
+    assert str(state["no_bid_dollars"]) == "0.550000"
+
+
+def test_a_denied_id_is_gone_until_it_is_seen_again() -> None:
+    gone = [("rfqs", "r1", 50.0)]
+
+    with warehouse([rfq("r1")], [], LATER, gone, seen_s=8) as tables:
+        denied = tables["staging.rfqs"].row(0, named=True)
+    with warehouse([rfq("r1")], [], LATER, gone, seen_s=60) as tables:
+        back = tables["staging.rfqs"].row(0, named=True)
+
+    assert denied["gone_ts"] == MIDNIGHT + timedelta(seconds=50)
+    assert back["gone_ts"] is None
+
+
+def test_a_private_field_proves_an_rfq_ours_and_stays_behind() -> None:
+    viewer = Settings(as_of=LATER.as_of, viewer_id="me")
+
+    mine = staged_rfq(rfq("r1", creator_user_id="user"), settings=viewer)
+    other = staged_rfq(rfq("r1"), settings=viewer)
+
+    assert (mine["is_own"], other["is_own"]) == (True, False)
+    assert not [name for name in mine if any(word in name for word in PRIVATE)]
+
+
+def test_a_quote_tells_on_which_side_we_are() -> None:
+    viewer = Settings(as_of=LATER.as_of, viewer_id="me")
+
+    made = staged_quote(quote("q1", "r1", creator_id="me"), settings=viewer)
+    received = staged_quote(quote("q1", "r1", rfq_creator_order_id="o"), settings=viewer)
+
+    assert (made["is_made_by_viewer"], made["is_on_own_rfq"]) == (True, False)
+    assert (received["is_made_by_viewer"], received["is_on_own_rfq"]) == (False, True)
+    assert not [name for name in made if any(word in name for word in PRIVATE)]
+
+
+def test_an_account_we_ever_used_is_ours() -> None:
+    with duckdb.connect() as connection:
+        load_objects(connection, [rfq("r1"), rfq("r2", creator_id="other")], [])
+        connection.execute("insert into raw.accounts values ('desk', now())")
+        publish_views(connection, LATER)
+        own = connection.execute("select rfq_id, is_own from staging.rfqs order by 1").fetchall()
+
+    assert own == [("r1", True), ("r2", False)]
+
+
+def test_legs_keep_the_order_of_the_exchange() -> None:
+    legs = [{"market_ticker": f"KXLEG-{n}", "side": "yes"} for n in (3, 1, 2)]
+    combo = rfq("r1", mve_collection_ticker="KXMVE-R", mve_selected_legs=legs)
+
+    with warehouse([combo, combo], [], LATER) as tables:
+        staged = tables["staging.rfq_legs"].sort("position")
+
+    assert staged.select("position", "market_ticker").rows() == [
+        (1, "KXLEG-3"),
+        (2, "KXLEG-1"),
+        (3, "KXLEG-2"),
+    ]
+
+
+def test_a_version_observed_later_is_not_read_as_of_an_earlier_time() -> None:
+    """The load at 100 s saw q1 accepted, as it was since 5 s; the one at 200 s saw it cancelled."""
+    with duckdb.connect() as connection:
+        accepted = followed(quote("q1", "r1"), accepted=5)
+        load_objects(connection, [], [accepted, followed(accepted, cancelled=6)])
+        connection.execute(
+            "update raw.quote_versions set observed_ts ="
+            f" case status when 'accepted' then timestamptz '{at(100)}'"
+            f" else timestamptz '{at(200)}' end"
+        )
+        seen = {as_of_s: status_at(connection, as_of_s) for as_of_s in (3, 50, 150, 250)}
+
+    assert seen == {3: "open", 50: "accepted", 150: "accepted", 250: "cancelled"}
+
+
+def status_at(connection: duckdb.DuckDBPyConnection, as_of_s: float) -> str:
+    publish_views(connection, Settings(as_of=MIDNIGHT + timedelta(seconds=as_of_s)))
+    return str(connection.execute("select status from staging.quotes").fetchall()[0][0])

@@ -1,0 +1,176 @@
+"""What must not matter: names, order, repetition, the calendar, which side is called YES."""
+
+import random
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.metrics.markets import (
+    STAGES,
+    ExchangeObject,
+    Market,
+    as_it_stood,
+    markets,
+    moment,
+    plain,
+    stamp,
+)
+
+examples = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+TIMES = ("created_ts", "updated_ts", *STAGES)
+BY_DAY = ("ttfq_p50_by_day_s", "ttfq_sum_count_by_day")
+
+
+@examples
+@given(markets(), st.randoms(use_true_random=False))
+def test_neither_order_nor_repetition_of_rows_matters(
+    market: Market, chance: random.Random
+) -> None:
+    """Every object once more, older states of it too, all in another order."""
+    half_way = stamp(market.as_of - (market.as_of - moment("2026-05-04T00:00:00Z")) / 2)
+    older = [as_it_stood(each, moment(half_way)) for each in known(market.rfqs, half_way)]
+    rfqs = [*market.rfqs, *market.rfqs, *older]
+    quotes = [*market.quotes, *market.quotes]
+    chance.shuffle(rfqs)
+    chance.shuffle(quotes)
+
+    shuffled = Market(tuple(rfqs), tuple(quotes), market.as_of)
+
+    assert plain(shuffled.metrics()) == plain(market.metrics())
+
+
+@examples
+@given(markets())
+def test_nothing_after_the_as_of_time_is_seen(market: Market) -> None:
+    """The whole history seen at T shows what a history that ends at T shows."""
+    then = market.as_of
+    truncated = Market(
+        tuple(as_it_stood(each, then) for each in known(market.rfqs, stamp(then))),
+        tuple(as_it_stood(each, then) for each in known(market.quotes, stamp(then))),
+        then,
+    )
+
+    assert plain(truncated.metrics()) == plain(market.metrics())
+
+
+@examples
+@given(markets())
+def test_yes_and_no_may_trade_places(market: Market) -> None:
+    metrics, mirrored = market.metrics(), market.mapped(with_sides_swapped).metrics()
+
+    bid, ask = "best_yes_bid", "best_yes_ask"
+    assert mirrored[bid] == complements(metrics[ask])
+    assert mirrored[f"{ask}_at_accept"] == complements(metrics[f"{bid}_at_accept"])
+    assert mirrored["requester_side"] == {
+        rfq_id: {"buy_yes": "buy_no", "buy_no": "buy_yes"}[side]
+        for rfq_id, side in metrics["requester_side"].items()
+    }
+    sided = {bid, ask, f"{bid}_at_accept", f"{ask}_at_accept", "requester_side", "rel_spread"}
+    sided |= {"derived_target_contracts"}
+    assert plain(without(mirrored, sided)) == plain(without(metrics, sided))
+
+
+@examples
+@given(markets(), st.permutations(("A", "B", "C", "D")))
+def test_names_are_only_names(market: Market, makers: list[str]) -> None:
+    new_name = {"desk": "someone", **dict(zip("ABCD", makers, strict=True))}
+
+    renamed = market.mapped(lambda each: with_names(each, new_name)).metrics()
+
+    metrics = market.metrics()
+    by_maker = {name for name in metrics if name.endswith("_by_maker")}
+    assert plain(without(renamed, by_maker)) == plain(
+        {name: with_prefix(value) for name, value in without(metrics, by_maker).items()}
+    )
+    for name in by_maker:
+        assert renamed[name] == {new_name[maker]: value for maker, value in metrics[name].items()}
+
+
+@examples
+@given(markets(), st.integers(1, 400))
+def test_the_calendar_does_not_matter(market: Market, days: int) -> None:
+    shift = timedelta(days=days)
+
+    later = market.mapped(
+        lambda each: (
+            each | {name: stamp(moment(each[name]) + shift) for name in TIMES if name in each}
+        )
+    )
+
+    shifted = Market(later.rfqs, later.quotes, market.as_of + shift).metrics()
+    metrics = market.metrics()
+    assert plain(without(shifted, {*BY_DAY})) == plain(without(metrics, {*BY_DAY}))
+    for name in BY_DAY:
+        assert [*shifted[name].values()] == [*metrics[name].values()]
+
+
+@examples
+@given(markets())
+def test_ten_times_the_size_is_ten_times_the_money_at_the_same_rates(market: Market) -> None:
+    metrics, large = market.metrics(), market.mapped(ten_times_larger).metrics()
+
+    exact = ("executed_contracts", "cover_savings_dollars", "executed_payout_notional_dollars")
+    for rfq_id, contracts in metrics["executed_contracts"].items():
+        # The size that a target cost buys is rounded down, so it scales only up to that.
+        assert abs(large["executed_contracts"][rfq_id] - 10 * contracts) < 0.1 + 1e-9
+    sized = {*exact, "executed_premium_requester_dollars", "derived_target_contracts"}
+    sized |= {"hhi_executed_contracts"}
+    assert plain(without(large, sized)) == plain(without(metrics, sized))
+
+
+@examples
+@given(markets())
+def test_a_requester_sees_all_there_is_of_its_own_rfqs(market: Market) -> None:
+    """Every RFQ is the desk's, so its view is the whole, and a stranger's is none of it."""
+    whole, desk, stranger = (market.metrics(viewer_id=who) for who in (None, "desk", "nobody"))
+
+    assert plain(desk) == plain(whole)
+    assert stranger["n_rfq_foreign"] == whole["n_rfq_own"]
+    assert stranger["fill_rate_all"] is None
+    assert set(stranger["cover_bid"].values()) <= {None}
+
+
+def known(objects: tuple[ExchangeObject, ...], then: str) -> list[ExchangeObject]:
+    return [each for each in objects if moment(each["created_ts"]) <= moment(then)]
+
+
+def with_sides_swapped(each: ExchangeObject) -> ExchangeObject:
+    if "rfq_id" not in each:
+        return each
+    side = {"yes": "no", "no": "yes"}.get(each.get("accepted_side", ""))
+    return each | {
+        "yes_bid_dollars": each["no_bid_dollars"],
+        "no_bid_dollars": each["yes_bid_dollars"],
+        **({"accepted_side": side} if side else {}),
+    }
+
+
+def with_names(each: ExchangeObject, new_name: dict[str, str]) -> ExchangeObject:
+    """New names for everybody; ids keep their order, which decides between simultaneous quotes."""
+    ids = {key: f"id of {each[key]}" for key in ("id", "rfq_id") if key in each}
+    people = {key: new_name[each[key]] for key in ("creator_id", "rfq_creator_id") if key in each}
+    return each | ids | people
+
+
+def with_prefix(value: Any) -> Any:
+    is_map = isinstance(value, dict) and any(str(key).startswith("r") for key in value)
+    return {f"id of {key}": of for key, of in value.items()} if is_map else value
+
+
+def ten_times_larger(each: ExchangeObject) -> ExchangeObject:
+    sizes = ("contracts_fp", "target_cost_dollars")
+    return each | {name: str(10 * Decimal(each[name])) for name in sizes if name in each}
+
+
+def complements(prices: dict[str, float | None]) -> dict[str, float | None]:
+    return {
+        key: None if value is None else float(1 - Decimal(str(value)))
+        for key, value in prices.items()
+    }
+
+
+def without(metrics: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: value for name, value in metrics.items() if name not in names}

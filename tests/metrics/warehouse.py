@@ -1,0 +1,39 @@
+"""Raw tables filled by hand, staged and built, for what exchange objects alone cannot say."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import duckdb
+import polars as pl
+
+from tests.metrics.markets import ExchangeObject, at
+from transforms.build import Settings, build
+from transforms.marts.quote_facts import quote_facts
+from transforms.marts.rfq_facts import rfq_facts
+from transforms.metrics.objects import load_objects
+
+Gone = tuple[str, str, float]
+"""Resource, id, and the second after midnight at which the exchange denied it."""
+
+
+@contextmanager
+def warehouse(
+    rfqs: Sequence[ExchangeObject],
+    quotes: Sequence[ExchangeObject],
+    settings: Settings,
+    gone: Sequence[Gone] = (),
+    seen_s: float | None = None,
+) -> Iterator[dict[str, pl.DataFrame]]:
+    """Stage and build the objects; `seen_s` dates all observations, else their creation does."""
+    with duckdb.connect() as connection:
+        load_objects(connection, rfqs, quotes)
+        for table in ("rfq_versions", "quote_versions"):
+            if seen_s is not None:
+                connection.execute(f"update raw.{table} set observed_ts = '{at(seen_s)}'")
+        for resource, each, seconds in gone:
+            moment = [resource, each, at(seconds), at(seconds)]
+            connection.execute("insert into raw.tombstones values ($1, $2, $3, $4)", moment)
+        build(connection, [quote_facts, rfq_facts], settings)
+        names = ["staging.rfqs", "staging.rfq_legs", "staging.quotes"]
+        names += ["marts.rfq_facts", "marts.quote_facts"]
+        yield {name.removeprefix("marts."): connection.sql(f"from {name}").pl() for name in names}

@@ -1,0 +1,58 @@
+"""One data set in, every metric out."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import duckdb
+
+from transforms.build import Settings, build
+from transforms.marts.quote_facts import quote_facts
+from transforms.marts.rfq_facts import rfq_facts
+from transforms.metrics.counts import counts
+from transforms.metrics.market_shares import market_shares
+from transforms.metrics.objects import Objects, load_objects
+from transforms.metrics.prices import prices
+from transforms.metrics.rates import rates
+from transforms.metrics.sample import Sample
+from transforms.metrics.times import times
+
+
+def evaluate(
+    rfqs: Objects,
+    quotes: Objects,
+    as_of: datetime | str,
+    *,
+    viewer_id: str | None = None,
+    maturity_s: float = 300,
+    skew_tol_s: float = 0.1,
+    fills: Sequence[Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Compute every metric of a data set as it stood at *as_of*.
+
+    *rfqs* and *quotes* are exchange JSON objects; several objects with one id are versions of it.
+    *fills* name a `quote_id` and its `filled_contracts_fp`. Without *viewer_id* every RFQ counts
+    as our own. Returns a scalar or an {id: value} map per name: seconds, dollars as floats, None
+    where undefined.
+    """
+    settings = Settings(
+        as_of=_utc(as_of),
+        viewer_id=viewer_id,
+        maturity_s=float(maturity_s),
+        skew_tol_s=float(skew_tol_s),
+    )
+    with duckdb.connect() as connection:
+        load_objects(connection, rfqs, quotes)
+        build(connection, [quote_facts, rfq_facts], settings)
+        sample = Sample(
+            connection.sql("from marts.rfq_facts").pl(),
+            connection.sql("from marts.quote_facts").pl(),
+            settings,
+            fills,
+        )
+    return counts(sample) | rates(sample) | prices(sample) | times(sample) | market_shares(sample)
+
+
+def _utc(moment: datetime | str) -> datetime:
+    parsed = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)

@@ -1,0 +1,114 @@
+"""The facts of one evaluated data set, cut the ways that the metrics need them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+import polars as pl
+
+from transforms.build import Settings
+from transforms.clocks import observations
+from transforms.curves import incidence
+
+Number = int | Decimal | Fraction
+ENDED = ("executed", "closed_unfilled")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Fact marts of one data set. `quotes` leaves out orphans; they never enter a denominator."""
+
+    rfqs: pl.DataFrame
+    all_quotes: pl.DataFrame
+    settings: Settings
+    fills: Sequence[Mapping[str, Any]] | None = None
+
+    @cached_property
+    def quotes(self) -> pl.DataFrame:
+        """Quotes on known RFQs, ours or not. One row per quote."""
+        return self.all_quotes.filter(~pl.col("is_orphan"))
+
+    @cached_property
+    def own_rfqs(self) -> pl.DataFrame:
+        """RFQs seen with the requester's eyes: every quote on them is visible."""
+        return self.rfqs.filter(pl.col("visibility") == "own")
+
+    @cached_property
+    def own_quotes(self) -> pl.DataFrame:
+        """Quotes on our own RFQs, every version."""
+        return self.quotes.filter(pl.col("visibility") == "own")
+
+    @cached_property
+    def responses(self) -> pl.DataFrame:
+        """Quotes on our own RFQs that count as an answer."""
+        return self.own_quotes.filter("is_valid_response")
+
+    @cached_property
+    def effective(self) -> pl.DataFrame:
+        """The last version of each maker on each of our own RFQs."""
+        return self.own_quotes.filter("is_effective")
+
+    @cached_property
+    def accepts(self) -> pl.DataFrame:
+        """Accepted quotes on our own RFQs."""
+        return self.own_quotes.filter("has_accept")
+
+    @cached_property
+    def ended_quotes(self) -> pl.DataFrame:
+        """Quotes on our own RFQs whose fate is sealed: filled, or closed unfilled."""
+        ended = self.own_rfqs.filter(pl.col("state").is_in(ENDED)).select("rfq_id")
+        return self.own_quotes.join(ended, on="rfq_id", how="semi")
+
+    @cached_property
+    def matured(self) -> pl.DataFrame:
+        """Our own RFQs old enough to be judged."""
+        return self.own_rfqs.filter("is_matured")
+
+    def curve(self, clock: str, cause: str) -> pl.DataFrame:
+        """The incidence of *cause* over all legs, at exact event times, in order of time."""
+        pooled = self._observed.with_columns(n_legs=pl.lit(0, dtype=pl.Int64))
+        of_clock = incidence(pooled.lazy(), clock).filter(pl.col("cause") == cause)
+        return of_clock.sort("time_s").collect()
+
+    @cached_property
+    def _observed(self) -> pl.DataFrame:
+        return observations(self.rfqs.lazy(), self.all_quotes.lazy(), self.settings).collect()
+
+
+def rate(part: Number, whole: Number) -> float | None:
+    """Return part / whole, None for an empty whole: no data is not a rate of 0."""
+    return None if whole == 0 else float(Fraction(part) / Fraction(whole))
+
+
+def share(rows: pl.DataFrame, condition: pl.Expr | str) -> float | None:
+    """Return the share of *rows* that meet *condition*, None for no rows."""
+    return rate(rows.filter(condition).height, rows.height)
+
+
+def exact_sum(values: pl.Series) -> Fraction:
+    """Return the sum of decimals without rounding."""
+    return sum((Fraction(value) for value in values.drop_nulls()), Fraction(0))
+
+
+def quantile(values: pl.Series, share: float) -> float | None:
+    """Return the linearly interpolated quantile, None of nothing."""
+    return values.quantile(share, interpolation="linear")
+
+
+def concentration(weights: Sequence[Number]) -> float | None:
+    """Return the Herfindahl-Hirschman index: the sum of squared shares, None of nothing."""
+    total = sum(weights, Fraction(0))
+    return rate(sum((Fraction(weight) ** 2 for weight in weights), Fraction(0)), total**2)
+
+
+def by_id(rows: pl.DataFrame, key: str, column: str) -> dict[str, Any]:
+    """Return {id: value} in order of id: decimals as floats, NULL as None."""
+    values = (_plain(value) for value in rows[column])
+    return dict(sorted(zip(rows[key], values, strict=True)))
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if isinstance(value, Decimal) else value

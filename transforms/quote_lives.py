@@ -1,0 +1,124 @@
+"""Each quote's place in its maker's chain of versions, and the interval in which it was live."""
+
+import polars as pl
+
+from transforms.build import Settings
+from transforms.units import ONE_DOLLAR, duration
+
+OF_THE_RFQ = (
+    "visibility",
+    "capture",
+    "n_legs",
+    "size_bucket",
+    "cohort_date",
+    "series_ticker",
+    "requester_id_last",
+    "confirm_window_s",
+    "execution_timer_s",
+    "winner_id",
+)
+RENAMED = ("market_ticker", "created_ts", "end_ts", "end_cause", "contracts")
+RENAMED_SIZE = ("target_cost_dollars", "target_cost_excludes_fees")
+
+
+def quote_lives(quotes: pl.LazyFrame, known_rfqs: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
+    """Chain the versions and date the end of every quote. One row per quote.
+
+    A version lives in [created, end), end = min(cancelled, accepted, next version by the same
+    maker on the RFQ, RFQ end); one that vanished unannounced ends where it was last seen.
+    """
+    return (
+        quotes.join(_of_the_rfq(known_rfqs), on="rfq_id", how="left", validate="m:1")
+        .with_columns(is_orphan=pl.col("rfq_created_ts").is_null())
+        .with_columns(**_validity(settings))
+        .pipe(_chained)
+        .with_columns(lost_ts=_lost_ts())
+        .with_columns(stop_ts=_stop_ts())
+        .with_columns(end_cause=end_cause(settings))
+        # A quote after the RFQ's end was never live: it ends as it begins.
+        .with_columns(
+            end_ts=pl.max_horizontal(
+                "stop_ts", pl.when(pl.col("stop_ts").is_not_null()).then("created_ts")
+            )
+        )
+    )
+
+
+def end_cause(settings: Settings) -> pl.Expr:
+    """Return what ended the quote, NULL while it is live.
+
+    A cancellation within the skew tolerance of the next version or of the RFQ's end comes from
+    it; only an earlier one is a withdrawal.
+    """
+    soon_after = pl.col("stop_ts") + duration(settings.skew_tol_s)
+    rfq_is_over_at_unknown_time = (
+        pl.col("rfq_end_cause").is_not_null() & pl.col("rfq_end_ts").is_null()
+    )
+    rfq_is_lost = pl.col("rfq_end_cause") == "lost"
+    return (
+        pl.when(pl.col("accepted_ts") == pl.col("stop_ts"))
+        .then(pl.lit("accepted"))
+        .when(pl.col("next_created_ts") <= soon_after)
+        .then(pl.lit("replaced"))
+        .when((pl.col("rfq_end_ts") <= soon_after) & ~rfq_is_lost)
+        .then(pl.lit("rfq_end"))
+        .when((pl.col("cancelled_ts") == pl.col("stop_ts")) & ~rfq_is_over_at_unknown_time)
+        .then(pl.lit("withdrawn"))
+        .when(rfq_is_over_at_unknown_time)
+        .then(pl.lit("rfq_end"))
+        .when(pl.col("stop_ts").is_not_null())
+        .then(pl.lit("lost"))
+    )
+
+
+def _of_the_rfq(known_rfqs: pl.LazyFrame) -> pl.LazyFrame:
+    own_names = {f"rfq_{name}": name for name in (*RENAMED, *RENAMED_SIZE)}
+    return known_rfqs.select("rfq_id", *OF_THE_RFQ, **own_names)
+
+
+def _validity(settings: Settings) -> dict[str, pl.Expr]:
+    has_yes, has_no = (
+        pl.col("yes_bid_dollars").is_not_null(),
+        pl.col("no_bid_dollars").is_not_null(),
+    )
+    late = pl.col("created_ts") > pl.col("rfq_end_ts") + duration(settings.skew_tol_s)
+    is_after_close = late.fill_null(False)
+    total = pl.col("yes_bid_dollars") + pl.col("no_bid_dollars")
+    return {
+        "is_two_sided": has_yes & has_no,
+        "is_self_crossed": (total > ONE_DOLLAR).fill_null(False),
+        "is_after_close": is_after_close,
+        "is_valid_response": (has_yes | has_no) & ~is_after_close & ~pl.col("is_orphan"),
+    }
+
+
+def _chained(quotes: pl.LazyFrame) -> pl.LazyFrame:
+    """Number the valid versions of each maker on each RFQ in order of creation."""
+    chain = ("rfq_id", "maker_id", "is_valid_response")
+    # Comparing neighbors of the sorted rows is several times faster than a window per chain.
+    is_new = pl.any_horizontal(pl.col(key).ne_missing(pl.col(key).shift(1)) for key in chain)
+    row, is_valid = pl.int_range(pl.len(), dtype=pl.Int64), pl.col("is_valid_response")
+    is_last = pl.col("is_new_chain").shift(-1, fill_value=True)
+    return (
+        quotes.sort(*chain, "created_ts", "quote_id")
+        .with_columns(is_new_chain=is_new | (row == 0), row=row)
+        .with_columns(first_row=pl.when("is_new_chain").then("row").forward_fill())
+        .with_columns(
+            version=pl.when(is_valid).then(pl.col("row") - pl.col("first_row") + 1),
+            next_created_ts=pl.when(is_valid & ~is_last).then(pl.col("created_ts").shift(-1)),
+            is_effective=is_valid & is_last,
+        )
+    )
+
+
+def _lost_ts() -> pl.Expr:
+    is_announced = pl.any_horizontal(
+        pl.col("cancelled_ts").is_not_null(), pl.col("accepted_ts").is_not_null()
+    )
+    return pl.when(pl.col("gone_ts").is_not_null() & ~is_announced).then("last_observed_ts")
+
+
+def _stop_ts() -> pl.Expr:
+    return pl.min_horizontal(
+        "cancelled_ts", "accepted_ts", "next_created_ts", "rfq_end_ts", "lost_ts"
+    )

@@ -1,0 +1,141 @@
+-- One row per quote known at the as-of time: its state as it stood then.
+-- A field that one version hides never erases what another showed, and a version that was updated
+-- after the as-of time contributes nothing but the timestamps that lie before it.
+with viewers as (
+    select $viewer_id as communications_id where $viewer_id is not null
+    union all
+    select communications_id from raw.accounts
+),
+
+versions as (
+    select
+        *,
+        coalesce(
+            updated_ts, greatest(created_ts, accepted_ts, confirmed_ts, executed_ts, cancelled_ts)
+        ) as changed_ts,
+        list_position(
+            ['open', 'accepted', 'confirmed', 'cancelled', 'executed'], status
+        ) as status_rank,
+    from raw.quote_versions
+    where created_ts <= $as_of
+    qualify
+        observed_ts <= $as_of
+        or (
+            min(observed_ts) over (partition by id) > $as_of
+            and row_number() over (partition by id order by observed_ts, version_hash) = 1
+        )
+),
+
+ranked as (
+    select
+        *,
+        row_number() over (
+            partition by id
+            order by changed_ts <= $as_of, changed_ts, status_rank nulls first, observed_ts,
+                version_hash
+        ) as recency,
+    from versions
+),
+
+merged as (
+    select
+        id,
+        arg_max(rfq_id, recency) as rfq_id,
+        arg_max(market_ticker, recency) as market_ticker,
+        arg_max(creator_id, recency) as maker_id,
+        arg_max(rfq_creator_id, recency) filter (
+            changed_ts <= $as_of and rfq_creator_id not in (
+                '', '0', 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
+            )
+        ) as requester_id,
+        -- Each side sees its own private fields alone: seeing one proves which side is ours.
+        bool_or(
+            concat(creator_user_id, creator_order_id) <> ''
+            or coalesce(creator_id in (select communications_id from viewers), false)
+        ) as is_made_by_viewer,
+        bool_or(
+            concat(rfq_creator_user_id, rfq_creator_order_id) <> ''
+            or coalesce(rfq_creator_id in (select communications_id from viewers), false)
+        ) or not exists (from viewers) as is_on_own_rfq,
+        arg_max(contracts_fp, recency) as contracts,
+        -- A bid of 0 declines that side: it is no price.
+        arg_max(case when yes_bid_dollars > 0 then yes_bid_dollars end, recency)
+            as yes_bid_dollars,
+        arg_max(case when no_bid_dollars > 0 then no_bid_dollars end, recency)
+            as no_bid_dollars,
+        arg_max(yes_contracts_fp, recency) as yes_contracts,
+        arg_max(no_contracts_fp, recency) as no_contracts,
+        nullif(arg_max(rfq_target_cost_dollars, recency), 0) as target_cost_dollars,
+        arg_max(target_cost_excludes_fees, recency) as target_cost_excludes_fees,
+        arg_max(status, recency) as latest_status,
+        arg_max(accepted_side, recency) as shown_accepted_side,
+        arg_max(created_ts, recency) as created_ts,
+        arg_max(updated_ts, recency) filter (updated_ts <= $as_of) as updated_ts,
+        -- A status that came without its own timestamp is dated by its first update.
+        coalesce(
+            arg_max(accepted_ts, recency) filter (accepted_ts <= $as_of),
+            min(updated_ts) filter (status = 'accepted' and updated_ts <= $as_of)
+        ) as accepted_ts,
+        coalesce(
+            arg_max(confirmed_ts, recency) filter (confirmed_ts <= $as_of),
+            min(updated_ts) filter (status = 'confirmed' and updated_ts <= $as_of)
+        ) as confirmed_ts,
+        coalesce(
+            arg_max(executed_ts, recency) filter (executed_ts <= $as_of),
+            min(updated_ts) filter (status = 'executed' and updated_ts <= $as_of)
+        ) as executed_ts,
+        coalesce(
+            arg_max(cancelled_ts, recency) filter (cancelled_ts <= $as_of),
+            min(updated_ts) filter (status = 'cancelled' and updated_ts <= $as_of)
+        ) as cancelled_ts,
+        arg_max(cancellation_reason, recency) as shown_cancellation_reason,
+        min(observed_ts) as first_observed_ts,
+        max(observed_ts) as last_observed_ts,
+    from ranked
+    group by id
+),
+
+gone as (
+    select id, max(gone_ts) as gone_ts
+    from raw.tombstones
+    where resource = 'quotes' and gone_ts <= $as_of
+    group by id
+)
+
+select
+    id as quote_id,
+    rfq_id,
+    market_ticker,
+    maker_id,
+    requester_id,
+    is_made_by_viewer,
+    is_on_own_rfq,
+    contracts,
+    yes_bid_dollars,
+    no_bid_dollars,
+    yes_contracts,
+    no_contracts,
+    target_cost_dollars,
+    target_cost_excludes_fees,
+    case
+        when executed_ts is not null then 'executed'
+        when cancelled_ts is not null then 'cancelled'
+        when confirmed_ts is not null then 'confirmed'
+        when accepted_ts is not null then 'accepted'
+        when latest_status in ('accepted', 'confirmed', 'executed', 'cancelled') then 'open'
+        else latest_status
+    end as status,
+    case when accepted_ts is not null then shown_accepted_side end as accepted_side,
+    created_ts,
+    updated_ts,
+    accepted_ts,
+    confirmed_ts,
+    executed_ts,
+    cancelled_ts,
+    case when cancelled_ts is not null then shown_cancellation_reason end as cancellation_reason,
+    first_observed_ts,
+    last_observed_ts,
+    -- A version seen after the exchange denied the id outdates the denial.
+    case when gone_ts >= last_observed_ts then gone_ts end as gone_ts,
+from merged
+left join gone using (id)

@@ -1,0 +1,115 @@
+-- One row per RFQ known at the as-of time: its state as it stood then.
+-- A field that one version hides never erases what another showed, and a version that was updated
+-- after the as-of time contributes nothing but the timestamps that lie before it.
+with viewers as (
+    select $viewer_id as communications_id where $viewer_id is not null
+    union all
+    select communications_id from raw.accounts
+),
+
+versions as (
+    select
+        *,
+        coalesce(updated_ts, cancelled_ts, created_ts) as changed_ts,
+        coalesce(updated_ts, cancelled_ts, created_ts) <= $as_of as is_known,
+        -- Others see a hidden requester as nothing, as "0", or as the SHA-256 of nothing.
+        case when creator_id not in (
+            '', '0', 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
+        ) then creator_id end as requester_id,
+    from raw.rfq_versions
+    where created_ts <= $as_of
+    qualify
+        observed_ts <= $as_of
+        or (
+            min(observed_ts) over (partition by id) > $as_of
+            and row_number() over (partition by id order by observed_ts, version_hash) = 1
+        )
+),
+
+ranked as (
+    select
+        *,
+        row_number() over (
+            partition by id
+            order by is_known, changed_ts, status is not distinct from 'closed', observed_ts,
+                version_hash
+        ) as recency,
+        row_number() over (
+            partition by id
+            order by not is_known, observed_ts, changed_ts, status is not distinct from 'closed',
+                requester_id is not null, version_hash
+        ) as arrival,
+    from versions
+),
+
+merged as (
+    select
+        id,
+        arg_max(market_ticker, recency) as market_ticker,
+        arg_min_null(requester_id, arrival) as requester_id_first,
+        coalesce(arg_max(requester_id, recency) filter (is_known), requester_id_first)
+            as requester_id_last,
+        -- Private fields are shown to the requester alone: seeing one proves that the RFQ is ours.
+        -- Where nobody is named as the viewer, every RFQ is seen with its requester's eyes.
+        bool_or(
+            coalesce(creator_user_id, '') <> ''
+            or coalesce(creator_id in (select communications_id from viewers), false)
+        ) or not exists (from viewers) as is_own,
+        arg_max(contracts_fp, recency) as contracts,
+        nullif(arg_max(target_cost_dollars, recency), 0) as target_cost_dollars,
+        coalesce(arg_max(target_cost_excludes_fees, recency), false) as target_cost_excludes_fees,
+        arg_max(rest_remainder, recency) as rest_remainder,
+        arg_max(mve_collection_ticker, recency) as mve_collection_ticker,
+        arg_max(mve_selected_legs, recency) as legs,
+        arg_max(status, recency) as latest_status,
+        arg_max(is_known, recency) as is_known,
+        arg_max(created_ts, recency) as created_ts,
+        arg_max(updated_ts, recency) filter (updated_ts <= $as_of) as updated_ts,
+        arg_max(cancelled_ts, recency) filter (cancelled_ts <= $as_of) as cancelled_ts,
+        arg_max(cancellation_reason, recency) filter (cancelled_ts <= $as_of)
+            as cancellation_reason,
+        min(observed_ts) as first_observed_ts,
+        max(observed_ts) as last_observed_ts,
+    from ranked
+    group by id
+),
+
+gone as (
+    select id, max(gone_ts) as gone_ts
+    from raw.tombstones
+    where resource = 'rfqs' and gone_ts <= $as_of
+    group by id
+)
+
+select
+    id as rfq_id,
+    market_ticker,
+    split_part(market_ticker, '-', 1) as series_ticker,
+    regexp_replace(market_ticker, '-[^-]*$', '') as event_ticker,
+    mve_collection_ticker,
+    coalesce(mve_collection_ticker, '') <> '' or coalesce(json_array_length(legs), 0) > 0
+        as is_combo,
+    -- A combo whose legs were never shown has 0: it is no single market either.
+    case when is_combo then coalesce(json_array_length(legs), 0) else 1 end::bigint as n_legs,
+    requester_id_first,
+    requester_id_last,
+    is_own,
+    contracts,
+    target_cost_dollars,
+    target_cost_excludes_fees,
+    rest_remainder,
+    case
+        when cancelled_ts is not null then 'closed'
+        when latest_status = 'closed' and not is_known then 'open'
+        else latest_status
+    end as status,
+    created_ts,
+    updated_ts,
+    cancelled_ts,
+    cancellation_reason,
+    first_observed_ts,
+    last_observed_ts,
+    -- A version seen after the exchange denied the id outdates the denial.
+    case when gone_ts >= last_observed_ts then gone_ts end as gone_ts,
+from merged
+left join gone using (id)

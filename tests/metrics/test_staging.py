@@ -113,6 +113,21 @@ def test_a_denied_id_is_gone_until_it_is_seen_again() -> None:
     assert back["gone_ts"] is None
 
 
+def test_an_id_that_came_back_unchanged_is_not_gone() -> None:
+    """The exchange denies r1 at 50 s and serves the same state of it again at 70 s."""
+    with duckdb.connect() as connection:
+        load_objects(connection, [rfq("r1")], [])
+        denials = [at(50), None], [at(50), at(70)]
+        for gone_ts, seen_again_ts in denials:
+            connection.execute(
+                "insert into raw.tombstones values ('rfqs', 'r1', $1, $1, $2)",
+                [gone_ts, seen_again_ts],
+            )
+        seen = {as_of_s: gone_at(connection, as_of_s) for as_of_s in (40, 60, 80)}
+
+    assert seen == {40: False, 60: True, 80: False}
+
+
 def test_a_private_field_proves_an_rfq_ours_and_stays_behind() -> None:
     viewer = Settings(as_of=LATER.as_of, viewer_id="me")
 
@@ -176,3 +191,9 @@ def test_a_version_observed_later_is_not_read_as_of_an_earlier_time() -> None:
 def status_at(connection: duckdb.DuckDBPyConnection, as_of_s: float) -> str:
     publish_views(connection, Settings(as_of=MIDNIGHT + timedelta(seconds=as_of_s)))
     return str(connection.execute("select status from staging.quotes").fetchall()[0][0])
+
+
+def gone_at(connection: duckdb.DuckDBPyConnection, as_of_s: float) -> bool:
+    publish_views(connection, Settings(as_of=MIDNIGHT + timedelta(seconds=as_of_s)))
+    gone_ts = connection.execute("select gone_ts from staging.rfqs").fetchall()[0][0]
+    return gone_ts is not None

@@ -31,8 +31,11 @@ def warehouse(
             if seen_s is not None:
                 connection.execute(f"update raw.{table} set observed_ts = '{at(seen_s)}'")
         for resource, each, seconds in gone:
-            moment = [resource, each, at(seconds), at(seconds)]
-            connection.execute("insert into raw.tombstones values ($1, $2, $3, $4)", moment)
+            connection.execute(
+                "insert into raw.tombstones (resource, id, first_missing_ts, gone_ts)"
+                " values ($1, $2, $3, $3)",
+                [resource, each, at(seconds)],
+            )
         build(connection, [quote_facts, rfq_facts], settings)
         names = ["staging.rfqs", "staging.rfq_legs", "staging.quotes"]
         names += ["marts.rfq_facts", "marts.quote_facts"]

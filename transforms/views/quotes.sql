@@ -96,7 +96,10 @@ merged as (
 ),
 
 gone as (
-    select id, max(gone_ts) as gone_ts
+    select
+        id,
+        max(gone_ts) as gone_ts,
+        max(seen_again_ts) filter (seen_again_ts <= $as_of) as seen_again_ts,
     from raw.tombstones
     where resource = 'quotes' and gone_ts <= $as_of
     group by id
@@ -134,8 +137,11 @@ select
     cancelled_ts,
     case when cancelled_ts is not null then shown_cancellation_reason end as cancellation_reason,
     first_observed_ts,
-    last_observed_ts,
-    -- A version seen after the exchange denied the id outdates the denial.
-    case when gone_ts >= last_observed_ts then gone_ts end as gone_ts,
+    greatest(merged.last_observed_ts, seen_again_ts) as last_observed_ts,
+    -- Whatever was seen after the exchange denied the id outdates the denial.
+    case
+        when gone_ts >= merged.last_observed_ts and gone_ts > coalesce(seen_again_ts, '-infinity')
+            then gone_ts
+    end as gone_ts,
 from merged
 left join gone using (id)

@@ -52,10 +52,13 @@ def build(
     publish_views(connection, settings)
     by_name = {mart.__name__: mart for mart in marts}
     connection.execute((files("transforms") / "functions.sql").read_text())
-    rows = {name: _write(connection, by_name[name], settings) for name in _in_order(by_name)}
+    frames = {name: _staged(connection, name) for name in VIEWS}
+    for name in _in_order(by_name):
+        frames[name] = _computed(by_name[name], frames, settings)
+        _write(connection, name, frames[name])
     _sign(connection, settings)
     connection.execute("commit")
-    return rows
+    return {name: frames[name].height for name in by_name}
 
 
 def publish_views(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
@@ -81,16 +84,17 @@ def _parameters(mart: Mart) -> list[str]:
     return list(inspect.signature(mart).parameters)
 
 
-def _write(connection: duckdb.DuckDBPyConnection, mart: Mart, settings: Settings) -> int:
+def _computed(mart: Mart, frames: Mapping[str, pl.DataFrame], settings: Settings) -> pl.DataFrame:
     inputs = {
-        name: settings if name == "settings" else _frame(connection, name)
-        for name in _parameters(mart)
+        name: settings if name == "settings" else frames[name].lazy() for name in _parameters(mart)
     }
-    table = mart(**inputs).collect().to_arrow()
-    connection.register("_mart", table)
-    connection.execute(f"create or replace table marts.{mart.__name__} as from _mart")
+    return mart(**inputs).collect()
+
+
+def _write(connection: duckdb.DuckDBPyConnection, name: str, frame: pl.DataFrame) -> None:
+    connection.register("_mart", frame.to_arrow())
+    connection.execute(f"create or replace table marts.{name} as from _mart")
     connection.unregister("_mart")
-    return int(table.num_rows)
 
 
 def _sign(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
@@ -103,10 +107,9 @@ def _sign(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     )
 
 
-def _frame(connection: duckdb.DuckDBPyConnection, name: str) -> pl.LazyFrame:
-    schema = "staging" if name in VIEWS else "marts"
-    frame: pl.DataFrame = connection.sql(f"from {schema}.{name}").pl()
-    return frame.lazy()
+def _staged(connection: duckdb.DuckDBPyConnection, name: str) -> pl.DataFrame:
+    frame: pl.DataFrame = connection.sql(f"from staging.{name}").pl()
+    return frame
 
 
 def _literal(text: str) -> str:

@@ -32,11 +32,16 @@ app = typer.Typer(
 
 def main() -> None:
     """Run the command line and turn what went wrong into one message and one exit code."""
-    from pipelines.failures import ending
+    from pipelines.stopping import Stopped
 
     try:
-        app(standalone_mode=True)
-    except Exception as error:  # noqa: BLE001 -- the one place where every failure ends
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (Exception, Stopped) as error:  # noqa: BLE001 -- the one place where all failures end
+        # Imported here, because it knows every error there is and so takes dlt along.
+        from pipelines.failures import ending
+
         message, exit_code = ending(error)
         typer.echo(message, err=True)
         sys.exit(exit_code)
@@ -132,11 +137,27 @@ def status(database: DatabaseOption = PUBLISHED) -> None:
 @app.command()
 def sandbox(
     port: Annotated[
-        int, typer.Option(help="Where to listen on 127.0.0.1; 0 takes a free port.")
+        int,
+        typer.Option(min=0, max=65_535, help="Where to listen on 127.0.0.1; 0 takes a free port."),
     ] = 0,
     seed: Annotated[int, typer.Option(help="The same seed makes the same market.")] = 1,
-    days: Annotated[float, typer.Option(help="Days of history; 0 starts an empty exchange.")] = 3.0,
-    rfqs_per_day: Annotated[int, typer.Option(help="RFQs a day in that history.")] = 1_500,
+    days: Annotated[
+        float, typer.Option(min=0, help="Days of history; 0 starts an empty exchange.")
+    ] = 3.0,
+    rfqs_per_day: Annotated[
+        int, typer.Option(min=0, help="RFQs a day, in that history and after it.")
+    ] = 1_500,
+    speed: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            help="Let the market go on, so many times faster than real time; else it stands still.",
+        ),
+    ] = None,
+    account: Annotated[
+        list[str] | None,
+        typer.Option(help="A further account with its own key; repeat for more."),
+    ] = None,
     replay: Annotated[
         list[Path] | None,
         typer.Option(help="Serve recorded exchange objects instead: JSON with rfqs and/or quotes."),
@@ -145,8 +166,10 @@ def sandbox(
     """Serve a pretend exchange on this machine until interrupted.
 
     The first line printed is JSON with the base URL, key ids and key files. Examples:
-    `rfq sandbox --port 8700` · `rfq sandbox --days 0` · `rfq sandbox --replay recorded.json`
+    `rfq sandbox --port 8700` · `rfq sandbox --speed 60 --account mybot` ·
+    `rfq sandbox --days 0` · `rfq sandbox --replay recorded.json`
     """
-    from pipelines.sandbox_access import serve_sandbox
+    from pipelines.sandbox_access import Wanted, serve_sandbox
 
-    serve_sandbox(port, seed, days, rfqs_per_day, replay or [])
+    wanted = Wanted(seed, days, rfqs_per_day, speed, account or [], replay or [])
+    serve_sandbox(port, wanted)

@@ -4,6 +4,7 @@ DuckDB lets one process write or many read, so readers never open the file that 
 run replaces the published file whole; who has the old one open keeps reading the old one.
 """
 
+import glob
 import os
 import shutil
 import tempfile
@@ -51,35 +52,32 @@ class Database:
     def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Hold the run lock and the one connection to the private file, in UTC.
 
-        Raises `DatabaseBusy` and `DatabaseError`. Everything made meanwhile is ours alone to read.
+        Raises `DatabaseBusy` and `DatabaseError`. Every file made meanwhile, the published one too,
+        is ours alone to read; who wants to share it changes its folder or copies it.
         """
-        os.umask(0o077)
-        self._demand_usable()
-        lock = FileLock(self.path.with_name(f"{self.path.stem}.lock"), blocking=False)
-        try:
-            lock.acquire()
-        except Timeout:
-            raise DatabaseBusy(
-                f"another run is writing {self.path}: wait for it to end, or stop it"
-            ) from None
-        try:
+        with _ours_alone(), self._locked():
+            self._demand_usable(self.path)
+            self._demand_usable(self.private_path)
+            if not self.private_path.exists():
+                self._create()
             with _connect(self.private_path) as connection:
                 connection.execute("set timezone = 'UTC'")
                 yield connection
-        finally:
-            lock.release()
 
     @contextmanager
     def working_directory(self) -> Iterator[Path]:
         """A fresh directory for this run; what a killed run left behind is removed first.
 
         dlt resumes from what it finds in its directory, and was measured to lose rows or to stop
-        for good after a kill. From a fresh one it starts at the state loaded with the data.
+        for good after a kill. From a fresh one it starts at the state loaded with the data. The
+        run lock must be held.
         """
         prefix = f".{self.path.stem}.run-"
-        for leftover in self.path.parent.glob(f"{prefix}*"):
-            shutil.rmtree(leftover)
-        with tempfile.TemporaryDirectory(prefix=prefix, dir=self.path.parent) as directory:
+        for leftover in self.path.parent.glob(f"{glob.escape(prefix)}*"):
+            _remove(leftover)
+        with tempfile.TemporaryDirectory(
+            prefix=prefix, dir=self.path.parent, ignore_cleanup_errors=True
+        ) as directory:
             yield Path(directory)
 
     @contextmanager
@@ -87,20 +85,58 @@ class Database:
         """Open the published file to read. Raises `DatabaseError` when there is none."""
         if not self.path.exists():
             raise DatabaseError(f"{self.path} does not exist: `rfq run` makes it")
-        self._demand_usable()
+        self._demand_usable(self.path)
         with duckdb.connect(self.path, read_only=True) as connection:
             connection.execute("set timezone = 'UTC'")
             yield connection
 
-    def _demand_usable(self) -> None:
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
         if not self.path.parent.is_dir():
             raise DatabaseError(f"the folder {self.path.parent} does not exist: make it first")
-        for path in (self.path, self.private_path):
-            if path.exists() and not _is_duckdb(path):
-                raise DatabaseError(
-                    f"{path} is not a DuckDB database and was left as it is: "
-                    "choose another file with --database"
-                )
+        # The kernel lets go of the lock with the process, however that ends.
+        lock = FileLock(self.path.with_name(f"{self.path.name}.lock"), blocking=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise DatabaseBusy(
+                f"another run is writing {self.path}: wait for it to end, or stop it"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _create(self) -> None:
+        """Make the private file elsewhere first: a kill leaves a whole file or none."""
+        with self.working_directory() as directory:
+            made = directory / "private.duckdb"
+            duckdb.connect(made).close()
+            made.replace(self.private_path)
+
+    def _demand_usable(self, path: Path) -> None:
+        if path.exists() and not _is_duckdb(path):
+            raise DatabaseError(
+                f"{path} is not a DuckDB database and was left as it is: "
+                "choose another file with --database"
+            )
+
+
+@contextmanager
+def _ours_alone() -> Iterator[None]:
+    before = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(before)
+
+
+def _remove(leftover: Path) -> None:
+    if leftover.is_dir() and not leftover.is_symlink():
+        # What cannot be removed harms nobody: it is never read, and others cannot enter it.
+        shutil.rmtree(leftover, ignore_errors=True)
+    else:
+        leftover.unlink(missing_ok=True)
 
 
 def _is_duckdb(path: Path) -> bool:

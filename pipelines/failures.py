@@ -8,29 +8,49 @@ import duckdb
 
 from pipelines.database import DatabaseError
 from pipelines.kalshi.errors import ExchangeError
+from pipelines.stopping import Stopped
 
 BUG = 70
 TRY_LATER = 75
+CONFIGURATION = 78
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# DuckDB refuses all further work once a write has failed in the middle of a commit.
+_DUCKDB_STOPPED = (
+    duckdb.IOException,
+    duckdb.OutOfMemoryException,
+    duckdb.FatalException,
+    duckdb.TransactionException,
+)
 
 
 def ending(error: BaseException) -> tuple[str, int]:
     """Return the message and the exit code (sysexits.h) that *error* ends a command with.
 
     dlt wraps what a resource raises, so the chain of causes is searched for an error of ours. Only
-    an unexpected one shows its traceback, which names lines of code but no values.
+    an unexpected one shows its tracebacks, which name lines of code but no values.
     """
-    for cause in _chain(error):
-        if isinstance(cause, ExchangeError | DatabaseError):
-            return f"rfq: {cause}", cause.exit_code
-        if isinstance(cause, OSError) and cause.errno == errno.ENOSPC:
-            return (
-                "rfq: the disk is full; nothing was published: make room, then run again",
-                TRY_LATER,
-            )
-        if isinstance(cause, duckdb.IOException | duckdb.OutOfMemoryException):
-            return f"rfq: DuckDB could not work: {cause}; nothing was published", TRY_LATER
-    where = "".join(traceback.format_tb(error.__traceback__))
-    return f"{where}rfq: a bug, please report it: {type(error).__name__}", BUG
+    chain = list(_chain(error))
+    for cause in chain:
+        if known := _known(cause):
+            return known
+    where = "".join("".join(traceback.format_tb(link.__traceback__)) for link in reversed(chain))
+    names = " <- ".join(type(link).__name__ for link in chain)
+    return f"{where}rfq: a bug, please report it: {names}", BUG
+
+
+def _known(cause: BaseException) -> tuple[str, int] | None:
+    if isinstance(cause, ExchangeError | DatabaseError):
+        return f"rfq: {cause}", cause.exit_code
+    if isinstance(cause, Stopped):
+        return f"rfq: {cause}", int(str(cause.code))
+    if isinstance(cause, OSError) and cause.errno in _DISK_FULL:
+        return "rfq: the disk is full; nothing was published: make room, then run again", TRY_LATER
+    if isinstance(cause, PermissionError):
+        return f"rfq: no permission for {cause.filename}; nothing was published", CONFIGURATION
+    if isinstance(cause, _DUCKDB_STOPPED):
+        return f"rfq: DuckDB could not work: {cause}; nothing was published", TRY_LATER
+    return None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -1,15 +1,48 @@
-"""Rules that data must keep before it is published; each is a query that finds what breaks it."""
+"""Rules that data must keep before it is published; each is a query that finds what breaks it.
+
+They look at the draft itself, so nothing stands between what was checked and what is read. A rule
+is fatal where only a fault of ours can break it: nothing is published until somebody has looked.
+What the exchange may serve oddly never stops publishing; it is counted in `marts.data_quality`.
+
+| rule | broken by | then |
+|---|---|---|
+| one current row per RFQ, per quote | us | refused |
+| one raw row per observed state | us | refused |
+| every RFQ and quote in raw is in staging and in the facts, and no other | us | refused |
+| what raw saw executed or cancelled is executed or cancelled | us | refused |
+| what was published is still there, unless the moment shown went back | us, a backup | refused |
+| no published execution is undone, unless the moment shown went back | us | refused |
+| a watermark never goes back | us | refused |
+| few rows of the last run were rejected | the exchange | refused, until it passes or is allowed |
+| a quote's RFQ is known | the exchange | counted |
+| a status is a known one | the exchange | counted |
+| prices lie in 0..1 and on the grid | the exchange | counted |
+| times are in order and not in the future | the exchange | counted, out of durations |
+"""
+
+from dataclasses import dataclass
 
 import duckdb
 
 from pipelines.database import DataRefused
 
-_BREAKERS = {
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many rows of one run may be unreadable: up to a share of them, and a few in any case."""
+
+    rejected_share: float = 0.01
+    rejected_rows: int = 10
+
+
+_AS_OF = "set variable as_of = (select as_of from draft.marts.build_info)"
+
+_ALWAYS = {
     "an RFQ has two current rows": (
-        "select rfq_id from staging.rfqs group by rfq_id having count(*) > 1"
+        "select rfq_id from draft.staging.rfqs group by rfq_id having count(*) > 1"
     ),
     "a quote has two current rows": (
-        "select quote_id from staging.quotes group by quote_id having count(*) > 1"
+        "select quote_id from draft.staging.quotes group by quote_id having count(*) > 1"
     ),
     "a state of an RFQ is stored twice": (
         "select id from raw.rfq_versions group by id, version_hash having count(*) > 1"
@@ -17,22 +50,107 @@ _BREAKERS = {
     "a state of a quote is stored twice": (
         "select id from raw.quote_versions group by id, version_hash having count(*) > 1"
     ),
-    "a fact mart lost or doubled rows": (
-        "select 1 where (select count(*) from staging.rfqs)"
-        " <> (select count(*) from marts.rfq_facts)"
-        " or (select count(*) from staging.quotes) <> (select count(*) from marts.quote_facts)"
+    "an RFQ was lost on its way from raw": (
+        "select id from raw.rfq_versions where created_ts <= getvariable('as_of')"
+        " except select rfq_id from draft.staging.rfqs"
+    ),
+    "a quote was lost on its way from raw": (
+        "select id from raw.quote_versions where created_ts <= getvariable('as_of')"
+        " except select quote_id from draft.staging.quotes"
+    ),
+    "a fact mart lost, doubled or invented an RFQ": (
+        "(select rfq_id from draft.staging.rfqs"
+        " except all select rfq_id from draft.marts.rfq_facts)"
+        " union all (select rfq_id from draft.marts.rfq_facts"
+        " except all select rfq_id from draft.staging.rfqs)"
+    ),
+    "a fact mart lost, doubled or invented a quote": (
+        "(select quote_id from draft.staging.quotes"
+        " except all select quote_id from draft.marts.quote_facts)"
+        " union all (select quote_id from draft.marts.quote_facts"
+        " except all select quote_id from draft.staging.quotes)"
+    ),
+    "an execution that raw saw is undone": (
+        "select id from raw.quote_versions join draft.staging.quotes on quote_id = id"
+        " where quote_versions.executed_ts <= getvariable('as_of')"
+        " and observed_ts <= getvariable('as_of')"
+        " and quotes.status is distinct from 'executed'"
+    ),
+    "a cancellation that raw saw is undone": (
+        "select id from raw.quote_versions join draft.staging.quotes on quote_id = id"
+        " where quote_versions.cancelled_ts <= getvariable('as_of')"
+        " and observed_ts <= getvariable('as_of')"
+        " and coalesce(quotes.status, '') not in ('executed', 'cancelled')"
+        " union all"
+        " select id from raw.rfq_versions join draft.staging.rfqs on rfq_id = id"
+        " where rfq_versions.cancelled_ts <= getvariable('as_of')"
+        " and observed_ts <= getvariable('as_of')"
+        " and rfqs.status is distinct from 'closed'"
+    ),
+    "a watermark went back": (
+        "select run_id from raw.extraction_runs where watermark_before_ts is not null"
+        " and coalesce(watermark_after_ts, '-infinity') < watermark_before_ts"
     ),
 }
 
+_SINCE_THE_LAST = {
+    "an RFQ that was published is gone": (
+        "select rfq_id from published.staging.rfqs except select rfq_id from draft.staging.rfqs"
+    ),
+    "a quote that was published is gone": (
+        "select quote_id from published.staging.quotes"
+        " except select quote_id from draft.staging.quotes"
+    ),
+    "an execution that was published is undone": (
+        "select quote_id from published.staging.quotes"
+        " where status = 'executed'"
+        " except select quote_id from draft.staging.quotes where status = 'executed'"
+    ),
+}
 
-def demand_sound(connection: duckdb.DuckDBPyConnection) -> None:
-    """Raise `DataRefused` naming each rule that the built data breaks, and how often."""
-    counts = {
-        rule: len(connection.execute(breakers).fetchall()) for rule, breakers in _BREAKERS.items()
-    }
-    broken = [f"{rule} ({count})" for rule, count in counts.items() if count]
+_REJECTED = """
+select coalesce(sum(rejected_rows), 0)::bigint, coalesce(sum(rows_seen), 0)::bigint
+from raw.extraction_runs
+where run_id = (select run_id from raw.extraction_runs order by rowid desc limit 1)
+"""
+
+
+def demand_sound(connection: duckdb.DuckDBPyConnection, *, has_last: bool) -> None:
+    """Raise `DataRefused` naming each rule that the attached `draft` breaks, and how often.
+
+    With *has_last* it is also compared with the last one, attached as `published`.
+    """
+    connection.execute(_AS_OF)
+    rules = _ALWAYS | (_SINCE_THE_LAST if has_last and _moves_on(connection) else {})
+    counts = {rule: _count(connection, breakers) for rule, breakers in rules.items()}
+    broken = [f"{rule} ({count:,})" for rule, count in counts.items() if count]
     if broken:
         raise DataRefused(
-            f"nothing was published: {'; '.join(broken)}. The last published file stays; "
-            "please report this with the output of `rfq status`"
+            f"nothing was published: {'; '.join(broken)}. The last published file stays. If the "
+            "private file was replaced by an older one, restore the newer; otherwise please "
+            "report this with the output of `rfq status`"
         )
+
+
+def demand_few_rejected(connection: duckdb.DuckDBPyConnection, limits: Limits) -> None:
+    """Raise `DataRefused` when too many rows of the last run could not be read."""
+    rejected, seen = connection.execute(_REJECTED).fetchall()[0]
+    if rejected >= limits.rejected_rows and rejected > limits.rejected_share * seen:
+        raise DataRefused(
+            f"nothing was published: {rejected:,} of {seen:,} rows could not be read, more than "
+            f"{limits.rejected_share:.2%}. raw.rejected_rows in the private file says why. The "
+            "last published file stays; to publish without these rows, raise "
+            "SOURCES__KALSHI__REJECTED_SHARE"
+        )
+
+
+def _moves_on(connection: duckdb.DuckDBPyConnection) -> bool:
+    moves_on: bool = connection.execute(
+        "select getvariable('as_of') >= as_of from published.marts.build_info"
+    ).fetchall()[0][0]
+    return moves_on
+
+
+def _count(connection: duckdb.DuckDBPyConnection, breakers: str) -> int:
+    count: int = connection.execute(f"select count(*) from ({breakers})").fetchall()[0][0]  # noqa: S608
+    return count

@@ -1,25 +1,38 @@
 """One batch run: load, build, publish. The only module that knows both halves."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
-# Before dlt is imported: it reports to its vendor unless told otherwise.
-os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+# Before dlt is imported, and whatever folder we are in, as its settings file is found from one
+# folder only. It reports to its vendor unless told otherwise; it would answer a signal only
+# between its own steps; it would keep private rows that it is done with; and its log names values
+# that DuckDB refused.
+os.environ |= {
+    "RUNTIME__DLTHUB_TELEMETRY": "false",
+    "RUNTIME__INTERCEPT_SIGNALS": "false",
+    "RUNTIME__LOG_LEVEL": "CRITICAL",
+    "LOAD__DELETE_COMPLETED_JOBS": "true",
+    "LOAD__TRUNCATE_STAGING_DATASET": "true",
+}
 
 import dlt
 import duckdb
 
 from pipelines.database import Database, DatabaseError
-from pipelines.invariants import demand_sound
+from pipelines.invariants import Limits, demand_few_rejected, demand_sound
 from pipelines.kalshi import kalshi
 from pipelines.kalshi.client import open_reader
+from pipelines.kalshi.errors import ConfigurationError
 from pipelines.kalshi.extraction import Extraction, Progress
 from pipelines.kalshi.settings import Access
-from pipelines.publish import publish
+from pipelines.publish import drafted, last_published, put_in_place
+from pipelines.stopping import stoppable
 from transforms.build import Settings, build, raw_tables
 from transforms.marts import MARTS
 
@@ -38,7 +51,7 @@ class Outcome:
 
 def run(database: Database, access: Access, on_progress: Callable[[Progress], None]) -> Outcome:
     """Load, build and publish under one lock; the last published file stays if anything fails."""
-    with database.writing() as connection:
+    with _writing(database) as connection:
         new_versions = _load(connection, database, access, on_progress)
         return _build_and_publish(connection, database, new_versions, as_of=None)
 
@@ -47,14 +60,25 @@ def load(
     database: Database, access: Access, on_progress: Callable[[Progress], None]
 ) -> dict[str, int]:
     """Load what is new into the private file; return new versions by raw table."""
-    with database.writing() as connection:
-        return _load(connection, database, access, on_progress)
+    with _writing(database) as connection:
+        new_versions = _load(connection, database, access, on_progress)
+        demand_few_rejected(connection, _limits())
+        return new_versions
 
 
 def rebuild(database: Database, as_of: datetime | None) -> Outcome:
     """Build every mart as the data stood at *as_of* (default: the last load) and publish."""
-    with database.writing() as connection:
+    with _writing(database) as connection:
         return _build_and_publish(connection, database, {}, as_of)
+
+
+@contextmanager
+def _writing(database: Database) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Hold the database until done or told to stop; raises before any work what would refuse it."""
+    with stoppable(), database.writing() as connection:
+        with last_published(connection, database.path):
+            raw_tables(connection)
+        yield connection
 
 
 def _load(
@@ -63,7 +87,6 @@ def _load(
     access: Access,
     on_progress: Callable[[Progress], None],
 ) -> dict[str, int]:
-    raw_tables(connection)
     before = _versions(connection)
     with (
         database.working_directory() as directory,
@@ -102,13 +125,32 @@ def _build_and_publish(
     new_versions: dict[str, int],
     as_of: datetime | None,
 ) -> Outcome:
-    raw_tables(connection)
+    demand_few_rejected(connection, _limits())
     moment = as_of or _last_seen(connection)
     settings = Settings(as_of=moment, viewer_id=_viewer(connection))
     mart_rows = build(connection, MARTS, settings)
-    demand_sound(connection)
-    publish(connection, database.path)
+    _publish(connection, database)
     return Outcome(new_versions, mart_rows, moment)
+
+
+def _publish(connection: duckdb.DuckDBPyConnection, database: Database) -> None:
+    with database.working_directory() as directory:
+        with (
+            drafted(connection, directory) as draft,
+            last_published(connection, database.path) as has_last,
+        ):
+            demand_sound(connection, has_last=has_last)
+        put_in_place(draft, database.path)
+
+
+def _limits() -> Limits:
+    share: Any = dlt.config.get("sources.kalshi.rejected_share")
+    if share is None:
+        return Limits()
+    try:
+        return Limits(rejected_share=float(share))
+    except ValueError:
+        raise ConfigurationError("sources.kalshi.rejected_share is not a number") from None
 
 
 def _versions(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
@@ -121,8 +163,10 @@ def _versions(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
 def _last_seen(connection: duckdb.DuckDBPyConnection) -> datetime:
     rows = connection.execute("select max(ended_ts) from raw.extraction_runs").fetchall()
     seen: datetime | None = rows[0][0]
+    if seen is None:
+        raise DatabaseError("nothing was loaded yet, so there is nothing to publish: `rfq run`")
     # The exchange tells its time in whole seconds: what we saw last may be that much younger.
-    return datetime.now(UTC) if seen is None else seen + timedelta(seconds=1)
+    return seen + timedelta(seconds=1)
 
 
 def _viewer(connection: duckdb.DuckDBPyConnection) -> str | None:

@@ -1,32 +1,46 @@
 """The sandbox as the command line uses it: served for one run, or until interrupted."""
 
+import errno
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipelines.kalshi.extraction import Reach
-from pipelines.kalshi.settings import Access
-from pipelines.kalshi.signing import load_signer
 from pipelines.sandbox import (
     Market,
+    ScaledClock,
     SystemClock,
     replay,
     serve,
     serve_until_interrupted,
     simulate,
+    unfold,
 )
+
+if TYPE_CHECKING:
+    # The client brings dlt along, which takes longer to import than the sandbox to start.
+    from pipelines.kalshi.errors import ConfigurationError
+    from pipelines.kalshi.settings import Access
 
 SEED = 1
 DAYS = 3.0
 RFQS_PER_DAY = 1_500
+LEAST_PLANNED_S = 600.0
+PLANNED_WALL_S = 30.0
 
 
 @contextmanager
-def sandbox_access() -> Iterator[Access]:
+def sandbox_access() -> Iterator["Access"]:
     """Serve a simulated market and yield the access of its busiest requester, the desk."""
+    from pipelines.kalshi.extraction import Reach
+    from pipelines.kalshi.settings import Access
+    from pipelines.kalshi.signing import load_signer
+
     market = Market(clock=SystemClock())
     # Up to last midnight, so that a second run on the same day meets the same market again.
     midnight = datetime.combine(datetime.now(UTC).date(), time(), UTC)
@@ -37,25 +51,73 @@ def sandbox_access() -> Iterator[Access]:
         yield Access(exchange.base_url, signer, Reach())
 
 
-def simulated_market(seed: int, days: float, rfqs_per_day: int) -> Market:
-    """Return a market with *days* of history that ends now; none for 0 days."""
-    market = Market(clock=SystemClock())
-    if days:
-        simulate(market, seed=seed, days=days, rfqs_per_day=rfqs_per_day)
-    else:
-        market.add_account("desk")
-        market.add_account("maker")
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What `rfq sandbox` was asked to serve.
+
+    *speed* is seconds on the exchange per second here; without it nobody acts but its callers.
+    *accounts* are the names of further accounts that have done nothing yet.
+    """
+
+    seed: int = SEED
+    days: float = DAYS
+    rfqs_per_day: int = RFQS_PER_DAY
+    speed: float | None = None
+    accounts: list[str] = field(default_factory=list)
+    recorded: list[Path] = field(default_factory=list)
+
+
+def wanted_market(wanted: Wanted) -> Market:
+    """Return the market that was asked for; ConfigurationError if there can be none like that."""
+    if wanted.recorded and wanted.speed is not None:
+        raise _wrong("a recording cannot go on by itself", "Leave out --speed or --replay.")
+    try:
+        market = replay(wanted.recorded, SystemClock()) if wanted.recorded else _simulated(wanted)
+        for name in wanted.accounts:
+            market.add_account(name)
+    except OSError as error:
+        what = f"{error.filename}: cannot be read ({error.strerror})"
+        raise _wrong(what, "Give the path of a JSON file.") from error
+    except ValueError as error:
+        raise _wrong(str(error)) from error
     return market
 
 
-def serve_sandbox(
-    port: int, seed: int, days: float, rfqs_per_day: int, recorded: list[Path]
-) -> None:
+def _wrong(what: str, advice: str = "") -> "ConfigurationError":
+    from pipelines.kalshi.errors import ConfigurationError
+
+    return ConfigurationError(what, advice=advice)
+
+
+def _simulated(wanted: Wanted) -> Market:
+    clock = SystemClock() if wanted.speed is None else ScaledClock(wanted.speed)
+    market = Market(clock=clock)
+    if wanted.days:
+        simulate(market, seed=wanted.seed, days=wanted.days, rfqs_per_day=wanted.rfqs_per_day)
+    else:
+        market.add_account("desk")
+        market.add_account("maker")
+    if wanted.speed is not None:
+        # Planning takes a moment, so at a high speed it looks further ahead.
+        ahead = timedelta(seconds=max(LEAST_PLANNED_S, wanted.speed * PLANNED_WALL_S))
+        unfold(market, seed=wanted.seed, rfqs_per_day=wanted.rfqs_per_day, ahead=ahead)
+    return market
+
+
+def serve_sandbox(port: int, wanted: Wanted) -> None:
     """Serve until SIGINT or SIGTERM; keys lie in a directory of their own, gone at the end."""
-    market = (
-        replay(recorded, clock=SystemClock())
-        if recorded
-        else simulated_market(seed, days, rfqs_per_day)
-    )
-    with tempfile.TemporaryDirectory(prefix="rfq-sandbox-") as keys:
-        serve_until_interrupted(market, port, Path(keys), sys.stdout)
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with (
+            suppress(KeyboardInterrupt),
+            tempfile.TemporaryDirectory(prefix="rfq-sandbox-") as keys,
+        ):
+            market = wanted_market(wanted)
+            serve_until_interrupted(market, port, Path(keys), sys.stdout)
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+        advice = "Choose another one with --port, or 0 for any that is free."
+        raise _wrong(f"port {port} is not to be had", advice) from error
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -44,7 +44,7 @@ def test_a_second_run_with_no_changes_adds_nothing_and_lists_each_pass_once(
         rfq = market.create_rfq(desk, market_ticker=f"KXONE-26-{n}", contracts_fp="10.00")
         market.create_quote(maker, rfq_id=rfq, yes_bid="0.4000", no_bid="0.5500")
         market.delete_rfq(desk, rfq)
-        clock.advance(1)
+        clock.advance(10)
         if n >= 150:
             market.create_rfq(desk, market_ticker=f"KXTWO-26-{n}", contracts_fp="10.00")
     run()

@@ -68,7 +68,18 @@ create table if not exists raw.tombstones (
     resource varchar not null,  -- rfqs or quotes
     id varchar not null,
     first_missing_ts timestamptz not null,
-    gone_ts timestamptz not null
+    gone_ts timestamptz not null,
+    seen_again_ts timestamptz  -- in a second row, once the exchange knows the id again
+);
+
+-- One row per comparison of the market-wide list of open RFQs with what was held of it.
+create table if not exists raw.coverage (
+    run_id varchar not null,
+    checked_ts timestamptz not null,
+    pages bigint not null,
+    is_complete boolean not null,  -- whether the list was read to its end
+    open_rfqs_listed bigint not null,  -- old enough to have been read by an earlier run
+    open_rfqs_missed bigint not null  -- of these, never read before
 );
 
 -- One row per account that a run was made with.
@@ -90,7 +101,7 @@ create table if not exists raw.rejected_rows (
 -- One row per run and pass over a list: what was asked, what came, how far the watermark moved.
 create table if not exists raw.extraction_runs (
     run_id varchar not null,
-    pass varchar not null,  -- rfqs_market, rfqs_self, quotes_made, quotes_received, rfqs_by_id
+    pass varchar not null,  -- rfqs_market, rfqs_self, rfqs_open, rfqs_by_id, quotes_made, ...
     origin varchar not null,
     started_ts timestamptz not null,  -- the exchange's clock, like every time here
     ended_ts timestamptz not null,

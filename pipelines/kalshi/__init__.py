@@ -11,27 +11,28 @@ import dlt
 import pyarrow as pa
 from dlt.extract import DltResource
 
+from pipelines.kalshi.coverage import coverage_pass
 from pipelines.kalshi.extraction import Extraction
 from pipelines.kalshi.market import market_rfqs_pass
-from pipelines.kalshi.passes import own_rfqs_pass, quotes_pass
-from pipelines.kalshi.reread import rfqs_by_id_pass
+from pipelines.kalshi.passes import backfill_pass, own_rfqs_pass, quotes_pass
+from pipelines.kalshi.reread import quotes_by_id_pass, rfqs_by_id_pass
 from pipelines.kalshi.tables import ACCOUNTS, into
 
 
 @dlt.source
 def kalshi(extraction: Extraction) -> tuple[DltResource, ...]:
-    """RFQs and the quotes they drew, in the order in which they are to be loaded."""
+    """RFQs and the quotes they drew, in the order in which they are to be loaded.
+
+    Calling this begins a load: whatever the load before handed on must be in the database.
+    """
+    extraction.begin_load()
     return accounts(extraction), rfqs(extraction), quotes(extraction), rfqs_by_id(extraction)
 
 
 @dlt.resource
 def accounts(extraction: Extraction) -> Iterator[Any]:
     """The account this key belongs to, once: its communications id says which RFQs are ours."""
-    known: list[str] = dlt.current.resource_state().setdefault("known", [])
-    if extraction.account not in known:
-        known.append(extraction.account)
-        row = {"communications_id": extraction.account, "observed_ts": extraction.now}
-        yield into("accounts", pa.Table.from_pylist([row], schema=ACCOUNTS))
+    yield from account_items(extraction, dlt.current.resource_state())
 
 
 @dlt.resource
@@ -41,11 +42,7 @@ def rfqs(extraction: Extraction) -> Iterator[Any]:
     The list has no time filter and a stranger's row no update time. The market's is read from the
     top down to the watermark, our own is read whole; what that reads twice is dropped by version.
     """
-    state = dlt.current.resource_state()
-    if extraction.reach.scope == "market":
-        yield from market_rfqs_pass(extraction, state)
-    else:
-        yield from own_rfqs_pass(extraction, state)
+    yield from rfq_items(extraction, dlt.current.resource_state())
 
 
 @dlt.resource
@@ -53,14 +50,39 @@ def quotes(extraction: Extraction) -> Iterator[Any]:
     """Quotes we made and quotes we received, updated since the watermark.
 
     `min_ts` filters on update time in whole seconds, so the overlap is read twice each run and
-    dropped by version.
+    dropped by version. Those that no list will show again are read by id.
     """
-    state = dlt.current.resource_state()
-    yield from quotes_pass(extraction, state, "made")
-    yield from quotes_pass(extraction, state, "received")
+    yield from quote_items(extraction, dlt.current.resource_state())
 
 
 @dlt.resource
 def rfqs_by_id(extraction: Extraction) -> Iterator[Any]:
     """RFQs that only a read by id can bring up to date; runs after `quotes`, which names them."""
     yield from rfqs_by_id_pass(extraction, dlt.current.resource_state())
+
+
+def account_items(extraction: Extraction, state: dict[str, Any]) -> Iterator[Any]:
+    """The rows of `accounts`."""
+    known: list[str] = state.setdefault("known", [])
+    if extraction.account not in known:
+        known.append(extraction.account)
+        row = {"communications_id": extraction.account, "observed_ts": extraction.now}
+        yield into("accounts", pa.Table.from_pylist([row], schema=ACCOUNTS))
+
+
+def rfq_items(extraction: Extraction, state: dict[str, Any]) -> Iterator[Any]:
+    """The rows of `rfqs`."""
+    if extraction.reach.scope == "self":
+        yield from own_rfqs_pass(extraction, state)
+        return
+    yield from coverage_pass(extraction, state)
+    yield from market_rfqs_pass(extraction, state)
+
+
+def quote_items(extraction: Extraction, state: dict[str, Any]) -> Iterator[Any]:
+    """The rows of `quotes`."""
+    for side in ("made", "received"):
+        if extraction.reach.since:
+            yield from backfill_pass(extraction, state, side)
+        yield from quotes_pass(extraction, state, side)
+    yield from quotes_by_id_pass(extraction, state)

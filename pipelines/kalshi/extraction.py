@@ -1,8 +1,8 @@
 """What one extraction shares among its passes: the reader, the held database, the account."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,23 +11,39 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.kalshi.client import ExchangeReader
+from pipelines.kalshi.errors import ConfigurationError
 from pipelines.kalshi.pages import Rejected
 from pipelines.kalshi.schema import QUOTE, RFQ
 from pipelines.kalshi.sweep import Batch
 from pipelines.kalshi.tables import EXTRACTION_RUNS, REJECTED_ROWS
+from pipelines.kalshi.tombstones import Tombstones
 from pipelines.kalshi.versions import Versions
-from pipelines.kalshi.watermark import Watermark
+from pipelines.kalshi.watermark import Watermark, utc_now
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How much is read: *scope* is "market" (every RFQ) or "self" (the account's own)."""
+    """How much is read: *scope* is "market" (every RFQ) or "self" (the account's own).
+
+    With *since* and *until*, quotes updated in that span are read again, whatever the watermark.
+    """
 
     scope: str = "market"
     overlap: timedelta = timedelta(seconds=300)
     retention: timedelta = timedelta(days=7)
     history: timedelta = timedelta(days=365)
+    since: datetime | None = None
+    until: datetime | None = None
     rows_per_load: int = 200_000
+    rfqs_per_page: int = 100
+    quotes_per_page: int = 500
+
+    def __post_init__(self) -> None:
+        bounds = (self.since, self.until)
+        if any(bound is not None and bound.tzinfo is None for bound in bounds):
+            raise ConfigurationError("since and until need a time zone")
+        if self.until is not None and (self.since is None or self.since >= self.until):
+            raise ConfigurationError("until needs an earlier since")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +54,15 @@ class Progress:
     pages: int
     rows_seen: int
     new_versions: int
+    read_tokens_per_s: int
 
 
 @dataclass
 class Extraction:
-    """One run's view of the exchange and of what raw already holds."""
+    """One run's view of the exchange and of what raw already holds.
+
+    *local_clock* is this machine's; `now` is the exchange's.
+    """
 
     reader: ExchangeReader
     connection: duckdb.DuckDBPyConnection
@@ -50,12 +70,27 @@ class Extraction:
     run_id: str
     account: str
     on_progress: Callable[[Progress], None]
+    local_clock: Callable[[], datetime] = utc_now
     is_unfinished: bool = False
     own_rfqs_seen: set[str] = field(default_factory=set)
+    read_by_id: set[str] = field(default_factory=set)
+    finished: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self.cursor = self.connection.cursor()
+        self.cursor.execute("set timezone = 'UTC'")
         self.rfqs = Versions(self.connection, "rfq_versions", RFQ)
         self.quotes = Versions(self.connection, "quote_versions", QUOTE)
+        self.gone_rfqs = Tombstones(self.connection, "rfqs")
+        self.gone_quotes = Tombstones(self.connection, "quotes")
+
+    def begin_load(self) -> None:
+        """Begin a load; what the one before handed on is in raw by now."""
+        self.is_unfinished = False
+        self.rfqs.begin_load()
+        self.quotes.begin_load()
+        self.gone_rfqs.begin_load()
+        self.gone_quotes.begin_load()
 
     @property
     def origin(self) -> str:
@@ -67,7 +102,7 @@ class Extraction:
     @property
     def now(self) -> datetime:
         """The exchange's clock, as far as the last answer told it."""
-        return datetime.now(UTC) + timedelta(seconds=self.reader.clock_skew_s or 0.0)
+        return self.local_clock() + timedelta(seconds=self.reader.clock_skew_s or 0.0)
 
     def see(self, rfqs: pa.Table) -> None:
         """Remember which of our own RFQs a list has shown in this run."""
@@ -78,7 +113,7 @@ class Extraction:
         """Return the watermark of pass *name* for this origin, account and scope."""
         key = f"{self.origin} {self.account} {self.reach.scope} {name}"
         state: dict[str, Any] = resource_state.setdefault(key, {})
-        return Watermark(state)
+        return Watermark(state, self.reader.clock_skew_s, self.local_clock)
 
 
 @dataclass
@@ -95,7 +130,7 @@ class PassReport:
     pages: int = 0
     rows_seen: int = 0
     new_versions: int = 0
-    rejected: list[Rejected] = field(default_factory=list)
+    rejected: dict[str, Rejected] = field(default_factory=dict)
     sweeps: int = 0
     is_verified: bool = True
     is_order_held: bool | None = None
@@ -103,31 +138,30 @@ class PassReport:
     def __post_init__(self) -> None:
         self.watermark_before_ts = self.watermark.value
 
-    def count(self, batch: Batch, new: pa.Table) -> None:
-        """Add a batch, of which *new* were versions not seen before."""
+    def count(self, batch: Batch, new_versions: int) -> None:
+        """Add a batch, of which so many were versions not seen before."""
         self.started_ts = self.started_ts or batch.started_ts
         self.ended_ts = batch.ended_ts
         self.pages += batch.pages
         self.rows_seen += batch.rows.table.num_rows + len(batch.rows.rejected)
-        self.new_versions += new.num_rows
-        self.rejected.extend(batch.rows.rejected)
-        progress = Progress(self.name, self.pages, self.rows_seen, self.new_versions)
-        self.extraction.on_progress(progress)
+        self.new_versions += new_versions
+        self.reject(*batch.rows.rejected)
+        budget = self.extraction.reader.budget.read_limit
+        self.extraction.on_progress(
+            Progress(self.name, self.pages, self.rows_seen, self.new_versions, budget.refill_rate)
+        )
+
+    def reject(self, *rejected: Rejected) -> None:
+        """Note rows that could not be read, each once however often it is served."""
+        self.rejected |= {row.row_hash: row for row in rejected}
 
     def rejected_rows(self) -> pa.Table:
-        """Return the rejected rows of this pass, each once."""
-        observed: dict[str, Any] = {"observed_ts": self.ended_ts, "run_id": self.extraction.run_id}
-        distinct = {row.row_hash: row for row in self.rejected}
-        rows = [
-            {
-                "resource": row.resource,
-                "reason": row.reason,
-                "row_hash": row.row_hash,
-                "redacted_row": row.redacted_row,
-            }
-            | observed
-            for row in distinct.values()
-        ]
+        """Return the rejected rows of this pass."""
+        observed = {
+            "observed_ts": self.ended_ts or self.extraction.now,
+            "run_id": self.extraction.run_id,
+        }
+        rows = [asdict(row) | observed for row in self.rejected.values()]
         return pa.Table.from_pylist(rows, schema=REJECTED_ROWS)
 
     def as_row(self) -> pa.Table:
@@ -140,7 +174,7 @@ class PassReport:
             "origin": self.extraction.origin,
             "started_ts": started,
             "ended_ts": self.ended_ts or started,
-            "rejected_rows": len({rejected.row_hash for rejected in self.rejected}),
+            "rejected_rows": len(self.rejected),
             "watermark_after_ts": self.watermark.value,
             "gap_s": None if before is None else (started - before).total_seconds(),
             "clock_skew_s": self.extraction.reader.clock_skew_s,

@@ -1,49 +1,51 @@
 """The market-wide RFQ list: too long to sweep each run, so read from the top until it is old.
 
 The list is served last updated first (observed, not documented). A stranger's RFQ shows no update
-time, but an open one was last updated when it was created. So once an open RFQ is older than the
-watermark, everything below it was read before. The order is checked on every page; where it does
-not hold, nothing is concluded from it and the list is read to its end.
+time, but an open one was last updated when it was created. So once such a row is older than the
+watermark, everything below it was read before. The order is checked on every row; where it does
+not hold, nothing is concluded from it and the list is read to its end, this time and the next.
 """
 
 from collections.abc import Iterator
-from datetime import datetime
-from hashlib import sha256
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipelines.kalshi.client import Page
 from pipelines.kalshi.extraction import Extraction, PassReport
 from pipelines.kalshi.passes import RFQ_PAGES_PER_BATCH, hand_on, report_rows
 from pipelines.kalshi.schema import RFQ
-from pipelines.kalshi.sweep import read_list
+from pipelines.kalshi.sweep import Batch, read_list
+
+# Rows that changed at almost the same moment may be listed either way round.
+ORDER_TOLERANCE = timedelta(seconds=10)
 
 
 def market_rfqs_pass(extraction: Extraction, state: dict[str, Any]) -> Iterator[Any]:
     """Read every RFQ updated since the watermark, newest first; long reads are kept in slices."""
     watermark = extraction.watermark(state, "rfqs_market")
-    report = PassReport(extraction, "rfqs_market", watermark, sweeps=1, is_order_held=True)
-    before = watermark.value
-    boundary = None if before is None else before - extraction.reach.overlap
+    report = PassReport(extraction, "rfqs_market", watermark, sweeps=1)
+    since = watermark.read_from
+    boundary = None if since is None else since - extraction.reach.overlap - ORDER_TOLERANCE
     sweep = MarketSweep(watermark.state, boundary)
+    # What an earlier run began with is old: once that sweep is over, the top is due again.
+    extraction.is_unfinished |= sweep.run_id not in (None, extraction.run_id)
 
     def fetch(cursor: str | None) -> Page:
-        return extraction.reader.get_rfqs(cursor=cursor)
+        return extraction.reader.get_rfqs(cursor=cursor, limit=extraction.reach.rfqs_per_page)
 
     for batch in read_list(RFQ, fetch, RFQ_PAGES_PER_BATCH, sweep.resume_at):
         extraction.see(batch.rows.table)
-        found = yield from hand_on(report, extraction.rfqs, batch)
-        sweep.see(batch.rows.table, batch.started_ts, found)
+        yield from hand_on(report, extraction.rfqs, extraction.gone_rfqs, batch)
+        sweep.see(batch)
         if sweep.is_done:
+            watermark.advance(sweep.finish())
             break
-        if report.rows_seen >= extraction.reach.rows_per_load and batch.next_cursor:
-            sweep.pause(batch.next_cursor)
+        if report.rows_seen >= extraction.reach.rows_per_load:
+            sweep.pause(extraction.run_id)
             extraction.is_unfinished = True
             break
-    if not extraction.is_unfinished:
-        watermark.advance(sweep.finish())
     report.is_order_held = sweep.is_order_held
     yield from report_rows(report)
 
@@ -54,57 +56,63 @@ class MarketSweep:
     def __init__(self, state: dict[str, Any], boundary: datetime | None) -> None:
         self._state = state
         self._boundary = boundary
+        self._was_order_held: bool = state.get("is_order_held", True)
         paused: dict[str, Any] = state.pop("paused", {})
         self.resume_at: str | None = paused.get("cursor")
+        self.run_id: str | None = paused.get("run_id")  # of the run that began it
         self.is_order_held: bool = paused.get("is_order_held", True)
         self.is_done = False
-        self._first_page: str | None = paused.get("first_page")
+        self._next_cursor: str | None = None
         self._started_ts = _moment(paused.get("started_ts"))
-        self._lowest_open_ts = _moment(paused.get("lowest_open_ts"))
+        self._lowest_ts: datetime | None = None
+        self._ids: set[str] = set()
 
-    def see(self, rows: pa.Table, served_ts: datetime, found: set[tuple[str, str]]) -> None:
+    def see(self, batch: Batch) -> None:
         """Take in the next rows of the list and decide whether the rest is old."""
-        if self._started_ts is None:
-            self._started_ts = served_ts
-            self._first_page = _fingerprint(found)
-            # The top of the list is as it was: nothing has been updated since the last sweep.
-            self.is_done = self._first_page == self._state.get("first_page")
-        self._check_order(rows)
-        if self.is_order_held and self._boundary and self._lowest_open_ts:
-            self.is_done |= self._lowest_open_ts < self._boundary
+        self._started_ts = self._started_ts or batch.started_ts
+        self._next_cursor = batch.next_cursor
+        if batch.is_first:
+            self._lowest_ts = None
+        self._check_order(batch.rows.table)
+        is_known_order = self.is_order_held and self._was_order_held
+        is_old = self._boundary and self._lowest_ts and self._lowest_ts < self._boundary
+        self.is_done = not batch.next_cursor or bool(is_known_order and is_old)
 
-    def pause(self, cursor: str) -> None:
+    def pause(self, run_id: str) -> None:
         """Remember where to go on; the rows so far are loaded with it."""
         self._state["paused"] = {
-            "cursor": cursor,
+            "run_id": self.run_id or run_id,
+            "cursor": self._next_cursor,
             "is_order_held": self.is_order_held,
-            "first_page": self._first_page,
-            "started_ts": _text(self._started_ts),
-            "lowest_open_ts": _text(self._lowest_open_ts),
+            "started_ts": self._started().isoformat(),
         }
 
     def finish(self) -> datetime:
         """Return the watermark that a complete sweep earns: the moment it began."""
+        self._state["is_order_held"] = self.is_order_held
+        return self._started()
+
+    def _started(self) -> datetime:
         if self._started_ts is None:
-            raise RuntimeError("a sweep was finished before its first page")
-        self._state["first_page"] = self._first_page
+            raise RuntimeError("a sweep ended before its first page")
         return self._started_ts
 
     def _check_order(self, rows: pa.Table) -> None:
-        created = rows.filter(pc.equal(rows.column("status"), "open")).column("created_ts")
-        for moment in created.to_pylist():
-            if self._lowest_open_ts and moment > self._lowest_open_ts:
+        columns = ("id", "status", "created_ts", "updated_ts")
+        for id_, status, created, updated in zip(
+            *(rows.column(name).to_pylist() for name in columns), strict=True
+        ):
+            # A page that shifted under us repeats rows: they say nothing of the order.
+            if id_ in self._ids:
+                continue
+            self._ids.add(id_)
+            place = updated or (created if status == "open" else None)
+            # Nothing is updated before it is created, so a closed row has a place at least as high.
+            if self._lowest_ts and (place or created) > self._lowest_ts + ORDER_TOLERANCE:
                 self.is_order_held = False
-            self._lowest_open_ts = min(moment, self._lowest_open_ts or moment)
-
-
-def _fingerprint(found: set[tuple[str, str]]) -> str:
-    return sha256(repr(sorted(found)).encode()).hexdigest()
+            if place:
+                self._lowest_ts = min(place, self._lowest_ts or place)
 
 
 def _moment(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)
-
-
-def _text(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()

@@ -113,7 +113,9 @@ def _read_typed(entity: Entity, bodies: Sequence[bytes]) -> pa.Table:
     lines = b"\n".join(body.replace(b"\r", b" ").replace(b"\n", b" ") for body in bodies)
     pages = pa_json.read_json(
         BytesIO(lines),
-        read_options=pa_json.ReadOptions(block_size=2 * max(map(len, bodies)) + 1024),
+        read_options=pa_json.ReadOptions(
+            use_threads=len(bodies) > 1, block_size=2 * max(map(len, bodies)) + 1024
+        ),
         parse_options=pa_json.ParseOptions(
             explicit_schema=pa.schema({entity.key: pa.list_(row_type), "cursor": pa.string()}),
             unexpected_field_behavior="infer",

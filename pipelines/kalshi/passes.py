@@ -1,6 +1,6 @@
 """The passes over the exchange's lists. Each yields rows marked for raw, then its own report."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeAlias
@@ -10,43 +10,58 @@ from pipelines.kalshi.extraction import Extraction, PassReport
 from pipelines.kalshi.schema import QUOTE, RFQ
 from pipelines.kalshi.sweep import Batch, read_list
 from pipelines.kalshi.tables import into
-from pipelines.kalshi.versions import Key, Versions, keys
-from pipelines.kalshi.watermark import Window, windows
+from pipelines.kalshi.tombstones import Tombstones
+from pipelines.kalshi.versions import Versions, keys
+from pipelines.kalshi.watermark import Window, slices, windows
 
 RFQ_PAGES_PER_BATCH = 80
 QUOTE_PAGES_PER_BATCH = 20
-SWEEPS_PER_WINDOW = 5
+SWEEPS = 5
+SWEEPS_BEFORE_HALVING = 2
 
 Items: TypeAlias = Iterator[Any]
+Outcome: TypeAlias = Generator[Any, None, tuple[datetime, bool]]
 
 
 def quotes_pass(extraction: Extraction, state: dict[str, Any], side: str) -> Items:
     """Read the quotes updated since the watermark that we made or received (*side*).
 
-    Each window is swept until two sweeps agree, and only then moves the watermark.
+    A window counts when it was swept until two sweeps agreed, and only then moves the watermark.
+    After one that never did, the rest is read as well, and everything once more in the next run.
     """
-    watermark = extraction.watermark(state, f"quotes_{side}")
-    report = PassReport(extraction, f"quotes_{side}", watermark)
+    name = f"quotes_{side}"
+    watermark = extraction.watermark(state, name)
     reach = extraction.reach
-    for window in windows(
-        watermark.value,
+    spans = windows(
+        watermark.read_from,
         extraction.now,
         overlap=reach.overlap,
         retention=reach.retention,
         history=reach.history,
-    ):
-        started, is_verified = yield from _verified(
-            report, extraction.quotes, partial(_read_quotes, extraction, side, window)
-        )
-        report.window_min_ts = report.window_min_ts or window.start
-        report.window_max_ts = window.end
-        report.is_verified &= is_verified
-        if not report.is_verified:
-            break
-        watermark.advance(started if window.end is None else min(window.end, started))
-        if report.new_versions >= reach.rows_per_load and window.end is not None:
-            extraction.is_unfinished = True
-            break
+    )
+    report = PassReport(extraction, name, watermark)
+    yield from _read_windows(report, side, spans)
+    yield from report_rows(report)
+
+
+def backfill_pass(extraction: Extraction, state: dict[str, Any], side: str) -> Items:
+    """Read the quotes updated in the span asked for, by the day.
+
+    One that was interrupted goes on where it stood; one that was finished starts anew.
+    """
+    reach, now = extraction.reach, extraction.now
+    name = f"backfill_{side}"
+    since, until = reach.since or now - reach.retention, min(reach.until or now, now)
+    watermark = extraction.watermark(state, f"{name} {since} {reach.until}")
+    if name in extraction.finished:
+        return
+    if watermark.state.pop("is_finished", False):
+        watermark.state.clear()
+    report = PassReport(extraction, name, watermark)
+    is_whole = yield from _read_windows(report, side, slices(watermark.value or since, until))
+    if is_whole:
+        extraction.finished.add(name)
+        watermark.state["is_finished"] = report.is_verified
     yield from report_rows(report)
 
 
@@ -55,7 +70,7 @@ def own_rfqs_pass(extraction: Extraction, state: dict[str, Any]) -> Items:
     watermark = extraction.watermark(state, "rfqs_self")
     report = PassReport(extraction, "rfqs_self", watermark)
     started, report.is_verified = yield from _verified(
-        report, extraction.rfqs, partial(_read_own_rfqs, extraction)
+        report, extraction.rfqs, extraction.gone_rfqs, partial(_read_own_rfqs, extraction), SWEEPS
     )
     if report.is_verified:
         watermark.advance(started)
@@ -69,33 +84,88 @@ def report_rows(report: PassReport) -> Items:
     yield into("extraction_runs", report.as_row())
 
 
-def hand_on(report: PassReport, versions: Versions, batch: Batch) -> Generator[Any, None, set[Key]]:
-    """Yield the new versions of *batch*, and return the keys of all of them."""
-    stamped = versions.stamp(batch.rows.table, batch.ended_ts, report.name)
+def hand_on(
+    report: PassReport, versions: Versions, gone: Tombstones, batch: Batch
+) -> Generator[Any, None, set[int]]:
+    """Yield the new versions of *batch* and whose tombstones it outdates.
+
+    Returns a number for each version in the batch, new or not.
+    """
+    rows = batch.rows.table
+    if not rows.num_rows:
+        report.count(batch, 0)
+        return set()
+    stamped = versions.stamp(rows, batch.ended_ts, report.name)
     new = versions.new(stamped)
-    report.count(batch, new)
+    report.count(batch, new.num_rows)
     if new.num_rows:
         yield into(versions.table, new)
-    return set(keys(stamped))
+    back = gone.seen_again(rows.column("id").to_pylist(), batch.ended_ts)
+    if back.num_rows:
+        yield into("tombstones", back)
+    # Numbers, because a day of a busy maker has millions of versions.
+    return {hash(key) for key in keys(stamped)}
+
+
+def _read_windows(
+    report: PassReport, side: str, spans: Iterable[Window]
+) -> Generator[Any, None, bool]:
+    """Read *spans* one after the other; return False when the rest is for the next load."""
+    extraction, watermark = report.extraction, report.watermark
+    for window in spans:
+        started, is_verified = yield from _read_window(report, side, window)
+        report.window_min_ts = report.window_min_ts or window.start
+        report.window_max_ts = window.end
+        report.is_verified &= is_verified
+        if not report.is_verified:
+            continue
+        watermark.advance(started if window.end is None else min(window.end, started))
+        if report.new_versions >= extraction.reach.rows_per_load and window.end is not None:
+            extraction.is_unfinished = True
+            return False
+    return True
+
+
+def _read_window(report: PassReport, side: str, window: Window) -> Outcome:
+    """Sweep *window*; where two sweeps disagree, its halves: one page is one moment's answer."""
+    extraction = report.extraction
+    halves = window.halves(extraction.now)
+    started, is_verified = yield from _verified(
+        report,
+        extraction.quotes,
+        extraction.gone_quotes,
+        partial(_read_quotes, extraction, side, window),
+        SWEEPS_BEFORE_HALVING if halves else SWEEPS,
+    )
+    if is_verified or not halves:
+        return started, is_verified
+    # The older first: a quote that changes meanwhile moves to the newer.
+    _, is_older_verified = yield from _read_window(report, side, halves[0])
+    _, is_newer_verified = yield from _read_window(report, side, halves[1])
+    return started, is_older_verified and is_newer_verified
 
 
 def _verified(
-    report: PassReport, versions: Versions, read: Callable[[], Iterator[Batch]]
-) -> Generator[Any, None, tuple[datetime, bool]]:
+    report: PassReport,
+    versions: Versions,
+    gone: Tombstones,
+    read: Callable[[], Iterator[Batch]],
+    sweeps: int,
+) -> Outcome:
     """Sweep until two sweeps in a row agree; return when the first began and whether they did.
 
-    A row that moves while pages are read can be skipped, but the row that displaced it makes the
-    next sweep differ. A sweep of one page was answered at one moment and needs no second.
+    A row that leaves its place while pages are read can make us skip another one, but then the
+    next sweep misses it. A sweep of one page was answered at one moment and needs no second.
     """
     started: datetime | None = None
-    previous: set[Key] | None = None
-    for _ in range(SWEEPS_PER_WINDOW):
-        found: set[Key] = set()
+    previous: set[int] | None = None
+    for _ in range(sweeps):
+        found: set[int] = set()
         pages = 0
         for batch in read():
             started = started or batch.started_ts
             pages += batch.pages
-            found |= yield from hand_on(report, versions, batch)
+            found |= yield from hand_on(report, versions, gone, batch)
         report.sweeps += 1
         if pages <= 1 or found == previous:
             return started or report.extraction.now, True
@@ -110,6 +180,7 @@ def _read_quotes(extraction: Extraction, side: str, window: Window) -> Iterator[
     def fetch(cursor: str | None) -> Page:
         return extraction.reader.get_quotes(
             cursor=cursor,
+            limit=extraction.reach.quotes_per_page,
             min_ts=window.min_ts,
             max_ts=window.max_ts,
             user_filter=user_filter,
@@ -121,7 +192,8 @@ def _read_quotes(extraction: Extraction, side: str, window: Window) -> Iterator[
 
 def _read_own_rfqs(extraction: Extraction) -> Iterator[Batch]:
     def fetch(cursor: str | None) -> Page:
-        return extraction.reader.get_rfqs(cursor=cursor, user_filter="self")
+        limit = extraction.reach.rfqs_per_page
+        return extraction.reader.get_rfqs(cursor=cursor, limit=limit, user_filter="self")
 
     for batch in read_list(RFQ, fetch, RFQ_PAGES_PER_BATCH):
         extraction.see(batch.rows.table)

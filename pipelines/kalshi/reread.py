@@ -1,101 +1,189 @@
-"""RFQs read one by one, because no list would show what is new about them."""
+"""Records read one by one, because no list would show what is new about them."""
 
 import re
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from json import dumps
 from typing import Any
 
 import pyarrow as pa
 
-from pipelines.kalshi.errors import NotFound
+from pipelines.kalshi.client import Page
+from pipelines.kalshi.errors import ExchangeError, ExchangeUnavailable, NotFound, RequestRefused
 from pipelines.kalshi.extraction import Extraction, PassReport
-from pipelines.kalshi.pages import read_record
+from pipelines.kalshi.pages import Rejected, read_record
 from pipelines.kalshi.passes import hand_on, report_rows
-from pipelines.kalshi.schema import RFQ
+from pipelines.kalshi.schema import QUOTE, RFQ, Entity
 from pipelines.kalshi.sweep import Batch, served_ts
 from pipelines.kalshi.tables import TOMBSTONES, into
+from pipelines.kalshi.tombstones import GONE, Tombstones
+from pipelines.kalshi.versions import Versions
+from pipelines.kalshi.watermark import Watermark
 
 UUID = re.compile(r"[0-9a-fA-F-]{36}")
+READS_PER_LOAD = 1_000
+# More ids than these in one pass that cannot be read are no accident of theirs.
+UNREADABLE_IDS = 3
+# Observed: an RFQ that nobody closes is closed by the exchange after three hours.
+RFQ_LIFETIME = timedelta(hours=3)
+# Execution reveals who asked; whatever else it changes late is met by a second look a day after.
+LOOKS = (timedelta(0), timedelta(days=1))
+
+_GONE_RFQS = f"select id from ({GONE.format(resource='rfqs')})"  # noqa: S608 -- no input in it
+_GONE_QUOTES = f"select id from ({GONE.format(resource='quotes')})"  # noqa: S608
 
 # A quote names its RFQ even where no list showed it: opened and closed between two runs.
-_NAMED_BY_A_QUOTE = """
+_NAMED_BY_A_QUOTE = f"""
 select distinct rfq_id from raw.quote_versions
-where rfq_id not in (select id from raw.rfq_versions)
-  and rfq_id not in (select id from raw.tombstones where resource = 'rfqs')
-"""
+anti join raw.rfq_versions as held on held.id = rfq_id
+where rfq_id not in ({_GONE_RFQS})
+"""  # noqa: S608
 
-# Only an RFQ that showed its private creator id is certainly our own.
-_OWN_HELD_OPEN = """
+# Our own, which the private creator id tells, and those we quoted that must be over by now.
+_HELD_OPEN = f"""
+with own as (select distinct id from raw.rfq_versions where creator_user_id is not null),
+overdue as (
+    select distinct rfq_id as id from raw.quote_versions
+    where rfq_id in (select id from raw.rfq_versions where created_ts < $1)
+)
 select id from raw.rfq_versions
-where id not in (select id from raw.tombstones where resource = 'rfqs')
-group by id
-having bool_or(creator_user_id is not null)
-   and max_by(status, (coalesce(updated_ts, created_ts), status <> 'open', observed_ts)) = 'open'
-"""
+where id in (from own union from overdue) and id not in ({_GONE_RFQS})
+group by id having bool_and(status = 'open')
+"""  # noqa: S608
 
-# Execution reveals who asked, and that changes no list position that a stranger could see.
-_JUST_EXECUTED = """
+_EXECUTED = """
 select rfq_id, max(observed_ts) from raw.quote_versions
-where executed_ts is not null and observed_ts > coalesce($1, '-infinity'::timestamptz)
+where executed_ts is not null and observed_ts between coalesce($1, '-infinity'::timestamptz) and $2
 group by rfq_id
 """
+
+# Open quotes may vanish with their RFQ: no list says so.
+_OUTLIVED = f"""
+with held_open as (
+    select id, any_value(rfq_id) as rfq_id, min(created_ts) as created_ts from raw.quote_versions
+    where id not in ({_GONE_QUOTES})
+    group by id having bool_and(status = 'open')
+),
+ended as (
+    select id from raw.rfq_versions
+    where id in (select rfq_id from held_open) and status <> 'open'
+    union {_GONE_RFQS}
+)
+select id, rfq_id from held_open
+where rfq_id in (from ended) or created_ts < $1
+"""  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Where one kind of record is read from and kept."""
+
+    entity: Entity
+    record: str
+    versions: Versions
+    gone: Tombstones
+    read: Callable[[str], Page]
 
 
 def rfqs_by_id_pass(extraction: Extraction, state: dict[str, Any]) -> Iterator[Any]:
     """Read the RFQs that a quote names, that we hold as open unseen, or that just executed."""
     watermark = extraction.watermark(state, "rfqs_by_id")
     report = PassReport(extraction, "rfqs_by_id", watermark, sweeps=1)
-    wanted, executed_up_to = _wanted(extraction, watermark.state)
-    gone: list[dict[str, Any]] = []
-    for rfq_id in sorted(wanted):
-        try:
-            batch = _read_rfq(extraction, rfq_id)
-        except NotFound:
-            gone += _missed(watermark.state, rfq_id, extraction)
-        else:
-            watermark.state.get("missing", {}).pop(rfq_id, None)
-            yield from hand_on(report, extraction.rfqs, batch)
-    if gone:
-        yield into("tombstones", pa.Table.from_pylist(gone, schema=TOMBSTONES))
-    if executed_up_to is not None:
-        watermark.state["executed_up_to"] = executed_up_to.isoformat()
-    if wanted:
+    read = extraction.reader.get_rfq
+    shelf = Shelf(RFQ, "rfq", extraction.rfqs, extraction.gone_rfqs, read)
+    yield from _read_all(report, shelf, _wanted_rfqs(extraction, watermark))
+
+
+def quotes_by_id_pass(extraction: Extraction, state: dict[str, Any]) -> Iterator[Any]:
+    """Read the quotes that we hold as open although their RFQ is over."""
+    watermark = extraction.watermark(state, "quotes_by_id")
+    report = PassReport(extraction, "quotes_by_id", watermark, sweeps=1)
+    rows = _fetch(extraction, _OUTLIVED, [extraction.now - RFQ_LIFETIME])
+    rfq_of = {id_: rfq_id if UUID.fullmatch(rfq_id) else None for id_, rfq_id in rows}
+
+    def read(quote_id: str) -> Page:
+        return extraction.reader.get_quote(quote_id, rfq_id=rfq_of.get(quote_id))
+
+    shelf = Shelf(QUOTE, "quote", extraction.quotes, extraction.gone_quotes, read)
+    yield from _read_all(report, shelf, rfq_of.keys() - extraction.quotes.ids_handed_on)
+
+
+def _wanted_rfqs(extraction: Extraction, watermark: Watermark) -> set[str]:
+    named = {rfq_id for (rfq_id,) in _fetch(extraction, _NAMED_BY_A_QUOTE)}
+    overdue = extraction.now - RFQ_LIFETIME
+    held_open = {rfq_id for (rfq_id,) in _fetch(extraction, _HELD_OPEN, [overdue])}
+    executed = _executed(extraction, watermark)
+    # A list that showed the RFQ in this run has shown all that a second read could.
+    return (named | held_open | executed) - extraction.own_rfqs_seen
+
+
+def _executed(extraction: Extraction, watermark: Watermark) -> set[str]:
+    """RFQs with an execution that was not looked at yet: at once, and once more a day later."""
+    margin = extraction.reach.overlap + watermark.step_back
+    due: set[str] = set()
+    for look in LOOKS:
+        looked = watermark.state.setdefault(f"looked_after_{look}", {"ids": []})
+        # The exchange tells whole seconds: what is observed now may bear the second to come.
+        until = extraction.now - look + timedelta(seconds=1)
+        since = _moment(looked.get("up_to"))
+        asked = [None if since is None else min(since, until) - margin, until]
+        found = dict(_fetch(extraction, _EXECUTED, asked))
+        due |= found.keys() - set(looked["ids"])
+        looked["up_to"] = until.isoformat()
+        looked["ids"] = sorted(id_ for id_, seen in found.items() if seen >= until - margin)
+    return due
+
+
+def _read_all(report: PassReport, shelf: Shelf, wanted: set[str]) -> Iterator[Any]:
+    """Read as many of *wanted* as one load takes, and what an earlier load left unanswered."""
+    extraction, state = report.extraction, report.watermark.state
+    pending = {id_ for id_ in wanted.union(state.get("pending", ())) if UUID.fullmatch(id_)}
+    readable = sorted(pending - extraction.read_by_id)
+    for id_ in readable[:READS_PER_LOAD]:
+        extraction.read_by_id.add(id_)
+        if (yield from _read_one(report, shelf, id_)):
+            pending.discard(id_)
+    extraction.is_unfinished |= len(readable) > READS_PER_LOAD
+    state["pending"] = sorted(pending)
+    if readable:
         yield from report_rows(report)
 
 
-def _wanted(extraction: Extraction, state: dict[str, Any]) -> tuple[set[str], datetime | None]:
-    cursor = extraction.connection.cursor()
-    named = {rfq_id for (rfq_id,) in cursor.execute(_NAMED_BY_A_QUOTE).fetchall()}
-    held_open = {rfq_id for (rfq_id,) in cursor.execute(_OWN_HELD_OPEN).fetchall()}
-    mark = state.get("executed_up_to")
-    executed = cursor.execute(_JUST_EXECUTED, [mark]).fetchall()
-    just_executed = {rfq_id for rfq_id, _ in executed}
-    # A list that showed the RFQ in this run has shown all that a second read could.
-    wanted = (named | held_open | just_executed) - extraction.own_rfqs_seen
-    readable = {rfq_id for rfq_id in wanted if UUID.fullmatch(rfq_id)}
-    return readable, max((observed for _, observed in executed), default=None)
+def _read_one(report: PassReport, shelf: Shelf, id_: str) -> Generator[Any, None, bool]:
+    """Read one record; return whether there is no need to ask for it again."""
+    extraction, state = report.extraction, report.watermark.state
+    try:
+        answer = shelf.read(id_)
+    except NotFound:
+        gone = shelf.gone.missed(state, id_, extraction.run_id, extraction.now)
+        if gone:
+            yield into("tombstones", pa.Table.from_pylist(gone, schema=TOMBSTONES))
+        return bool(gone)
+    except (ExchangeUnavailable, RequestRefused) as error:
+        _set_aside(report, shelf, id_, error)
+        return False
+    state.get("missing", {}).pop(id_, None)
+    rows = read_record(shelf.entity, shelf.record, answer.body)
+    batch = Batch(rows, 1, served_ts(answer), served_ts(answer))
+    yield from hand_on(report, shelf.versions, shelf.gone, batch)
+    return True
 
 
-def _read_rfq(extraction: Extraction, rfq_id: str) -> Batch:
-    answer = extraction.reader.get_rfq(rfq_id)
-    rows = read_record(RFQ, "rfq", answer.body)
-    return Batch(rows, 1, served_ts(answer), served_ts(answer), None)
+def _set_aside(report: PassReport, shelf: Shelf, id_: str, error: ExchangeError) -> None:
+    """Note an id that cannot be read: it must hold back neither the others nor later runs."""
+    report.is_verified = False
+    reason = f"it could not be read by id: {type(error).__name__}"
+    digest = sha256(id_.encode()).hexdigest()
+    report.reject(Rejected(shelf.entity.key, reason, digest, dumps({"id": id_})))
+    if len(report.rejected) > UNREADABLE_IDS:
+        raise error
 
 
-def _missed(state: dict[str, Any], rfq_id: str, extraction: Extraction) -> list[dict[str, Any]]:
-    """Note that the exchange does not know an RFQ; the second run that finds so buries it."""
-    missing: dict[str, dict[str, str]] = state.setdefault("missing", {})
-    first = missing.setdefault(
-        rfq_id, {"run_id": extraction.run_id, "ts": extraction.now.isoformat()}
-    )
-    if first["run_id"] == extraction.run_id:
-        return []
-    del missing[rfq_id]
-    return [
-        {
-            "resource": "rfqs",
-            "id": rfq_id,
-            "first_missing_ts": datetime.fromisoformat(first["ts"]),
-            "gone_ts": extraction.now,
-        }
-    ]
+def _fetch(extraction: Extraction, query: str, values: list[Any] | None = None) -> list[Any]:
+    return extraction.cursor.execute(query, values).fetchall()
+
+
+def _moment(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

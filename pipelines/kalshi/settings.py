@@ -10,6 +10,7 @@ import dlt
 
 from pipelines.kalshi.errors import ConfigurationError
 from pipelines.kalshi.extraction import Reach
+from pipelines.kalshi.safeguards import demand_no_crash_reports, demand_private_secrets
 from pipelines.kalshi.signing import Signer, load_signer
 
 PRODUCTION = "https://external-api.kalshi.com/trade-api/v2"
@@ -28,12 +29,9 @@ class Access:
 
 def configured_access(base_url: str | None = None, *, allow_unknown_host: bool = False) -> Access:
     """Read [sources.kalshi]; *base_url* overrides it. Raises `ConfigurationError` and its kin."""
-    if dlt.config.get("runtime.sentry_dsn"):
-        raise ConfigurationError(
-            "a Sentry DSN is configured, and its reports would hold the private key",
-            advice="Remove RUNTIME__SENTRY_DSN or [runtime] sentry_dsn.",
-        )
-    path = dlt.secrets.get(f"{SECTION}.private_key_path")
+    demand_no_crash_reports()
+    demand_private_secrets()
+    path: Any = dlt.secrets.get(f"{SECTION}.private_key_path")
     signer = load_signer(
         dlt.secrets.get(f"{SECTION}.api_key_id") or "",
         private_key=dlt.secrets.get(f"{SECTION}.private_key"),

@@ -7,11 +7,10 @@ from typing import TypeAlias
 
 from pipelines.kalshi.client import Page
 from pipelines.kalshi.errors import CursorRefused, ExchangeUnavailable
-from pipelines.kalshi.pages import BadPage, Rows, next_cursor, read_pages
+from pipelines.kalshi.pages import Rows, next_cursor, read_pages
 from pipelines.kalshi.schema import Entity
 
 RESTARTS = 3
-BAD_PAGES = 3
 FRUITLESS_PAGES = 5
 
 Fetch: TypeAlias = Callable[[str | None], Page]
@@ -25,7 +24,8 @@ class Batch:
     pages: int
     started_ts: datetime
     ended_ts: datetime
-    next_cursor: str | None
+    next_cursor: str | None = None
+    is_first: bool = False
 
 
 def served_ts(page: Page) -> datetime:
@@ -40,7 +40,7 @@ def read_list(
 
     Only an absent, null or empty cursor ends a list: an empty page does not. A cursor that the
     exchange no longer takes starts the list again from the top. Raises `ExchangeUnavailable` when
-    cursors repeat, when pages bring nothing new, or when a page stays unreadable.
+    cursors repeat or keep expiring, and when pages bring nothing new.
     """
     for _ in range(RESTARTS + 1):
         try:
@@ -59,13 +59,15 @@ def _read_once(
 ) -> Iterator[Batch]:
     used: set[str | None] = set()
     ids: set[str] = set()
+    is_first = True
     fruitless = 0
     wanted = 1
     while True:
         pages: list[Page] = []
         while len(pages) < wanted and (not pages or cursor):
             _refuse_repeated(entity, cursor, used)
-            page, cursor = _read_page(entity, fetch, cursor)
+            page = fetch(cursor)
+            cursor = next_cursor(entity, page.body)
             pages.append(page)
         rows = read_pages(entity, [page.body for page in pages])
         found = set(rows.table.column("id").to_pylist()) - ids
@@ -75,21 +77,12 @@ def _read_once(
             raise ExchangeUnavailable(
                 f"{fruitless} pages of {entity.key} in a row held nothing new"
             )
-        yield Batch(rows, len(pages), served_ts(pages[0]), served_ts(pages[-1]), cursor)
+        started_ts, ended_ts = served_ts(pages[0]), served_ts(pages[-1])
+        yield Batch(rows, len(pages), started_ts, ended_ts, cursor, is_first)
         if not cursor:
             return
+        is_first = False
         wanted = min(2 * wanted, pages_per_batch)
-
-
-def _read_page(entity: Entity, fetch: Fetch, cursor: str | None) -> tuple[Page, str | None]:
-    for _ in range(BAD_PAGES - 1):
-        page = fetch(cursor)
-        try:
-            return page, next_cursor(entity, page.body)
-        except BadPage:
-            continue
-    page = fetch(cursor)
-    return page, next_cursor(entity, page.body)
 
 
 def _refuse_repeated(entity: Entity, cursor: str | None, used: set[str | None]) -> None:

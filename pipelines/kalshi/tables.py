@@ -20,6 +20,7 @@ _HINTS: dict[str, dict[str, Any]] = {
     "quote_versions": _VERSIONS,
     "rejected_rows": _EVENTS,
     "tombstones": _EVENTS,
+    "coverage": _EVENTS,
     "extraction_runs": _EVENTS,
     "accounts": _EVENTS,
 }
@@ -57,6 +58,18 @@ TOMBSTONES = pa.schema(
         pa.field("id", pa.string(), nullable=False),
         pa.field("first_missing_ts", TIMESTAMP, nullable=False),
         pa.field("gone_ts", TIMESTAMP, nullable=False),
+        pa.field("seen_again_ts", TIMESTAMP),
+    ]
+)
+
+COVERAGE = pa.schema(
+    [
+        pa.field("run_id", pa.string(), nullable=False),
+        pa.field("checked_ts", TIMESTAMP, nullable=False),
+        pa.field("pages", pa.int64(), nullable=False),
+        pa.field("is_complete", pa.bool_(), nullable=False),
+        pa.field("open_rfqs_listed", pa.int64(), nullable=False),
+        pa.field("open_rfqs_missed", pa.int64(), nullable=False),
     ]
 )
 

@@ -1,19 +1,21 @@
 """Which observed states are new: a version is an id and the hash of everything it showed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import duckdb
 import pyarrow as pa
 
-from pipelines.kalshi.schema import Entity
+from pipelines.kalshi.schema import TIMESTAMP, Entity
 from pipelines.kalshi.tables import version_schema
 
 Key: TypeAlias = tuple[str, str]
 
 
 class Versions:
-    """The states of one entity: those raw already holds, and those this run has handed on."""
+    """The states of one entity: those raw already holds, and those this load has handed on."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, table: str, entity: Entity) -> None:
         self.table = table
@@ -23,32 +25,66 @@ class Versions:
         self._hash = _hash_expression(entity)
         self._handed_on: set[Key] = set()
 
+    def begin_load(self) -> None:
+        """Forget what the last load handed on: raw holds it now."""
+        self._handed_on.clear()
+
+    @property
+    def ids_handed_on(self) -> set[str]:
+        """The ids of which this load has handed on a new version."""
+        return {id_ for id_, _ in self._handed_on}
+
+    def held(self, ids: list[str]) -> set[str]:
+        """Return which of *ids* raw holds in any version."""
+        found = self._cursor.execute(
+            f"select distinct id from raw.{self.table} where id in (select unnest($1))",  # noqa: S608
+            [ids],
+        ).fetchall()
+        return {id_ for (id_,) in found}
+
     def stamp(self, rows: pa.Table, observed_ts: datetime, observed_pass: str) -> pa.Table:
         """Add `version_hash`, `observed_ts` and `observed_pass` to *rows*."""
-        self._cursor.register("_rows", rows)
-        stamped = self._cursor.sql(
-            f"select *, md5({self._hash}) as version_hash, $1 as observed_ts, $2 as observed_pass"  # noqa: S608
-            " from _rows",
-            params=[observed_ts, observed_pass],
-        ).to_arrow_table()
-        self._cursor.unregister("_rows")
-        return stamped.cast(self._schema)
+        return (
+            rows.append_column("version_hash", self.hashes(rows))
+            .append_column("observed_ts", _repeated(observed_ts, TIMESTAMP, len(rows)))
+            .append_column("observed_pass", _repeated(observed_pass, pa.string(), len(rows)))
+            .cast(self._schema)
+        )
+
+    def hashes(self, rows: pa.Table) -> pa.Array:
+        """Return the version hash of each row; it depends on nothing but the row."""
+        with self._registered(rows) as cursor:
+            found = cursor.execute(f"select md5({self._hash}) from _rows").fetchall()  # noqa: S608
+        return pa.array([text for (text,) in found], pa.string())
 
     def new(self, stamped: pa.Table) -> pa.Table:
-        """Return the rows of *stamped* whose version neither raw nor this run has seen."""
-        self._cursor.register("_rows", stamped)
-        unstored = self._cursor.sql(
-            f"from _rows anti join raw.{self.table} using (created_ts, id, version_hash)"
-        ).to_arrow_table()
-        self._cursor.unregister("_rows")
-        mask = [self._hand_on(key) for key in keys(unstored)]
-        return unstored.filter(pa.array(mask, pa.bool_())).cast(self._schema)
+        """Return the rows of *stamped* whose version neither raw nor this load holds."""
+        with self._registered(stamped.select(("created_ts", "id", "version_hash"))) as cursor:
+            held = cursor.execute(
+                f"select id, version_hash from _rows"  # noqa: S608
+                f" semi join raw.{self.table} using (created_ts, id, version_hash)"
+            ).fetchall()
+        stored = set(held)
+        mask = [key not in stored and self._hand_on(key) for key in keys(stamped)]
+        return stamped.filter(pa.array(mask, pa.bool_()))
+
+    @contextmanager
+    def _registered(self, rows: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:
+        self._cursor.register("_rows", rows)
+        try:
+            yield self._cursor
+        finally:
+            self._cursor.unregister("_rows")
 
     def _hand_on(self, key: Key) -> bool:
         if key in self._handed_on:
             return False
         self._handed_on.add(key)
         return True
+
+
+def _repeated(value: Any, kind: pa.DataType, times: int) -> pa.Array:
+    return pa.repeat(pa.scalar(value, kind), times)
 
 
 def keys(stamped: pa.Table) -> list[Key]:

@@ -1,6 +1,6 @@
 """How far a pass has read for certain, and the windows that are still to be read."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -10,6 +10,14 @@ from typing import Any
 FUTURE_TOLERANCE = timedelta(seconds=60)
 DAY = timedelta(days=1)
 FOUR_WEEKS = timedelta(weeks=4)
+SHORTEST = timedelta(seconds=2)
+# Both clocks tell whole seconds and answers take time: less than this is no step.
+CLOCK_STEP = timedelta(seconds=5)
+
+
+def utc_now() -> datetime:
+    """Our own clock."""
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +37,35 @@ class Window:
         """Whole seconds, one late, or None for an open window."""
         return None if self.end is None else ceil(self.end.timestamp()) + 1
 
+    def halves(self, now: datetime) -> "tuple[Window, Window] | None":
+        """The older and the newer half, or None for a window too short to be cut.
+
+        An open window is closed at *now*: what comes later would never let it rest.
+        """
+        end = self.end or now
+        if end - self.start < SHORTEST:
+            return None
+        middle = self.start + (end - self.start) / 2
+        return Window(self.start, middle), Window(middle, end)
+
 
 class Watermark:
     """A moment on the exchange's clock up to which one pass has certainly seen every change.
 
     It lives in dlt's resource state, so it is committed together with the rows it vouches for, and
     it belongs to one origin, account, scope and pass: another one starts at nothing.
+    *clock_skew_s* is the exchange's clock minus ours.
     """
 
-    def __init__(self, state: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        state: dict[str, Any],
+        clock_skew_s: float | None = None,
+        local_clock: Callable[[], datetime] = utc_now,
+    ) -> None:
         self.state = state
+        self._clock_skew_s = clock_skew_s
+        self._local_clock = local_clock
 
     @property
     def value(self) -> datetime | None:
@@ -46,11 +73,26 @@ class Watermark:
         text = self.state.get("watermark")
         return None if text is None else datetime.fromisoformat(text)
 
+    @property
+    def step_back(self) -> timedelta:
+        """How far the exchange's clock was set back since the watermark was set, by our clock."""
+        before = self.state.get("clock_skew_s")
+        if before is None or self._clock_skew_s is None:
+            return timedelta()
+        step = timedelta(seconds=before - self._clock_skew_s)
+        return step if step > CLOCK_STEP else timedelta()
+
+    @property
+    def read_from(self) -> datetime | None:
+        """The earliest time that a change since the watermark can bear; None if it never moved."""
+        return None if self.value is None else self.value - self.step_back
+
     def advance(self, to: datetime) -> None:
         """Move forward to *to*; never back, and never past our own clock by more than a minute."""
-        capped = min(to, datetime.now(UTC) + FUTURE_TOLERANCE)
+        capped = min(to, self._local_clock() + FUTURE_TOLERANCE)
         if self.value is None or capped > self.value:
             self.state["watermark"] = capped.isoformat()
+            self.state["clock_skew_s"] = self._clock_skew_s
 
 
 def windows(
@@ -75,3 +117,10 @@ def windows(
         edges.append(edges[-1] + DAY)
     yield from (Window(start, end) for start, end in pairwise(edges))
     yield Window(edges[-1])
+
+
+def slices(start: datetime, end: datetime) -> Iterator[Window]:
+    """Yield the windows of a day each, the last one shorter, from *start* to *end*."""
+    while start < end:
+        yield Window(start, min(start + DAY, end))
+        start += DAY

@@ -1,15 +1,22 @@
-"""What the sandbox does where the exchange could do several things.
-
-Each switch names its evidence: *documented* by the exchange, *observed* in 2026 recordings by
-public repositories, or *assumed* because nothing is known. Defaults follow observation first.
-"""
+"""What the sandbox does where the exchange could do several things. Defaults follow observation
+first, then documentation."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from pipelines.sandbox.switches import Switch
 
 DEFAULT_COST = 10
+COSTS = {
+    "CreateQuote": 2,
+    "GetQuote": 2,
+    "DeleteQuote": 2,
+    "GetRFQQuote": 2,
+    "DeleteRFQQuote": 2,
+    "ConfirmRFQQuote": 2,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,78 +26,184 @@ class Bucket:
     refill_per_s: int
     capacity: int
 
+    def __str__(self) -> str:
+        return f"{self.refill_per_s} a second up to {self.capacity}"
+
 
 @dataclass(frozen=True, slots=True)
 class Behavior:
     """Every choice the sandbox makes about the exchange. Frozen; derive with `replace`."""
 
-    confirm_window_s: float = 30.0
-    """Last look on single markets. Documented (August 2026)."""
-    combo_confirm_window_s: float = 3.0
-    """Last look on combos, which are high-velocity markets. Documented; was 1 s in March 2026."""
-    execution_delay_s: float = 15.0
-    """Confirm to execution on single markets. Documented; 15.6 s and 16.0 s observed."""
-    combo_execution_delay_s: float = 1.0
-    """Confirm to execution on combos. Documented; 1.3 s observed."""
-    rfq_lifetime_s: float = 10_800.0
-    """RFQs nobody closes expire. Observed: lifetimes pile up at 3 hours."""
-    retention_s: float = 7 * 86_400.0
-    """Closed RFQs and cancelled quotes are purged this long after their last update. Documented."""
-    quote_window_s: float | None = None
-    """Seconds after creation in which an RFQ takes quotes; later ones get 409 `rfq_closed`.
-    Observed with a median of 0.7 s on hot combos, absent elsewhere; off unless set."""
+    confirm_window_s: Annotated[
+        float,
+        Switch(
+            "Last look on single markets: seconds from accept in which the maker can confirm.",
+            "documented, August 2026",
+        ),
+    ] = 30.0
+    combo_confirm_window_s: Annotated[
+        float,
+        Switch(
+            "The same on combos, which are high-velocity markets.",
+            "documented, August 2026; 1 s in March 2026",
+        ),
+    ] = 3.0
+    execution_delay_s: Annotated[
+        float,
+        Switch(
+            "Seconds from confirm to execution on single markets.",
+            "documented; 15.6 and 16.0 observed",
+        ),
+    ] = 15.0
+    combo_execution_delay_s: Annotated[
+        float, Switch("The same on combos.", "documented; 1.3 observed")
+    ] = 1.0
+    rfq_lifetime_s: Annotated[
+        float,
+        Switch(
+            "Seconds after which an RFQ that nobody closes expires.",
+            "observed: lifetimes pile up at 3 hours",
+        ),
+    ] = 10_800.0
+    retention_s: Annotated[
+        float,
+        Switch(
+            "Seconds after their last update when closed RFQs and cancelled quotes are purged.",
+            "documented: 7 days",
+        ),
+    ] = 604_800.0
+    quote_window_s: Annotated[
+        float | None,
+        Switch(
+            "Seconds after its creation in which a combo RFQ takes quotes; later ones get 409 "
+            "`rfq_closed` while the RFQ stays open.",
+            "observed on hot combos with a median of 0.7, absent elsewhere",
+        ),
+    ] = None
+    quote_timeout_s: Annotated[
+        float,
+        Switch(
+            "Seconds after that window in which the 409 is `quote_timed_out` instead: the quote "
+            "was on its way when the window closed.",
+            "both codes observed, 3.7 to 1; which one when is assumed",
+        ),
+    ] = 0.0
+    balance_dollars: Annotated[
+        float | None,
+        Switch(
+            "Money of each account at the start. A quote or an accept that needs more than is left "
+            "after running and executed trades gets 400 `insufficient_balance`.",
+            "the answer is observed; the accounting (price times size, no fees) is assumed",
+        ),
+    ] = None
 
-    stranger_creator_id: Literal["blank", "communications_id"] = "blank"
-    """creator_id of other people's RFQs. Observed blank in September 2026; documented otherwise."""
-    reveal_creator_after_execution: bool = True
-    """An executed RFQ shows its requester to everyone. Documented."""
-    quotes_of_deleted_rfq: Literal["vanish", "cancel"] = "vanish"
-    """What becomes of open quotes when the requester deletes the RFQ. Observed: they vanish."""
-    quotes_of_closed_rfq: Literal["vanish", "cancel"] = "cancel"
-    """The same when the RFQ expires or executes. Assumed; documented as `cancelled`."""
-    requote_replaces: Literal["rfq", "market"] = "rfq"
-    """A maker's new quote cancels its older open one on the same RFQ (REST documentation) or on
-    every RFQ of the same market (FIX documentation)."""
-    rfq_cancellation_reason: str | None = "deleted by creator"
-    """Shown to the creator of a deleted RFQ. The field is documented, its values are unknown."""
-    one_accept_at_a_time: bool = True
-    """While an accept awaits its confirm, no other quote on the RFQ can be accepted. Assumed."""
-    enforce_price_grid: bool = False
-    """Refuse prices off the market's grid. Documented, but 0.3550 was accepted on a cent market."""
-    max_open_rfqs: int = 100
-    """Open RFQs per requester. Documented; the 409 beyond it is assumed."""
-    min_ts_inclusive: bool = True
-    """Whether min_ts includes the instant itself. Unknown."""
-    max_ts_inclusive: bool = True
-    """Whether max_ts includes the instant itself. Unknown."""
-    unscoped_quotes_status: int = 403
-    """getQuotes without a user scope. Observed: 403, earlier 400."""
-    unbounded_quotes_limit: int | None = None
-    """Above this many rows, getQuotes without min_ts or max_ts answers 504. Observed on a large
-    demo account; off unless set."""
-    require_json_content_type: bool = True
-    """Bodies need `Content-Type: application/json`, also confirm's empty one. Observed."""
+    stranger_creator_id: Annotated[
+        Literal["blank", "communications_id"],
+        Switch(
+            "`creator_id` of other people's RFQs.",
+            "observed blank in September 2026; documented otherwise",
+        ),
+    ] = "blank"
+    reveal_creator_after_execution: Annotated[
+        bool, Switch("An executed RFQ shows its requester to everyone.", "documented")
+    ] = True
+    quotes_of_deleted_rfq: Annotated[
+        Literal["vanish", "cancel"],
+        Switch(
+            "What becomes of open quotes when the requester deletes the RFQ.",
+            "observed: they vanish at once",
+        ),
+    ] = "vanish"
+    quotes_of_closed_rfq: Annotated[
+        Literal["vanish", "cancel"],
+        Switch("The same when the RFQ expires or executes.", "assumed; documented as `cancelled`"),
+    ] = "cancel"
+    requote_replaces: Annotated[
+        Literal["rfq", "market"],
+        Switch(
+            "A maker's new quote cancels its older open one on the same RFQ, or on every RFQ of "
+            "the same market.",
+            "documented both ways: `rfq` for REST, `market` for FIX",
+        ),
+    ] = "rfq"
+    rfq_cancellation_reason: Annotated[
+        str | None,
+        Switch(
+            "What the creator of a deleted RFQ reads in `cancellation_reason`.",
+            "the field is documented, its values are unknown",
+        ),
+    ] = "deleted by creator"
+    one_accept_at_a_time: Annotated[
+        bool,
+        Switch(
+            "While an accept awaits its confirm, no other quote on the RFQ can be accepted.",
+            "assumed",
+        ),
+    ] = True
+    enforce_price_grid: Annotated[
+        bool,
+        Switch(
+            "Refuse prices off the market's grid.",
+            "documented, yet 0.3550 was seen accepted on a cent market",
+        ),
+    ] = False
+    max_open_rfqs: Annotated[
+        int, Switch("Open RFQs per requester; one more gets 409.", "documented; the 409 is assumed")
+    ] = 100
+    min_ts_inclusive: Annotated[
+        bool, Switch("Whether `min_ts` includes the instant itself.", "unknown, assumed")
+    ] = True
+    max_ts_inclusive: Annotated[
+        bool, Switch("Whether `max_ts` includes the instant itself.", "unknown, assumed")
+    ] = True
+    unscoped_quotes_status: Annotated[
+        int, Switch("Status of getQuotes without a user scope.", "observed 403, earlier 400")
+    ] = 403
+    unbounded_quotes_limit: Annotated[
+        int | None,
+        Switch(
+            "Above this many rows, getQuotes without `min_ts` or `max_ts` answers 504.",
+            "observed on a large demo account",
+        ),
+    ] = None
+    require_json_content_type: Annotated[
+        bool,
+        Switch(
+            "Bodies need `Content-Type: application/json`, also confirm's empty one.", "observed"
+        ),
+    ] = True
 
-    signature_window_s: float = 30.0
-    """Allowed distance of a signature's timestamp from the wall clock. Observed: 10 s passes,
-    30 s and 60 s were refused at different times."""
-    signature_follows_market_clock: bool = False
-    """Check signature timestamps against the market's clock instead of the wall clock."""
-    rate_limits: bool = True
-    """Enforce the token buckets. They run on real time whatever the market's clock says."""
-    read_bucket: Bucket = Bucket(200, 400)
-    """Basic tier, observed."""
-    write_bucket: Bucket = Bucket(100, 100)
-    """Basic tier, observed."""
-    endpoint_costs: dict[str, int] = field(
-        default_factory=lambda: {
-            "CreateQuote": 2,
-            "GetQuote": 2,
-            "DeleteQuote": 2,
-            "GetRFQQuote": 2,
-            "DeleteRFQQuote": 2,
-            "ConfirmRFQQuote": 2,
-        }
-    )
-    """Tokens per call where not 10, by operation. Observed, except the confirm with RFQ id: known
-    only to be cheaper."""
+    signature_window_s: Annotated[
+        float,
+        Switch(
+            "Allowed distance in seconds of a signature's timestamp from the wall clock.",
+            "observed: 10 passes, 30 and 60 were refused at different times",
+        ),
+    ] = 30.0
+    signature_follows_market_clock: Annotated[
+        bool,
+        Switch(
+            "Check signature timestamps against the market's clock instead of the wall clock.",
+            "for tests",
+        ),
+    ] = False
+    rate_limits: Annotated[
+        bool,
+        Switch(
+            "Enforce the token buckets. They run on real time whatever the market's clock says.",
+            "documented",
+        ),
+    ] = True
+    read_bucket: Annotated[
+        Bucket, Switch("Tokens for GET calls, per account.", "observed: basic tier")
+    ] = Bucket(200, 400)
+    write_bucket: Annotated[
+        Bucket, Switch("Tokens for all other calls, per account.", "observed: basic tier")
+    ] = Bucket(100, 100)
+    endpoint_costs: Annotated[
+        dict[str, int],
+        Switch(
+            "Tokens per call where not 10, by operation.",
+            "observed; of the confirm with RFQ id it is only known that it costs less than 10",
+        ),
+    ] = field(default_factory=COSTS.copy)

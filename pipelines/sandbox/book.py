@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Literal
 
+from pipelines.sandbox.balances import accept_cost_ticks, check_balance, quote_cost_ticks
 from pipelines.sandbox.behavior import Behavior
 from pipelines.sandbox.faults import Faults
 from pipelines.sandbox.listings import listing
@@ -22,6 +23,13 @@ from pipelines.sandbox.parties import Party
 from pipelines.sandbox.refusal import Refused, invalid, not_found
 from pipelines.sandbox.rows import Quote, Rfq, Side
 from pipelines.sandbox.timers import Timers
+from pipelines.sandbox.windows import (
+    check_takes_quotes,
+    execution_due_us,
+    is_running,
+    last_look_end_us,
+    us,
+)
 
 EXECUTION_FAILED = "execution failed"
 
@@ -79,7 +87,7 @@ class Book:
         for rfq in rfqs:
             if rfq.status == "open":
                 self._open[rfq.requester.user_id][rfq.id] = rfq
-                due_us = rfq.created_us + _us(self.behavior.rfq_lifetime_s)
+                due_us = rfq.created_us + us(self.behavior.rfq_lifetime_s)
                 self.timers.set(due_us, partial(self._expire, rfq))
         for quote in quotes:
             self._quotes_on[quote.rfq.id].append(quote)
@@ -104,7 +112,7 @@ class Book:
         self._open[rfq.requester.user_id].pop(rfq.id, None)
         self.rfqs.touch(rfq, now_us)
         self._observe(now_us, f"rfq_{cause}", rfq)
-        self.timers.set(now_us + _us(self.behavior.retention_s), partial(self._purge_rfq, rfq))
+        self.timers.set(now_us + us(self.behavior.retention_s), partial(self._purge_rfq, rfq))
         fate = self.behavior.quotes_of_closed_rfq
         if cause == "deleted":
             fate = self.behavior.quotes_of_deleted_rfq
@@ -117,12 +125,7 @@ class Book:
         check_quote(order, rfq.listing, self.behavior.enforce_price_grid)
         if rfq.requester.user_id == maker.user_id:
             raise invalid("cannot quote your own rfq")
-        window_s = self.behavior.quote_window_s
-        is_late = window_s is not None and now_us > rfq.created_us + _us(window_s)
-        if rfq.status != "open" or is_late:
-            raise Refused(409, "rfq_closed", "rfq closed")
-        for older in self._replaced_by(maker, rfq):
-            self.cancel_quote(older, now_us)
+        check_takes_quotes(rfq, self.behavior, now_us)
         quote = Quote(
             id=str(uuid.uuid4()),
             rfq=rfq,
@@ -135,6 +138,10 @@ class Book:
             post_only=order.post_only,
             subaccount=order.subaccount,
         )
+        cost_ticks = quote_cost_ticks(quote)
+        check_balance(maker.user_id, cost_ticks, self.quotes, self.behavior, now_us)
+        for older in self._replaced_by(maker, rfq):
+            self.cancel_quote(older, now_us)
         self.adopt([], [quote])
         self._observe(now_us, "quote_created", quote)
         return quote
@@ -156,40 +163,33 @@ class Book:
         quote.cancellation_reason = reason
         self.quotes.touch(quote, now_us)
         self._observe(now_us, "quote_cancelled", quote)
-        due_us = now_us + _us(self.behavior.retention_s)
+        due_us = now_us + us(self.behavior.retention_s)
         self.timers.set(due_us, partial(self._purge_quote, quote))
 
     def accept(self, quote: Quote, side: Side, now_us: int) -> None:
         if quote.status != "open" or quote.rfq.status != "open":
             raise not_found()
-        if not (quote.yes_bid_ticks if side == "yes" else quote.no_bid_ticks):
+        bid_ticks = quote.bid_ticks(side)
+        if not bid_ticks:
             raise invalid(f"the quote does not offer {side}")
-        if self.behavior.one_accept_at_a_time and self._is_awaiting(quote.rfq, now_us):
+        if self.behavior.one_accept_at_a_time and self._has_running(quote.rfq, now_us):
             raise Refused(409, "already_exists", "another quote of this rfq is accepted")
+        cost_ticks = accept_cost_ticks(quote, bid_ticks)
+        requester = quote.rfq.requester
+        check_balance(requester.user_id, cost_ticks, self.quotes, self.behavior, now_us)
         quote.status = "accepted"
         quote.accepted_side = side
         quote.accepted_us = now_us
         self.quotes.touch(quote, now_us)
         self._observe(now_us, "quote_accepted", quote)
 
-    def _is_awaiting(self, rfq: Rfq, now_us: int) -> bool:
-        return any(
-            quote.status == "confirmed"
-            or (quote.status == "accepted" and now_us <= self._window_end_us(quote))
-            for quote in self._quotes_on[rfq.id]
-        )
-
-    def _window_end_us(self, quote: Quote) -> int:
-        is_combo = quote.rfq.listing.is_combo
-        window_s = (
-            self.behavior.combo_confirm_window_s if is_combo else self.behavior.confirm_window_s
-        )
-        return (quote.accepted_us or 0) + _us(window_s)
+    def _has_running(self, rfq: Rfq, now_us: int) -> bool:
+        return any(is_running(quote, self.behavior, now_us) for quote in self._quotes_on[rfq.id])
 
     def confirm(self, quote: Quote, now_us: int) -> None:
         if quote.status != "accepted":
             raise not_found()
-        if now_us > self._window_end_us(quote):
+        if now_us > last_look_end_us(quote, self.behavior):
             raise Refused(400, "expired", "expired")
         if quote.rfq.status != "open":
             raise Refused(409, "rfq_closed", "rfq closed")
@@ -200,10 +200,7 @@ class Book:
         self._set_execution(quote)
 
     def _set_execution(self, quote: Quote) -> None:
-        behavior = self.behavior
-        is_combo = quote.rfq.listing.is_combo
-        delay_s = behavior.combo_execution_delay_s if is_combo else behavior.execution_delay_s
-        due_us = (quote.confirmed_us or 0) + _us(delay_s)
+        due_us = execution_due_us(quote, self.behavior)
         self.timers.set(due_us, partial(self._execute, quote))
 
     def _execute(self, quote: Quote, now_us: int) -> None:
@@ -229,7 +226,7 @@ class Book:
             self.close_rfq(rfq, now_us, "expired")
 
     def _purge_rfq(self, rfq: Rfq, now_us: int) -> None:
-        is_due = rfq.updated_us + _us(self.behavior.retention_s) <= now_us
+        is_due = rfq.updated_us + us(self.behavior.retention_s) <= now_us
         if is_due and self.rfqs.get(rfq.id) is rfq:
             self.rfqs.remove(rfq)
             self._quotes_on.pop(rfq.id, None)
@@ -242,7 +239,3 @@ class Book:
         self.quotes.remove(quote)
         if quote.rfq.id in self._quotes_on:
             self._quotes_on[quote.rfq.id].remove(quote)
-
-
-def _us(seconds: float) -> int:
-    return round(seconds * 1_000_000)

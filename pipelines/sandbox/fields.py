@@ -26,6 +26,7 @@ QUOTE_QUERY = (
     Field("rfq_id", "uuid"),
     Field("quote_creator_user_id", "string", deprecated=True),
     Field("rfq_creator_user_id", "string", deprecated=True),
+    Field("rfq_creator_subtrader_id", "string"),
 )
 RFQ_BODY = (
     Field("market_ticker", "string", required=True),

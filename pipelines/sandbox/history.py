@@ -13,7 +13,7 @@ from typing import Any, Final
 import polars as pl
 
 from pipelines.sandbox.columns import Columns, Match
-from pipelines.sandbox.listings import listing, market_number, market_numbers, market_ticker
+from pipelines.sandbox.listings import market_number, market_numbers, numbered_listing
 from pipelines.sandbox.numbering import IdSpace
 from pipelines.sandbox.parties import Party, stranger
 from pipelines.sandbox.queries import ALWAYS_US, Key, QuoteFilters, RfqFilters
@@ -151,7 +151,7 @@ class History:
         return Rfq(
             id=self._rfqs.ids.uuid(row["number"]),
             requester=self.party(row["requester"]),
-            listing=listing(market_ticker(row["market"])),
+            listing=numbered_listing(row["market"]),
             contracts_hundredths=row["contracts_hundredths"],
             target_cost_ticks=row["target_cost_ticks"],
             created_us=row["created_us"],

@@ -69,7 +69,12 @@ def _calendar() -> tuple[str, ...]:
     return tuple(tickers)
 
 
+def _all_legs(side: str) -> tuple[Leg, ...]:
+    return tuple(Leg(ticker.rpartition("-")[0], ticker, side) for ticker in SINGLE_MARKETS)
+
+
 SINGLE_MARKETS = _calendar()
+_LEGS = (_all_legs("yes"), _all_legs("no"))
 _SINGLE_NUMBERS = {ticker: -1 - place for place, ticker in enumerate(SINGLE_MARKETS)}
 
 
@@ -121,14 +126,22 @@ def listing(ticker: str) -> Listing:
     if number is None:
         digest = int.from_bytes(hashlib.sha256(ticker.encode()).digest()[:6], "big")
         number = digest // 32 * 32 + 2 + digest % 5
+    return _combo(ticker, number)
+
+
+@lru_cache(maxsize=100_000)
+def numbered_listing(number: int) -> Listing:
+    """`listing` of a market the sandbox made up, without reading the number off its ticker."""
+    ticker = market_ticker(number)
+    return _combo(ticker, number) if number >= 0 else Listing(ticker)
+
+
+def _combo(ticker: str, number: int) -> Listing:
     return Listing(ticker, f"{ticker.partition('-')[0]}-R", _legs(number))
 
 
 def _legs(number: int) -> tuple[Leg, ...]:
     draw = random.Random(number)
     games = draw.sample(range(len(SINGLE_MARKETS) // 2), number % 32)
-    picks = [SINGLE_MARKETS[2 * game + draw.randrange(2)] for game in games]
-    return tuple(
-        Leg(ticker.rpartition("-")[0], ticker, "no" if draw.random() < 0.2 else "yes")
-        for ticker in picks
-    )
+    picks = [2 * game + draw.randrange(2) for game in games]
+    return tuple(_LEGS[draw.random() < 0.2][pick] for pick in picks)

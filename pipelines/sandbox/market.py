@@ -82,6 +82,11 @@ class Market(Accounts):
             self._shelves.history = history
             self._book.adopt(rfqs, quotes)
 
+    @property
+    def has_past(self) -> bool:
+        """Whether a simulated past was installed."""
+        return self._shelves.history is not None
+
     @contextmanager
     def _present(self) -> Iterator[int]:
         """Hold the market still with everything done that fell due; gives the time in us."""

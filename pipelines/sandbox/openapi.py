@@ -75,7 +75,8 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
 
 
 def _schema(field: Field) -> dict[str, Any]:
-    limits = {"minimum": field.minimum, "maximum": field.maximum}
+    # Only page sizes have a maximum, and the largest is the default.
+    limits = {"minimum": field.minimum, "maximum": field.maximum, "default": field.maximum}
     schema = _TYPES[field.kind] | {name: v for name, v in limits.items() if v is not None}
     return schema | {"nullable": True} if field.nullable else schema
 

@@ -15,6 +15,7 @@ from pipelines.sandbox.market import Market, Page
 from pipelines.sandbox.parameters import Field, Values
 from pipelines.sandbox.parties import Account
 from pipelines.sandbox.queries import ALWAYS_US, QuoteFilters, RfqFilters
+from pipelines.sandbox.refusal import invalid
 
 BASE_PATH = "/trade-api/v2"
 
@@ -90,6 +91,8 @@ def _get_rfqs(call: Call) -> Body:
 
 def _get_quotes(call: Call) -> Body:
     query, me = call.query, call.caller.user_id
+    if "rfq_creator_subtrader_id" in query:
+        raise invalid("rfq_creator_subtrader_id is for FCM members only")
     maker = me if "user_filter" in query else query.get("quote_creator_user_id")
     requester = me if "rfq_user_filter" in query else query.get("rfq_creator_user_id")
     low_us, high_us = _window(query, call.market.behavior)

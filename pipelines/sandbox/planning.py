@@ -18,6 +18,8 @@ DESK_NUMBER = 1
 MAKER_NUMBER = 2
 FIRST_STRANGER_NUMBER = 100
 US = 1_000_000
+BURST_RFQS = 12
+BURST_S = 2
 
 _NUMBER = pl.col("number")
 
@@ -31,7 +33,7 @@ def plan_rfqs(
     """
     rfqs = (
         pl.select(number=pl.int_range(count, dtype=pl.UInt32))
-        .with_columns(created_us=_arrivals(chance, since, until))
+        .with_columns(created_us=_arrivals(chance, shape, count, since, until))
         .with_columns(
             requester=_requesters(chance, shape, count),
             market=_markets(chance, shape, count),
@@ -50,16 +52,31 @@ def plan_rfqs(
     return rfqs.with_columns(decide_us=_decisions(chance)).pipe(_with_natural_end, chance, behavior)
 
 
-def _arrivals(chance: Chance, since: datetime, until: datetime) -> pl.Expr:
-    """Arrival times of a Poisson process whose rate follows the hour of the week."""
+def _arrivals(
+    chance: Chance, shape: Shape, count: int, since: datetime, until: datetime
+) -> pl.Expr:
+    """Arrival times of a Poisson process whose rate follows the hour of the week, with bursts."""
     hours = max(1, -(-(until - since) // timedelta(hours=1)))
     starts = [since + timedelta(hours=hour) for hour in range(hours)]
     weights = [shapes.HOUR_WEIGHTS[t.hour] * shapes.DAY_WEIGHTS[t.weekday()] for t in starts]
     reached = [0.0, *accumulate(weights)]
     span_us = to_us(until) - to_us(since)
     points = {total / reached[-1]: hour / hours for hour, total in enumerate(reached)}
-    share = Quantiles(points, is_logarithmic=False).at(chance.uniform("arrival", _NUMBER))
-    return (to_us(since) + (share * span_us).cast(pl.Int64)).sort()
+    burst, is_burst, after_us = _bursts(chance, shape, count)
+    moment = chance.uniform("arrival", _NUMBER)
+    moment = pl.when(is_burst).then(chance.uniform("burst at", burst)).otherwise(moment)
+    share = Quantiles(points, is_logarithmic=False).at(moment)
+    passed_us = (share * span_us).cast(pl.Int64) + pl.when(is_burst).then(after_us).otherwise(0)
+    return (to_us(since) + passed_us.clip(0, span_us - 1)).sort()
+
+
+def _bursts(chance: Chance, shape: Shape, count: int) -> tuple[pl.Expr, pl.Expr, pl.Expr]:
+    """The burst each request would belong to, whether it does, and how far into it it comes."""
+    bursts = max(1, round(count * shape.burst_share / BURST_RFQS))
+    burst = (chance.uniform("burst which", _NUMBER) * bursts).cast(pl.UInt64)
+    is_burst = chance.uniform("burst", _NUMBER) < shape.burst_share
+    after_us = (chance.uniform("burst after", _NUMBER) * BURST_S * US).cast(pl.Int64)
+    return burst, is_burst, after_us
 
 
 def _requesters(chance: Chance, shape: Shape, count: int) -> pl.Expr:

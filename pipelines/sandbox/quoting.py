@@ -8,6 +8,7 @@ from __future__ import annotations
 import polars as pl
 
 from pipelines.sandbox import shapes
+from pipelines.sandbox.behavior import Behavior
 from pipelines.sandbox.chance import Chance
 from pipelines.sandbox.fixed_point import TICKS_PER_DOLLAR
 from pipelines.sandbox.listings import SINGLE_MARKETS
@@ -21,28 +22,28 @@ _QUOTE = _ANSWER * 2 + pl.col("version")
 
 
 def plan_quotes(
-    chance: Chance, shape: Shape, rfqs: pl.DataFrame, makers: list[Maker]
+    chance: Chance, shape: Shape, behavior: Behavior, rfqs: pl.DataFrame, makers: list[Maker]
 ) -> pl.DataFrame:
     """Every quote the makers would make on *rfqs* while these stay open."""
+    asked = rfqs.with_columns(fair=_fair(chance)).select(
+        *("requester", "market", "created_us", "natural_end_us", "fair"),
+        rfq="number",
+        contracts=_contracts(),
+        last_us=_last_us(behavior),
+    )
     first = (
-        rfqs.lazy()
-        .select(
-            "requester", "market", "created_us", "natural_end_us", rfq="number", fair=_fair(chance)
-        )
-        .join(_maker_columns(makers).lazy(), how="cross")
-        .filter(chance.uniform("answer", _ANSWER) < _eagerness())
+        _answers(chance, asked, _habits(makers))
         .with_columns(created_us=pl.col("created_us") + _latency_us(chance), version=pl.lit(0))
+        .filter(_is_up(chance, shape), *_in_time())
+        .with_columns(replaced_us=_requote_us(chance, shape))
     )
-    second = (
-        first.filter(chance.uniform("requote", _ANSWER) < shape.requote_share)
-        .with_columns(requote_us=pl.col("created_us") + _pause_us(chance))
-        .with_columns(created_us=pl.col("requote_us"), version=pl.lit(1))
+    second = first.filter(pl.col("replaced_us").is_not_null()).with_columns(
+        created_us=pl.col("replaced_us"),
+        replaced_us=pl.lit(None, pl.Int64),
+        version=pl.lit(1),
     )
-    replaced = second.select("rfq", "maker", replaced_us="requote_us", version=pl.lit(0))
     return (
-        pl.concat([first, second.drop("requote_us")])
-        .join(replaced, on=["rfq", "maker", "version"], how="left", validate="1:1")
-        .filter(pl.col("created_us") < pl.col("natural_end_us"))
+        pl.concat([first, second.filter(*_in_time())])
         .with_columns(maker_end_us=pl.min_horizontal("replaced_us", _withdrawal_us(chance, shape)))
         .with_columns(**_bids(chance))
         .filter((pl.col("yes_bid_ticks") > 0) | (pl.col("no_bid_ticks") > 0))
@@ -58,20 +59,42 @@ _KEPT = (
 )
 
 
-def _maker_columns(makers: list[Maker]) -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            "place": pl.Series(range(len(makers)), dtype=pl.UInt64),
-            "maker": pl.Series([maker.number for maker in makers], dtype=pl.UInt32),
-            "participation": [maker.participation for maker in makers],
-            "latency_s": [maker.latency_s for maker in makers],
-            "markup": [maker.markup for maker in makers],
-            "offers_yes": [maker.offers_yes for maker in makers],
-            "offers_no": [maker.offers_no for maker in makers],
-            "confirm_share": [maker.confirm_share for maker in makers],
-            "quote_ttl_s": [maker.quote_ttl_s for maker in makers],
-        }
+def _habits(makers: list[Maker]) -> pl.DataFrame:
+    """One row per maker; `place` is its row."""
+    habits = pl.DataFrame(makers, infer_schema_length=None).rename({"number": "maker"})
+    return habits.with_row_index("place").with_columns(
+        pl.col("place").cast(pl.UInt64), pl.col("maker").cast(pl.UInt32)
     )
+
+
+def _answers(chance: Chance, asked: pl.DataFrame, habits: pl.DataFrame) -> pl.LazyFrame:
+    """One row per RFQ and maker who cares to answer it and to whom it is not too large."""
+    # Most pairs come to nothing, so they are made of few columns and the rest is added after.
+    pairs = (
+        asked.lazy()
+        .select("rfq", "contracts", "requester")
+        .with_row_index("row")
+        .join(habits.lazy().select("place", "participation", "max_contracts"), how="cross")
+        .filter(
+            chance.uniform("answer", _ANSWER) < _eagerness(),
+            pl.col("contracts") <= pl.col("max_contracts"),
+        )
+        .select("row", "place")
+        .collect()
+    )
+    return pl.concat([asked[pairs["row"]], habits[pairs["place"]]], how="horizontal").lazy()
+
+
+def _in_time() -> tuple[pl.Expr, pl.Expr]:
+    created_us = pl.col("created_us")
+    return created_us < pl.col("natural_end_us"), created_us <= pl.col("last_us")
+
+
+def _requote_us(chance: Chance, shape: Shape) -> pl.Expr:
+    """When the maker replaces its quote, null if it does not or can no longer."""
+    at_us = pl.col("created_us") + _pause_us(chance)
+    is_requoted = chance.uniform("requote", _ANSWER) < shape.requote_share
+    return pl.when(is_requoted & (at_us <= pl.col("last_us"))).then(at_us)
 
 
 def _fair(chance: Chance) -> pl.Expr:
@@ -83,6 +106,27 @@ def _fair(chance: Chance) -> pl.Expr:
         .otherwise(shapes.COMBO_FAIR.at(market_draw))
     )
     return (level * (1 + 0.04 * chance.normal("drift", pl.col("number")))).clip(0.002, 0.97)
+
+
+def _contracts() -> pl.Expr:
+    """The size of a request, for a target cost at its fair price."""
+    bought = pl.col("target_cost_ticks") / TICKS_PER_DOLLAR / pl.col("fair")
+    is_target = pl.col("target_cost_ticks") > 0
+    return pl.when(is_target).then(bought).otherwise(pl.col("contracts_hundredths") / 100)
+
+
+def _last_us(behavior: Behavior) -> pl.Expr:
+    """The last instant at which the RFQ takes quotes."""
+    if behavior.quote_window_s is None:
+        return pl.col("natural_end_us")
+    window_end_us = pl.col("created_us") + round(behavior.quote_window_s * US)
+    return pl.when(pl.col("market") < 0).then("natural_end_us").otherwise(window_end_us)
+
+
+def _is_up(chance: Chance, shape: Shape) -> pl.Expr:
+    """Makers are away for whole hours."""
+    hour = pl.col("created_us") // (3600 * US)
+    return chance.uniform("away", hour * 64 + pl.col("place")) >= shape.downtime_share
 
 
 def _eagerness() -> pl.Expr:
@@ -110,7 +154,7 @@ def _withdrawal_us(chance: Chance, shape: Shape) -> pl.Expr:
 
 
 def _bids(chance: Chance) -> dict[str, pl.Expr]:
-    view = pl.col("fair") + 0.006 * chance.normal("view", _QUOTE)
+    view = pl.col("fair") + pl.col("skew") + 0.006 * chance.normal("view", _QUOTE)
     markup = pl.col("markup") * (_FEWEST_MARKUP + 0.8 * chance.uniform("markup", _QUOTE))
     return {
         "yes_bid_ticks": pl.when("offers_yes").then(_on_grid(view - markup)).otherwise(0),

@@ -64,6 +64,9 @@ class Front:
         if status:
             raise outage(status)
         account = None if operation.is_public else self._admit(operation, request)
+        order = self.market.faults.next_error(operation.name)
+        if order is not None:
+            raise order.refusal()
         if self.market.has_uuids_only:
             for name, value in request.path_params.items():
                 check_uuid(name, value)

@@ -57,6 +57,9 @@ class Quote:
     cancelled_us: int | None = None
     cancellation_reason: str | None = None
 
+    def bid_ticks(self, side: Side) -> int:
+        return self.yes_bid_ticks if side == "yes" else self.no_bid_ticks
+
     def size_hundredths(self, bid_ticks: int) -> int:
         """Contracts (in hundredths) offered at *bid_ticks*; a quote is for the whole RFQ."""
         if not self.rfq.target_cost_ticks:

@@ -45,7 +45,13 @@ class Exchange:
 @contextmanager
 def serve(market: Market, port: int = 0) -> Iterator[Exchange]:
     """Serve *market* from a thread on a real loopback socket; port 0 takes a free one."""
-    front = Front(market)
+    with serve_front(Front(market), port) as exchange:
+        yield exchange
+
+
+@contextmanager
+def serve_front(front: Front, port: int = 0) -> Iterator[Exchange]:
+    """Serve whatever market *front* has at the time of a call."""
     with socket.create_server((LOOPBACK, port), backlog=256) as listener:
         server = _server(front)
         thread = threading.Thread(target=server.run, args=([listener],), name="sandbox exchange")

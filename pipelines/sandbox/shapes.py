@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import Annotated
 
 from pipelines.sandbox.chance import Quantiles, weighted
+from pipelines.sandbox.switches import Switch
 
 # Requests.
 RFQ_LIFETIME_S = Quantiles(
@@ -50,36 +52,98 @@ DAY_WEIGHTS = (0.9, 0.8, 0.85, 1.0, 0.95, 1.25, 1.5)
 class Shape:
     """Shares and rates of a simulated market."""
 
-    desk_share: float = 0.3
-    """RFQs sent by the account `desk`."""
-    single_share: float = 0.02
-    """RFQs on single markets; observed at 0 of 20,000, kept so that they are met at all."""
-    target_cost_share: float = 0.951
-    odd_size_share: float = 0.2
-    """Target costs that are not one of the usual amounts."""
-    excludes_fees_share: float = 0.05
-    obscured_share: float = 0.12
-    popular_share: float = 0.25
-    """RFQs on combos that others ask for as well."""
-    desk_trade_share: float = 0.3
-    """Desk RFQs whose requester wants to trade; the desk is made busier than the market."""
-    stranger_trade_share: float = 0.035
-    """The same for everybody else; 0.3 % to 4.5 % of RFQs were seen to trade."""
-    buy_yes_share: float = 0.85
-    """Accepts of a NO bid, which is how a requester buys YES."""
-    take_first_share: float = 0.25
-    """Requesters who take the first quote instead of the best."""
-    requote_share: float = 0.15
-    withdraw_share: float = 0.1
-    failed_execution_share: float = 0.04
-    vanished_share: float = 0.1
-    """Deleted RFQs whose open quotes left no row at all; the others show them as cancelled. The
-    exchange removes them always or often; a market of ours must leave something to read."""
+    desk_share: Annotated[
+        float,
+        Switch(
+            "RFQs sent by the account `desk`.",
+            "chosen, so that one account has much to read",
+        ),
+    ] = 0.3
+    single_share: Annotated[
+        float,
+        Switch(
+            "RFQs on single markets instead of combos.",
+            "0 of 20,000 observed; kept so that they are met at all",
+        ),
+    ] = 0.02
+    target_cost_share: Annotated[
+        float, Switch("RFQs sized by a target cost.", "observed: 397,849 of 418,218")
+    ] = 0.951
+    odd_size_share: Annotated[
+        float, Switch("Target costs that are not one of the usual amounts.", "assumed")
+    ] = 0.2
+    excludes_fees_share: Annotated[float, Switch("Target costs that exclude fees.", "assumed")] = (
+        0.05
+    )
+    obscured_share: Annotated[float, Switch("RFQs whose requester hides its id.", "assumed")] = 0.12
+    popular_share: Annotated[
+        float, Switch("RFQs on combos that others ask for as well.", "assumed")
+    ] = 0.25
+    burst_share: Annotated[
+        float,
+        Switch(
+            "RFQs that arrive in bursts of about 12 within 2 seconds.",
+            "observed: 154 to 233 a second at a mean of 45",
+        ),
+    ] = 0.1
+    desk_trade_share: Annotated[
+        float,
+        Switch(
+            "Desk RFQs whose requester wants to trade.",
+            "chosen: the desk is busier than the market",
+        ),
+    ] = 0.3
+    stranger_trade_share: Annotated[
+        float,
+        Switch(
+            "The same for everybody else.",
+            "observed: 0.3 % to 4.5 % of RFQs trade",
+        ),
+    ] = 0.035
+    buy_yes_share: Annotated[
+        float,
+        Switch(
+            "Accepts of a NO bid, which is how a requester buys YES.",
+            "assumed from 9 NO-only, 2 YES-only and 6 two-sided quotes",
+        ),
+    ] = 0.85
+    take_first_share: Annotated[
+        float, Switch("Requesters who take the first quote instead of the best.", "assumed")
+    ] = 0.25
+    requote_share: Annotated[float, Switch("Quotes that their maker replaces once.", "assumed")] = (
+        0.15
+    )
+    withdraw_share: Annotated[
+        float,
+        Switch(
+            "Quotes that their maker takes back after 5, 20 or 60 seconds.",
+            "one bot observed with 20 seconds",
+        ),
+    ] = 0.1
+    downtime_share: Annotated[
+        float, Switch("Hours in which a maker is away and quotes nothing.", "assumed")
+    ] = 0.05
+    failed_execution_share: Annotated[
+        float,
+        Switch(
+            'Confirmed quotes that end as cancelled, "execution failed".',
+            "observed three times; share assumed",
+        ),
+    ] = 0.04
+    vanished_share: Annotated[
+        float,
+        Switch(
+            "Deleted RFQs whose open quotes left no row at all; the others show them cancelled.",
+            "the exchange removes them always or often; a market of ours must leave some to read",
+        ),
+    ] = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Maker:
-    """How one maker quotes. Latency and markup are medians."""
+    """How one maker quotes. Latency and markup are medians, in seconds and dollars; *skew* in
+    dollars makes it bid more for YES and less for NO; larger requests than *max_contracts* it
+    leaves alone."""
 
     number: int
     participation: float
@@ -89,17 +153,20 @@ class Maker:
     offers_no: bool
     confirm_share: float
     quote_ttl_s: float
+    skew: float
+    max_contracts: int
 
 
 MAKER_COUNT = 24
 FIRST_MAKER_NUMBER = 10
 _HABITS = ((False, True),) * 9 + ((True, False),) * 2 + ((True, True),) * 6
+_SIZES = (250, 1_000, 5_000, 20_000)
 
 
 def makers(seed: int, account_number: int) -> list[Maker]:
     """The simulated makers; the first is the account *account_number* and quotes both sides."""
     draw = random.Random(seed)
-    account = Maker(account_number, 0.75, 0.45, 0.022, True, True, 0.7, 20)
+    account = Maker(account_number, 0.75, 0.45, 0.022, True, True, 0.7, 20, 0.0, 5_000)
     return [account] + [_maker(draw, FIRST_MAKER_NUMBER + n) for n in range(1, MAKER_COUNT)]
 
 
@@ -114,4 +181,6 @@ def _maker(draw: random.Random, number: int) -> Maker:
         offers_no=offers_no,
         confirm_share=draw.uniform(0.35, 0.9),
         quote_ttl_s=draw.choice((5, 20, 60)),
+        skew=draw.uniform(-0.008, 0.008),
+        max_contracts=draw.choice(_SIZES),
     )

@@ -73,7 +73,7 @@ def _slices(
     quoting_makers = makers(chance.seed, MAKER_NUMBER)
     for offset in range(0, max(1, len(rfqs)), RFQS_PER_SLICE):
         part = rfqs.slice(offset, RFQS_PER_SLICE)
-        quotes = plan_quotes(chance, shape, part, quoting_makers)
+        quotes = plan_quotes(chance, shape, behavior, part, quoting_makers)
         planned = plan_trades(chance, shape, behavior, part, quotes)
         trades = settle_trades(planned, behavior, until_us)
         settled = settle_rfqs(part, trades, until_us)

@@ -42,7 +42,8 @@ def unfold(
 ) -> None:
     """Let requesters and makers act on *market* from now on, at *rfqs_per_day* of its clock.
 
-    The accounts `desk` and `maker` take part and are added unless there; their holders may act
+    Makers with the same *seed* behave as in a simulated past, and what they meet is new. The
+    accounts `desk` and `maker` take part and are added unless there; their holders may act
     beside their simulated selves.
     """
     play = Play(market, seed, rfqs_per_day, ahead, shape or Shape())
@@ -60,7 +61,7 @@ class Play:
         self._rfqs_per_day = rfqs_per_day
         self._ahead = ahead
         self._shape = shape
-        self._act = 0
+        self._act = int(market.has_past)
         self._owed = 0.0
 
     def begin(self, book: Book, now_us: int) -> None:
@@ -75,11 +76,11 @@ class Play:
         book.timers.set(to_us(until), partial(self.begin, book))
 
     def _plan(self, book: Book, count: int, since: datetime, until: datetime) -> None:
-        # The first act draws as `simulate` would; later ones need dice of their own.
+        # Act 0 draws as `simulate` would, so a market that has such a past begins with act 1.
         chance = Chance(self._seed + self._act * 1_000_003)
         makers_now = makers(self._seed, MAKER_NUMBER)
         rfqs = plan_rfqs(chance, self._shape, book.behavior, count, since, until)
-        quotes = plan_quotes(chance, self._shape, rfqs, makers_now)
+        quotes = plan_quotes(chance, self._shape, book.behavior, rfqs, makers_now)
         trades = plan_trades(chance, self._shape, book.behavior, rfqs, quotes)
         act = Act(book, self._party)
         for rfq in rfqs.iter_rows(named=True):

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import serialization
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from pipelines.sandbox import Account, Behavior, Exchange, ManualClock, Market, serve, simulate
+from tests.benches.sandbox_machine import heading
 
 DAYS = 3
 LISTS = (
@@ -57,6 +58,7 @@ def page_sizes(
 
 
 def main(rfqs: int, pages: int) -> None:
+    print(heading())
     clock = ManualClock(datetime(2026, 11, 20, 12, tzinfo=UTC))
     market = Market(clock=clock, behavior=Behavior(rate_limits=False))
     market.add_account("desk", key="ed25519")

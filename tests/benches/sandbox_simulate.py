@@ -15,11 +15,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from pipelines.sandbox import ManualClock, Market, simulate
+from tests.benches.sandbox_machine import heading
 
 DAYS = 3
 
 
 def main(rfqs: int) -> None:
+    print(heading())
     market = Market(clock=ManualClock(datetime(2026, 11, 20, 12, tzinfo=UTC)))
     began_s = time.perf_counter()
     ledger = simulate(market, seed=1, days=DAYS, rfqs_per_day=-(-rfqs // DAYS))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +14,9 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding
 
-from pipelines.sandbox import Behavior, ManualClock, Market, serve
+from pipelines.sandbox import Behavior, Exchange, ManualClock, Market
+from pipelines.sandbox.routes import Front
+from pipelines.sandbox.server import serve_front
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 SINGLE = "KXNBAGAME-26NOV21BOSMIA-BOS"
@@ -111,17 +112,27 @@ def http() -> Iterator[httpx.Client]:
         yield client
 
 
+@pytest.fixture(scope="session")
+def shared() -> Iterator[SimpleNamespace]:
+    """One server for all tests, which put their own market behind it: stopping one takes 0.2 s."""
+    front = Front(Market())
+    with serve_front(front) as exchange:
+        yield SimpleNamespace(front=front, base_url=exchange.base_url)
+
+
 @pytest.fixture
-def serving(http: httpx.Client) -> Iterator[Any]:
-    """Serve a market; gives the exchange and one caller per account."""
-    with ExitStack() as stack:
+def serving(http: httpx.Client, shared: SimpleNamespace) -> Any:
+    """Serve a market, one in a test; gives the exchange and one caller per account."""
 
-        def start(market: Market) -> SimpleNamespace:
-            exchange = stack.enter_context(serve(market))
-            callers = {a.name: Caller(exchange.base_url, a, http) for a in market.accounts}
-            return SimpleNamespace(exchange=exchange, http=http, **callers)
+    def start(market: Market) -> SimpleNamespace:
+        fresh = Front(market)
+        for name in fresh.__slots__:
+            setattr(shared.front, name, getattr(fresh, name))
+        exchange = Exchange(shared.base_url, market, fresh.requests)
+        callers = {a.name: Caller(exchange.base_url, a, http) for a in market.accounts}
+        return SimpleNamespace(exchange=exchange, http=http, **callers)
 
-        yield start
+    return start
 
 
 @pytest.fixture

@@ -1,67 +1,13 @@
-"""The sandbox as a program: its first line, its key files, its end; and its pages for people."""
+"""The sandbox's pages for people, and servers beside each other."""
 
 from __future__ import annotations
 
-import json
-import signal
-import stat
-import subprocess
-import sys
-from pathlib import Path
+from dataclasses import fields
 
 import pytest
-from cryptography.hazmat.primitives import serialization
 
-from pipelines.sandbox import Market, serve
-
-SCRIPT = """
-import sys
-from pathlib import Path
-from pipelines.sandbox import Market, serve_until_interrupted
-market = Market()
-market.add_account("desk", key="ed25519")
-market.add_account("maker", key="rsa")
-serve_until_interrupted(market, 0, Path(sys.argv[1]), sys.stdout)
-"""
-
-
-@pytest.fixture
-def program(tmp_path):
-    """A running sandbox process and the JSON object of its first line."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(tmp_path / "keys")],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=Path(__file__).parents[2],
-    )
-    yield process, json.loads(process.stdout.readline())
-    process.kill()
-    process.communicate()
-
-
-@pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM])
-def test_it_says_where_it_is_serves_and_ends_cleanly(program, http, name):
-    process, first = program
-
-    costs = http.get(first["base_url"] + "/account/endpoint_costs")
-    process.send_signal(name)
-    rest, errors = process.communicate(timeout=10)
-
-    assert costs.status_code == 200
-    assert [account["name"] for account in first["accounts"]] == ["desk", "maker"]
-    assert (process.returncode, rest, errors) == (0, "", "")
-
-
-def test_key_files_are_for_their_owner_only(program):
-    _, first = program
-
-    for account in first["accounts"]:
-        path = Path(account["private_key_path"])
-        assert path.is_absolute()
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-        serialization.load_pem_private_key(path.read_bytes(), None)
+from pipelines.sandbox import Behavior, Faults, Market, Shape, serve
+from pipelines.sandbox.drift import Drift
 
 
 def test_the_status_page_tells_who_can_connect_and_how(market, parties):
@@ -93,3 +39,17 @@ def test_an_account_name_is_used_once_and_fits_a_file():
     for name in ("desk", "", "../escape", "With Space"):
         with pytest.raises(ValueError, match="name"):
             market.add_account(name, key="ed25519")
+
+
+def test_the_status_page_shows_every_switch_as_it_is_now(market, parties):
+    market.behavior = Behavior(rate_limits=False, confirm_window_s=12.5)
+    market.faults.before_page[2] = Drift("close_oldest_rfq", market)
+    origin = parties.exchange.base_url.removesuffix("/trade-api/v2")
+
+    page = parties.http.get(origin + "/").text
+
+    for settings in (Behavior(), Faults(), Shape()):
+        for item in fields(settings):
+            assert f"<td>{item.name}</td>" in page
+    assert "<td>12.5</td>" in page
+    assert "<td>2 close_oldest_rfq</td>" in page

@@ -17,6 +17,8 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 def grown(seed: int = 7, days: float = 3, rfqs_per_day: int = 1500, **behavior):
     clock = ManualClock(NOON)
     market = Market(clock=clock, behavior=Behavior(rate_limits=False, **behavior))
+    for name in ("desk", "maker"):
+        market.add_account(name, key="ed25519")
     ledger = simulate(market, seed=seed, days=days, rfqs_per_day=rfqs_per_day)
     return market, ledger, clock
 

@@ -24,6 +24,14 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TIMES = ("created_ts", "updated_ts", "accepted_ts", "confirmed_ts", "executed_ts", "cancelled_ts")
 
 
+def market_at(clock: ManualClock, behavior: Behavior | None = None) -> Market:
+    """A market whose accounts have keys that cost no time to make."""
+    market = Market(clock=clock, behavior=behavior)
+    for name in ("desk", "maker"):
+        market.add_account(name, key="ed25519")
+    return market
+
+
 def all_pages(page_at) -> list[dict]:
     rows, cursor = [], None
     while True:
@@ -49,11 +57,11 @@ def test_the_simulated_past_is_what_the_rules_make_of_the_plan(seed):
     behavior = Behavior(quotes_of_deleted_rfq="cancel", max_open_rfqs=10_000)
     shape = Shape(vanished_share=0, desk_trade_share=0.5)
     length = timedelta(hours=6)
-    settled = Market(clock=ManualClock(NOON + length), behavior=behavior)
-    simulate(settled, seed=seed, days=0.25, rfqs_per_day=4_000, shape=shape)
+    settled = market_at(ManualClock(NOON + length), behavior)
+    simulate(settled, seed=seed, days=0.25, rfqs_per_day=2_000, shape=shape)
     clock = ManualClock(NOON)
-    acted = Market(clock=clock, behavior=behavior)
-    unfold(acted, seed=seed, rfqs_per_day=4_000, ahead=length, shape=shape)
+    acted = market_at(clock, behavior)
+    unfold(acted, seed=seed, rfqs_per_day=2_000, ahead=length, shape=shape)
     clock.advance(length.total_seconds())
 
     for market in (settled, acted):
@@ -77,8 +85,8 @@ def test_the_simulated_past_is_what_the_rules_make_of_the_plan(seed):
         for market, desk, maker in zip((settled, acted), desks, makers, strict=True)
     )
 
-    assert len(past["rfqs"]) == 1_000
-    assert len(past["asked"]) > 2_000
+    assert len(past["rfqs"]) == 500
+    assert len(past["asked"]) > 1_000
     assert {row["status"] for row in past["asked"]} >= {"accepted", "executed", "cancelled"}
     for name in ("rfqs", "asked", "made"):
         assert without_ids(past[name]) == without_ids(live[name])
@@ -86,8 +94,8 @@ def test_the_simulated_past_is_what_the_rules_make_of_the_plan(seed):
 
 def test_a_market_goes_on_stretch_by_stretch():
     clock = ManualClock(NOON)
-    market = Market(clock=clock)
-    unfold(market, seed=3, rfqs_per_day=2_400)
+    market = market_at(clock)
+    unfold(market, seed=3, rfqs_per_day=2_400, ahead=timedelta(minutes=30))
     desk = market.account("desk")
     counts = []
 
@@ -96,12 +104,12 @@ def test_a_market_goes_on_stretch_by_stretch():
         counts.append(len(all_pages(lambda c: market.get_rfqs(desk, cursor=c))))
 
     # The last stretch is planned as it begins, so its RFQs are still to come.
-    assert counts == pytest.approx([100, 200, 300], abs=17)
+    assert counts == pytest.approx([100, 200, 300], abs=50)
 
 
 def test_a_holder_of_the_desk_key_can_interfere_with_the_play():
     clock = ManualClock(NOON)
-    market = Market(clock=clock)
+    market = market_at(clock)
     unfold(market, seed=3, rfqs_per_day=24_000)
     desk = market.account("desk")
     deleted: set[str] = set()

@@ -1,0 +1,58 @@
+"""The named points of a run at which the suite kills it."""
+
+from tests.crash.worker import Point
+
+_READER = "pipelines.kalshi.client"
+_EXTRACT = "dlt.extract.extract"
+_STORAGE = "dlt.common.storages.load_storage"
+_CLIENT = "dlt.destinations.job_client_impl"
+_DUCKDB = "dlt.destinations.impl.duckdb"
+
+# Once, as only a first run makes the private file.
+FIRST_RUN = {
+    "private file: not yet made": Point("pipelines.database", "Database._create", "before"),
+    "private file: just made": Point("pipelines.database", "Database._create", "after"),
+    "first load: schema not updated": Point(
+        _CLIENT, "SqlJobClientBase.update_stored_schema", "before"
+    ),
+    "first load: schema updated": Point(_CLIENT, "SqlJobClientBase.update_stored_schema", "after"),
+}
+
+POINTS = {
+    "page: before the first": Point(_READER, "ExchangeReader.get_rfqs", "before"),
+    "page: after the first": Point(_READER, "ExchangeReader.get_rfqs", "after"),
+    "page: first quotes": Point(_READER, "ExchangeReader.get_quotes", "after"),
+    "extract: before the commit": Point(_EXTRACT, "Extract.commit_packages", "before"),
+    "extract: after the commit": Point(_EXTRACT, "Extract.commit_packages", "after"),
+    "extract: second load": Point(_EXTRACT, "Extract.commit_packages", "after", 2),
+    "normalize: before the commit": Point(
+        _STORAGE, "LoadStorage.commit_new_load_package", "before"
+    ),
+    "normalize: after the commit": Point(_STORAGE, "LoadStorage.commit_new_load_package", "after"),
+    "load: before a job": Point(f"{_DUCKDB}.duck", "DuckDbCopyJob.run", "before"),
+    "load: after a job": Point(f"{_DUCKDB}.duck", "DuckDbCopyJob.run", "after"),
+    "load: second job": Point(f"{_DUCKDB}.duck", "DuckDbCopyJob.run", "after", 2),
+    "merge: before": Point(_CLIENT, "SqlLoadJob.run", "before"),
+    "merge: before its commit": Point(
+        f"{_DUCKDB}.sql_client", "DuckDbSqlClient.commit_transaction", "before"
+    ),
+    "merge: after its commit": Point(
+        f"{_DUCKDB}.sql_client", "DuckDbSqlClient.commit_transaction", "after"
+    ),
+    "merge: after": Point(_CLIENT, "SqlLoadJob.run", "after"),
+    "load id: before its row": Point(_CLIENT, "SqlJobClientBase.complete_load", "before"),
+    "load id: after its row": Point(_CLIENT, "SqlJobClientBase.complete_load", "after"),
+    "load id: before the second": Point(_CLIENT, "SqlJobClientBase.complete_load", "before", 2),
+    "load id: after the second": Point(_CLIENT, "SqlJobClientBase.complete_load", "after", 2),
+    "archive: after": Point(_STORAGE, "LoadStorage.complete_load_package", "after"),
+    "views: made": Point("transforms.build", "publish_views", "after"),
+    "marts: in the middle": Point("transforms.build", "_write", "after", 3),
+    "marts: before the commit": Point("transforms.build", "_sign", "after"),
+    "marts: committed": Point("pipelines.job", "build", "after"),
+    "publish: draft half written": Point("pipelines.publish", "describe", "before"),
+    "publish: draft written": Point("pipelines.publish", "describe", "after"),
+    "publish: draft checked": Point("pipelines.job", "demand_sound", "after"),
+    "publish: before the replace": Point("pipelines.publish", "_sync", "after", 1),
+    "publish: after the replace": Point("pipelines.publish", "_sync", "before", 2),
+    "publish: done": Point("pipelines.job", "put_in_place", "after"),
+}

@@ -1,0 +1,280 @@
+"""Every other way in which a run can end, and what is left to read afterwards."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.crash.points import POINTS
+from tests.crash.trial import Trial, ended, leftovers, trial, wait_until
+from tests.crash.worker import (
+    context,
+    delete_working_files,
+    limit_files_to,
+    send_at,
+    start,
+    truncate_working_files,
+)
+
+BUSY = FULL = 75
+REFUSED = 65
+STOPPED = {signal.SIGTERM: 143, signal.SIGINT: 130}
+KILLED = -9
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
+    """An exchange that was loaded once."""
+    with trial(tmp_path_factory.mktemp("endings") / "trial", seed=5) as made:
+        assert made.run() == 0, made.output()
+        yield made
+
+
+@pytest.fixture
+def tried(loaded: Trial) -> Trial:
+    """The same exchange, moved on since the last run, which the test before left made good."""
+    (loaded.folder / "output").write_text("")
+    loaded.trade()
+    return loaded
+
+
+def assert_made_good(tried: Trial) -> None:
+    """A plain run leaves nothing lost, doubled, stale or lying about."""
+    assert tried.run() == 0, tried.output()
+    assert +tried.faults() == {}
+    assert leftovers(tried) == []
+
+
+def is_whole(path: Path) -> bool:
+    """Open the published file as a reader would, and read all of its tables."""
+    with duckdb.connect(path, read_only=True) as connection:
+        tables = connection.execute(
+            "select schema_name || '.' || table_name from duckdb_tables()"
+        ).fetchall()
+        counts = [connection.execute(f"from {name}").fetchall() for (name,) in tables]
+        facts, rfqs = connection.execute(
+            "select (select count(*) from marts.rfq_facts), (select count(*) from staging.rfqs)"
+        ).fetchall()[0]
+    return len(counts) > 10 and facts == rfqs > 0
+
+
+# Signals
+
+
+@pytest.mark.parametrize(
+    ("point", "number"),
+    [
+        ("page: after the first", signal.SIGTERM),
+        ("merge: after", signal.SIGINT),
+        ("marts: in the middle", signal.SIGTERM),
+        ("publish: draft written", signal.SIGINT),
+    ],
+)
+def test_a_signal_ends_a_run_at_once_and_the_next_one_goes_on(
+    tried: Trial, point: str, number: signal.Signals
+) -> None:
+    before = tried.database.path.read_bytes()
+    signaled = tried.folder.parent / "signaled"
+
+    code = tried.run(POINTS[point], act=partial(send_at, number, signaled))
+
+    assert time.time() - signaled.stat().st_mtime < 10.0
+    assert code == STOPPED[number]
+    assert "Traceback" not in tried.output()
+    assert "a bug" not in tried.output()
+    assert tried.database.path.read_bytes() == before
+    assert leftovers(tried) == []
+    assert_made_good(tried)
+
+
+def test_a_signal_ends_a_run_that_waits_for_a_silent_exchange(tried: Trial) -> None:
+    tried.market.faults.latency_s = 60.0
+    process = start(tried.order())
+    time.sleep(4.0)
+    began = time.monotonic()
+
+    os.kill(process.pid, signal.SIGTERM)
+
+    assert ended(process) == 143
+    assert time.monotonic() - began < 10.0
+    tried.market.faults.latency_s = 0.0
+    assert_made_good(tried)
+
+
+# Other programs
+
+
+def test_a_second_run_leaves_at_once_while_the_first_is_at_work(tried: Trial) -> None:
+    tried.market.faults.latency_s = 3.0
+    holder = start(tried.order())
+    wait_until(lambda: leftovers(tried))
+
+    codes = [tried.run() for _ in range(10)]
+
+    assert holder.is_alive()
+    tried.market.faults.latency_s = 0.0
+    assert codes == [BUSY] * 10
+    assert ended(holder) == 0
+    assert_made_good(tried)
+
+
+@pytest.mark.parametrize("mode", ["read_only=True", "read_only=False"])
+def test_a_private_file_held_by_another_program_is_left_alone(tried: Trial, mode: str) -> None:
+    holder = (
+        f"import duckdb, sys; held = duckdb.connect(sys.argv[1], {mode});"
+        " print('held', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", holder, str(tried.database.private_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+
+        code = tried.run()
+
+        process.communicate("\n")
+    assert code == BUSY
+    assert "open in another program" in tried.output()
+    assert_made_good(tried)
+
+
+def test_readers_see_a_whole_file_at_any_moment_of_a_run(tried: Trial) -> None:
+    with duckdb.connect(tried.database.path, read_only=True) as held:
+        before = held.execute("from staging.rfqs order by all").fetchall()
+        process = start(tried.order())
+        reads = 0
+        while process.is_alive():
+            # A process of its own: within one, DuckDB would share the connection that is held.
+            assert _is_whole_elsewhere(tried.database.path)
+            reads += 1
+
+        assert ended(process) == 0
+        assert held.execute("from staging.rfqs order by all").fetchall() == before
+    assert reads > 2
+    assert +tried.faults() == {}
+
+
+def _is_whole_elsewhere(path: Path) -> bool:
+    with ProcessPoolExecutor(1, mp_context=context()) as pool:
+        return pool.submit(is_whole, path).result()
+
+
+# Disks
+
+
+@pytest.mark.parametrize("size", [100_000, 1_000_000, 3_000_000])
+def test_a_file_that_cannot_grow_ends_the_run_and_harms_nothing(tried: Trial, size: int) -> None:
+    before = tried.database.path.read_bytes()
+
+    code = tried.run(prepare=partial(limit_files_to, size))
+
+    assert code == FULL, tried.output()
+    assert tried.database.path.read_bytes() == before
+    assert leftovers(tried) in ([], ["rfq.private.duckdb.wal"])
+    assert_made_good(tried)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk_ends_the_run_and_harms_nothing(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount a disk")
+    try:
+        with trial(disk / "trial", seed=5) as tried:
+            assert tried.run() == 0, tried.output()
+            for left_kib in (16, 400, 2_000, 4_000):
+                tried.trade()
+                before = tried.database.path.read_bytes()
+                _fill(disk / "ballast", left_kib)
+
+                assert tried.run() == FULL, tried.output()
+
+                assert tried.database.path.read_bytes() == before
+                (disk / "ballast").unlink()
+                assert_made_good(tried)
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def _fill(path: Path, left_kib: int) -> None:
+    free = shutil.disk_usage(path.parent).free
+    with path.open("wb") as ballast:
+        os.posix_fallocate(ballast.fileno(), 0, free - left_kib * 1024)
+
+
+# Damage
+
+
+@pytest.mark.parametrize("damage", [delete_working_files, truncate_working_files])
+@pytest.mark.parametrize(
+    "point", ["extract: after the commit", "normalize: after the commit", "archive: after"]
+)
+def test_damaged_working_files_cost_a_run_at_most(
+    tried: Trial, damage: Callable[[Path], None], point: str
+) -> None:
+    before = tried.database.path.read_bytes()
+
+    code = tried.run(POINTS[point], act=partial(damage, tried.folder))
+
+    assert code == 0 or tried.database.path.read_bytes() == before
+    assert_made_good(tried)
+
+
+def test_what_a_killed_run_left_is_never_read_nor_followed(tried: Trial, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis").write_text("years of work")
+    (tried.folder / ".rfq.run-link").symlink_to(precious)
+    (tried.folder / ".rfq.run-file").write_text("")
+    stale = tried.folder / ".rfq.run-stale" / "kalshi"
+    stale.mkdir(parents=True)
+    (stale / "state.json").write_text("{")
+    (stale / "trace.pickle").write_bytes(b"cos\nsystem\n(S'touch owned'\ntR.")
+
+    assert_made_good(tried)
+
+    assert (precious / "thesis").read_text() == "years of work"
+    assert not list(tried.folder.rglob("owned"))
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.5, 0.97])
+@pytest.mark.parametrize("point", ["merge: after its commit", "marts: committed"])
+def test_a_torn_log_of_the_private_file_is_made_good(tried: Trial, keep: float, point: str) -> None:
+    assert tried.run(POINTS[point]) == KILLED
+    log = tried.database.private_path.with_name("rfq.private.duckdb.wal")
+
+    os.truncate(log, int(log.stat().st_size * keep))
+
+    assert_made_good(tried)
+
+
+def test_a_lost_private_file_does_not_replace_what_it_published(tried: Trial) -> None:
+    """The exchange has forgotten what only the published file still shows."""
+    assert_made_good(tried)
+    before = tried.database.path.read_bytes()
+    private = tried.database.private_path.read_bytes()
+    tried.market.faults.vanished.update(tried.rfq_ids()[:5])
+    tried.database.private_path.unlink()
+
+    code = tried.run()
+
+    assert code == REFUSED
+    assert "an RFQ that was published is gone (5)" in tried.output()
+    assert tried.database.path.read_bytes() == before
+    tried.market.faults.vanished.clear()
+    tried.database.private_path.write_bytes(private)
+    assert_made_good(tried)

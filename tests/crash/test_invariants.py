@@ -1,0 +1,246 @@
+"""Each rule that published data must keep, broken once: exit 65, and the last good file stays."""
+
+import shutil
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipelines import job
+from pipelines.cli import main
+from pipelines.database import Database, DataRefused
+from pipelines.invariants import demand_sound
+from pipelines.job import Outcome
+from pipelines.kalshi.extraction import Reach
+from pipelines.sandbox import Account, Behavior, ManualClock, Market, serve, visibility
+from tests.conftest import NOON
+from tests.running import access_of, ignore, read
+
+Run = Callable[..., Outcome]
+
+BREAKS = {
+    "an RFQ has two current rows": "insert into draft.staging.rfqs from draft.staging.rfqs limit 1",
+    "a quote has two current rows": (
+        "insert into draft.staging.quotes from draft.staging.quotes limit 1"
+    ),
+    "a state of an RFQ is stored twice": (
+        "insert into raw.rfq_versions from raw.rfq_versions limit 1"
+    ),
+    "a state of a quote is stored twice": (
+        "insert into raw.quote_versions from raw.quote_versions limit 1"
+    ),
+    "an RFQ was lost on its way from raw": (
+        "insert into raw.rfq_versions select * replace ('new' as id) from raw.rfq_versions limit 1"
+    ),
+    "a quote was lost on its way from raw": (
+        "insert into raw.quote_versions"
+        " select * replace ('new' as id) from raw.quote_versions limit 1"
+    ),
+    "a fact mart lost, doubled or invented an RFQ": "delete from draft.marts.rfq_facts",
+    "a fact mart lost, doubled or invented a quote": (
+        "update draft.marts.quote_facts set quote_id = 'invented'"
+    ),
+    "an execution that raw saw is undone": (
+        "update draft.staging.quotes set status = 'confirmed' where status = 'executed'"
+    ),
+    "a cancellation that raw saw is undone": (
+        "update draft.staging.rfqs set status = 'open' where cancelled_ts is not null"
+    ),
+    "a watermark went back": (
+        "update raw.extraction_runs"
+        " set watermark_before_ts = watermark_after_ts + interval 1 second"
+    ),
+    "an RFQ that was published is gone": "delete from draft.staging.rfqs",
+    "a quote that was published is gone": "delete from draft.staging.quotes",
+    "an execution that was published is undone": (
+        "update draft.staging.quotes set status = 'open' where status = 'executed'"
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Database:
+    """What a sound run left: an RFQ that executed, and one that was withdrawn."""
+    clock = ManualClock(NOON)
+    market = Market(clock=clock, behavior=Behavior(rate_limits=False))
+    desk, maker = market.add_account("desk"), market.add_account("maker")
+    bids = {"yes_bid": "0.4000", "no_bid": "0.5500"}
+    rfq = market.create_rfq(desk, market_ticker="KXONE-26-A", contracts_fp="10.00")
+    quote = market.create_quote(maker, rfq_id=rfq, **bids)
+    market.accept_quote(desk, quote, accepted_side="no")
+    clock.advance(1)
+    market.confirm_quote(maker, quote)
+    withdrawn = market.create_rfq(desk, market_ticker="KXONE-26-B", contracts_fp="10.00")
+    market.create_quote(maker, rfq_id=withdrawn, **bids)
+    clock.advance(60)
+    market.delete_rfq(desk, withdrawn)
+    clock.advance(60)
+    database = Database(tmp_path_factory.mktemp("sound") / "rfq.duckdb")
+    with serve(market) as exchange:
+        job.run(database, access_of(exchange, desk, Reach(history=timedelta(days=7))), ignore)
+    return database
+
+
+@pytest.fixture
+def published(sound: Database, database: Database) -> bytes:
+    """A copy of the sound database; gives the bytes of the published file."""
+    shutil.copy(sound.path, database.path)
+    shutil.copy(sound.private_path, database.private_path)
+    return database.path.read_bytes()
+
+
+@pytest.fixture
+def build(
+    monkeypatch: pytest.MonkeyPatch, database: Database, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """Run `rfq build`; its exit code and what it said."""
+
+    def build_and_say(*arguments: str) -> tuple[int, str]:
+        path = str(database.path)
+        monkeypatch.setattr(sys, "argv", ["rfq", "build", "--database", path, *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), capsys.readouterr().err
+
+    return build_and_say
+
+
+@pytest.mark.parametrize("rule", BREAKS)
+def test_a_broken_rule_ends_with_65_and_the_last_good_file_stays(
+    rule: str,
+    published: bytes,
+    build: Callable[..., tuple[int, str]],
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(connection: duckdb.DuckDBPyConnection, *, has_last: bool) -> None:
+        connection.execute(BREAKS[rule])
+        demand_sound(connection, has_last=has_last)
+
+    monkeypatch.setattr(job, "demand_sound", broken)
+
+    code, said = build()
+
+    assert code == 65
+    assert rule in said
+    assert database.path.read_bytes() == published
+
+
+def test_a_sound_database_can_be_built_again(
+    published: bytes, build: Callable[..., tuple[int, str]]
+) -> None:
+    assert build()[0] == 0
+
+
+def test_an_earlier_moment_may_show_fewer_rows(
+    published: bytes, build: Callable[..., tuple[int, str]], database: Database
+) -> None:
+    code, said = build("--as-of", "2026-11-20T12:00:00")
+
+    assert code == 0, said
+    assert read(database, "select count(*) from staging.rfqs where status = 'closed'") == [(0,)]
+    assert build()[0] == 0
+
+
+def test_nothing_loaded_is_nothing_to_publish(
+    build: Callable[..., tuple[int, str]], database: Database
+) -> None:
+    code, said = build()
+
+    assert code == 78
+    assert "rfq run" in said
+    assert not database.path.exists()
+
+
+def test_a_database_of_somebody_else_is_not_replaced(run: Run, database: Database) -> None:
+    with duckdb.connect(database.path) as connection:
+        connection.execute("create table thesis as select 'years of work' as text")
+
+    with pytest.raises(Exception, match="somebody else"):
+        run()
+
+    with duckdb.connect(database.path, read_only=True) as connection:
+        assert connection.execute("from thesis").fetchall() == [("years of work",)]
+
+
+def test_a_mart_that_fails_leaves_the_last_good_file(
+    published: bytes, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(rfq_facts: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(job, "MARTS", (*job.MARTS, failing))
+
+    with pytest.raises(ZeroDivisionError):
+        job.rebuild(database, None)
+
+    assert database.path.read_bytes() == published
+    monkeypatch.undo()
+    job.rebuild(database, None)
+
+
+@pytest.mark.parametrize(
+    ("rejected", "seen", "code"), [(9, 10, 0), (10, 999, 65), (10, 1_000, 0), (11, 1_000, 65)]
+)
+def test_rows_that_could_not_be_read_stop_publishing_above_a_share_and_a_floor(
+    rejected: int,
+    seen: int,
+    code: int,
+    published: bytes,
+    build: Callable[..., tuple[int, str]],
+    database: Database,
+) -> None:
+    _say_rejected(database, rejected, seen)
+
+    ended, said = build()
+
+    assert ended == code, said
+    assert ("raw.rejected_rows" in said) == (code == 65)
+    assert (database.path.read_bytes() == published) == (code == 65)
+
+
+def test_the_share_that_may_be_rejected_is_a_setting(
+    published: bytes,
+    build: Callable[..., tuple[int, str]],
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _say_rejected(database, 10, 11)
+    monkeypatch.setenv("SOURCES__KALSHI__REJECTED_SHARE", "0.95")
+
+    assert build()[0] == 0
+
+
+def test_a_run_of_unreadable_rows_publishes_nothing(
+    run: Run, market: Market, desk: Account, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exchange serves creation times that are none; the sound row stays loaded."""
+    ids = [
+        market.create_rfq(desk, market_ticker=f"KXONE-26-{n}", contracts_fp="10.00")
+        for n in range(11)
+    ]
+    real = visibility.visible_rfq
+
+    def spoiled(rfq: Any, *rest: Any) -> Any:
+        row = real(rfq, *rest)
+        return row if rfq.id == ids[0] else row | {"created_ts": "soon"}
+
+    monkeypatch.setattr("pipelines.sandbox.market.visible_rfq", spoiled)
+
+    with pytest.raises(DataRefused, match="10 of 11 rows could not be read"):
+        run()
+
+    assert not database.path.exists()
+
+
+def _say_rejected(database: Database, rejected: int, seen: int) -> None:
+    with duckdb.connect(database.private_path) as connection:
+        connection.execute("update raw.extraction_runs set rejected_rows = 0, rows_seen = 0")
+        connection.execute(
+            "update raw.extraction_runs set rejected_rows = $1, rows_seen = $2"
+            " where pass = 'rfqs_market'",
+            [rejected, seen],
+        )

@@ -1,0 +1,105 @@
+"""SIGKILL at named points and at any instant: the next plain run puts everything right."""
+
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.crash.conftest import Table
+from tests.crash.points import FIRST_RUN, POINTS
+from tests.crash.trial import Trial, leftovers, trial
+from tests.crash.worker import Point
+
+KILLS = int(os.environ.get("RFQ_CRASH_KILLS", "30"))
+AT_ONCE = 2
+KILLED = -9
+
+# A kill: at a named point, or after that share of the time that a run takes.
+Kill = Point | float
+
+
+def test_a_run_killed_at_a_named_point_loses_and_doubles_nothing(
+    tmp_path: Path, table: Table
+) -> None:
+    chains = list(_in_chains([*POINTS.values()], random.Random(7)))
+
+    counts = _tried(tmp_path, chains)
+
+    table.add("named", counts)
+    assert counts == Counter(kills=len(POINTS))
+
+
+@pytest.mark.parametrize("name", FIRST_RUN)
+def test_a_first_run_killed_while_it_makes_its_tables_is_made_good(
+    tmp_path: Path, table: Table, name: str
+) -> None:
+    with trial(tmp_path / "trial", seed=3) as tried:
+        counts = Counter(kills=int(tried.run(FIRST_RUN[name]) == KILLED))
+
+        counts += _ended_well(tried)
+
+    table.add("first", counts)
+    assert counts == Counter(kills=1)
+
+
+def test_a_run_killed_at_any_instant_loses_and_doubles_nothing(
+    tmp_path: Path, table: Table
+) -> None:
+    rng = random.Random(11)
+    chains = list(_in_chains([rng.random() for _ in range(KILLS)], rng))
+
+    counts = _tried(tmp_path, chains)
+
+    table.add("random", counts)
+    assert counts == Counter(kills=counts["kills"])
+    assert counts["kills"] > 0.7 * KILLS, "most runs were faster than their kill"
+
+
+def _in_chains(kills: Sequence[Kill], rng: random.Random) -> Iterator[list[Kill]]:
+    """One to four kills in a row, then a plain run."""
+    done = 0
+    while done < len(kills):
+        length = rng.randint(1, 4)
+        yield list(kills[done : done + length])
+        done += length
+
+
+def _tried(folder: Path, chains: Sequence[Sequence[Kill]]) -> Counter[str]:
+    """Kill, then compare, chain after chain; some databases at once. What is not 0 is counted."""
+    lanes = [chains[n::AT_ONCE] for n in range(AT_ONCE)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        counts = pool.map(_lane, [folder / f"{n}" for n in range(AT_ONCE)], lanes)
+        return sum(counts, Counter())
+
+
+def _lane(folder: Path, chains: Sequence[Sequence[Kill]]) -> Counter[str]:
+    """One database, loaded once and then killed while its exchange moves on."""
+    with trial(folder, seed=int(folder.name)) as tried:
+        began = time.monotonic()
+        counts = _ended_well(tried)
+        lasts_s = time.monotonic() - began
+        for chain in chains:
+            for kill in chain:
+                counts["kills"] += _is_killed(tried, kill, lasts_s)
+            tried.trade()
+            counts += _ended_well(tried)
+        return counts
+
+
+def _is_killed(tried: Trial, kill: Kill, lasts_s: float) -> bool:
+    tried.trade()
+    if isinstance(kill, Point):
+        return tried.run(kill) == KILLED
+    return tried.run_killed_after(kill * lasts_s) == KILLED
+
+
+def _ended_well(tried: Trial) -> Counter[str]:
+    """Run with no help from anybody, and compare."""
+    if tried.run() != 0:
+        return Counter(stuck=1)
+    return +(tried.faults() + Counter(stuck=len(leftovers(tried))))

@@ -1,0 +1,70 @@
+"""Profiles of the property test, and a market with its parties."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from pipelines.sandbox import ManualClock, Market
+from pipelines.sandbox.parties import Party, stranger
+from tests.extraction.loading import InProcessReader, Store, empty_market
+
+COMMON = {
+    "deadline": None,
+    "suppress_health_check": list(HealthCheck),
+    "stateful_step_count": 8,
+    "print_blob": True,
+}
+settings.register_profile("ci", max_examples=600, derandomize=True, **COMMON)
+settings.register_profile("nightly", max_examples=20_000, **COMMON)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(scope="module")
+def shared_store() -> Iterator[Store]:
+    """Tables that the tests of a module share, since an empty database takes a while to make."""
+    store = Store()
+    yield store
+    store.connection.close()
+
+
+@pytest.fixture
+def store(shared_store: Store) -> Store:
+    """Empty raw tables and no state."""
+    shared_store.clear()
+    return shared_store
+
+
+@pytest.fixture
+def exchange_at_noon() -> tuple[Market, ManualClock]:
+    return empty_market()
+
+
+@pytest.fixture
+def market(exchange_at_noon: tuple[Market, ManualClock]) -> Market:
+    """An exchange of its own, in this process."""
+    return exchange_at_noon[0]
+
+
+@pytest.fixture
+def clock(exchange_at_noon: tuple[Market, ManualClock]) -> ManualClock:
+    """Its clock; it moves only when a test moves it."""
+    return exchange_at_noon[1]
+
+
+@pytest.fixture
+def me() -> Party:
+    """The requester whose key the runs use."""
+    return stranger(1)
+
+
+@pytest.fixture
+def other() -> Party:
+    """Somebody else: a maker who quotes our RFQs, a requester whom we quote."""
+    return stranger(2)
+
+
+@pytest.fixture
+def reader(market: Market, me: Party) -> InProcessReader:
+    return InProcessReader(market, me)

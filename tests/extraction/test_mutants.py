@@ -1,0 +1,222 @@
+"""Each hazard owns a change of our code that would bring it back, and the test that notices."""
+
+import inspect
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from pipelines.kalshi import market, passes, reread, sweep, watermark
+from pipelines.kalshi.errors import ExchangeError
+from pipelines.kalshi.extraction import Extraction
+from pipelines.kalshi.pages import Rows
+from pipelines.kalshi.tombstones import Tombstones
+from pipelines.kalshi.versions import Versions
+from pipelines.kalshi.watermark import Watermark, Window
+from tests.extraction import test_hazards as hazards
+
+Patch = pytest.MonkeyPatch
+MUTANTS: list[tuple[int, Callable[..., None], Callable[[Patch], None]]] = []
+Mutant = Callable[[Patch], None]
+
+
+def kills(number: int, test: Callable[..., None]) -> Callable[[Mutant], Mutant]:
+    """Say that *test* fails under the mutant of hazard *number*."""
+
+    def note(mutant: Mutant) -> Mutant:
+        MUTANTS.append((number, test, mutant))
+        return mutant
+
+    return note
+
+
+@kills(1, hazards.test_a_row_skipped_because_another_left_its_page_is_found)
+def the_first_sweep_counts(patch: Patch) -> None:
+    patch.setattr(passes, "SWEEPS", 1)
+
+
+@kills(2, hazards.test_what_changes_behind_a_sweep_is_read_by_the_next_run)
+def the_watermark_is_the_end_of_the_sweep(patch: Patch) -> None:
+    advance = Watermark.advance
+    patch.setattr(Watermark, "advance", lambda self, to: advance(self, self._local_clock()))
+
+
+@kills(3, hazards.test_a_change_at_the_same_instant_is_a_change)
+def a_version_is_an_id_and_an_update_time(patch: Patch) -> None:
+    def hashes(self: Versions, rows: pa.Table) -> pa.Array:
+        return pa.array([str(at) for at in rows.column("updated_ts").to_pylist()])
+
+    patch.setattr(Versions, "hashes", hashes)
+
+
+@kills(4, hazards.test_whole_seconds_leave_nothing_out_whether_bounds_count_or_not)
+def min_ts_is_not_a_second_early(patch: Patch) -> None:
+    patch.setattr(Window, "min_ts", property(lambda self: int(self.start.timestamp())))
+
+
+@kills(5, hazards.test_a_row_that_shows_up_late_is_found)
+def nothing_is_read_twice(patch: Patch) -> None:
+    usual = passes.windows
+
+    def windows(*moments: Any, **spans: Any) -> Any:
+        return usual(*moments, **spans | {"overlap": timedelta(0)})
+
+    patch.setattr(passes, "windows", windows)
+
+
+@kills(5, hazards.test_what_happens_after_the_exchanges_clock_was_set_back_is_found)
+def a_clock_set_back_is_not_noticed(patch: Patch) -> None:
+    patch.setattr(watermark, "CLOCK_STEP", timedelta(days=1))
+
+
+@kills(6, hazards.test_our_own_clock_decides_nothing)
+def our_clock_dates_the_pages(patch: Patch) -> None:
+    patch.setattr(sweep, "served_ts", lambda page: page.received_ts)
+
+
+@kills(7, hazards.test_an_expired_cursor_starts_the_list_again)
+def an_expired_cursor_is_fatal(patch: Patch) -> None:
+    patch.setattr(sweep, "RESTARTS", 0)
+
+
+@kills(8, hazards.test_a_cursor_that_leads_back_is_an_error)
+def a_cursor_may_repeat(patch: Patch) -> None:
+    patch.setattr(sweep, "_refuse_repeated", lambda entity, cursor, used: None)
+
+
+@kills(9, hazards.test_a_page_served_twice_is_stored_once)
+def a_load_may_hand_a_version_on_twice(patch: Patch) -> None:
+    patch.setattr(Versions, "_hand_on", lambda self, key: True)
+
+
+@kills(9, hazards.test_pages_that_bring_nothing_new_for_ever_are_an_error)
+def fruitless_pages_go_on(patch: Patch) -> None:
+    patch.setattr(sweep, "FRUITLESS_PAGES", 5_000)
+
+
+@kills(10, hazards.test_an_empty_page_with_a_cursor_is_not_the_end)
+def an_empty_page_ends_the_list(patch: Patch) -> None:
+    usual = sweep.next_cursor
+
+    def next_cursor(entity: Any, body: bytes) -> str | None:
+        return None if b'"rfqs": []' in body else usual(entity, body)
+
+    patch.setattr(sweep, "next_cursor", next_cursor)
+
+
+@kills(11, hazards.test_a_page_without_its_list_is_not_an_empty_one)
+def a_missing_list_is_an_empty_one(patch: Patch) -> None:
+    patch.setattr(sweep, "next_cursor", lambda entity, body: None)
+    none = pa.table({"id": pa.array([], pa.string())})
+    patch.setattr(sweep, "read_pages", lambda entity, bodies: Rows(none))
+
+
+@kills(12, hazards.test_an_rfq_that_left_no_list_behind_is_read_by_id_when_it_must_be_over)
+def what_is_held_open_is_not_read_again(patch: Patch) -> None:
+    patch.setattr(reread, "_HELD_OPEN", "select '' where $1 is null")
+
+
+@kills(13, hazards.test_an_rfq_opened_and_closed_between_runs_is_found_through_its_quote)
+def quotes_name_no_rfqs(patch: Patch) -> None:
+    patch.setattr(reread, "_NAMED_BY_A_QUOTE", "select '' where false")
+
+
+@kills(14, hazards.test_an_id_is_gone_after_two_runs_missed_it_and_back_once_it_is_seen)
+def one_miss_buries(patch: Patch) -> None:
+    usual = Tombstones.missed
+
+    def missed(self: Tombstones, state: Any, id_: str, run_id: str, now: Any) -> Any:
+        return usual(self, state, id_, "", now) or usual(self, state, id_, run_id, now)
+
+    patch.setattr(Tombstones, "missed", missed)
+
+
+@kills(14, hazards.test_an_id_is_gone_after_two_runs_missed_it_and_back_once_it_is_seen)
+def gone_is_gone(patch: Patch) -> None:
+    patch.setattr(Tombstones, "_gone", lambda self: {})
+
+
+@kills(14, hazards.test_a_quote_that_vanished_with_its_rfq_is_gone)
+def open_quotes_are_left_alone(patch: Patch) -> None:
+    patch.setattr(reread, "_OUTLIVED", "select '', '' where $1 is null")
+
+
+@kills(15, hazards.test_who_asked_is_read_once_a_quote_executed)
+def an_execution_changes_no_rfq(patch: Patch) -> None:
+    patch.setattr(reread, "_executed", lambda extraction, mark: set())
+
+
+def _mark_named(patch: Patch, key: Callable[[Extraction, str], str]) -> None:
+    def mark(self: Extraction, state: dict[str, Any], name: str) -> Watermark:
+        skew = self.reader.clock_skew_s
+        return Watermark(state.setdefault(key(self, name), {}), skew, self.local_clock)
+
+    patch.setattr(Extraction, "watermark", mark)
+
+
+@kills(16, hazards.test_each_pass_has_a_watermark_of_its_own_and_failure_moves_none)
+def the_passes_share_a_watermark(patch: Patch) -> None:
+    _mark_named(patch, lambda run, name: f"{run.origin} {run.account} {run.reach.scope}")
+
+
+@kills(17, hazards.test_a_list_in_another_order_is_read_to_its_end)
+def the_order_is_taken_on_trust(patch: Patch) -> None:
+    usual = market.MarketSweep._check_order
+
+    def check(self: market.MarketSweep, rows: pa.Table) -> None:
+        usual(self, rows)
+        self.is_order_held = True
+
+    patch.setattr(market.MarketSweep, "_check_order", check)
+
+
+@kills(18, hazards.test_another_account_or_scope_starts_at_nothing)
+def accounts_share_a_watermark(patch: Patch) -> None:
+    _mark_named(patch, lambda run, name: f"{run.origin} anybody {run.reach.scope} {name}")
+
+
+@kills(19, hazards.test_another_exchange_starts_at_nothing)
+def exchanges_share_a_watermark(patch: Patch) -> None:
+    _mark_named(patch, lambda run, name: f"anywhere {run.account} {run.reach.scope} {name}")
+
+
+@kills(20, hazards.test_a_page_shorter_than_asked_for_is_not_the_last)
+def a_short_page_ends_the_list(patch: Patch) -> None:
+    usual = sweep.next_cursor
+
+    def next_cursor(entity: Any, body: bytes) -> str | None:
+        return None if body.count(b'"created_ts"') < 3 else usual(entity, body)
+
+    patch.setattr(sweep, "next_cursor", next_cursor)
+
+
+@kills(21, hazards.test_a_clock_far_ahead_does_not_carry_the_watermark_away)
+def the_future_is_believed(patch: Patch) -> None:
+    patch.setattr(watermark, "FUTURE_TOLERANCE", timedelta(days=500))
+
+
+def test_every_hazard_owns_a_mutant() -> None:
+    assert {number for number, _, _ in MUTANTS} == set(range(1, 22))
+
+
+@pytest.mark.parametrize(
+    ("test", "mutant"), [(test, mutant) for _, test, mutant in MUTANTS], ids=lambda f: f.__name__
+)
+def test_a_mutant_is_killed(
+    test: Callable[..., None], mutant: Mutant, request: pytest.FixtureRequest, monkeypatch: Patch
+) -> None:
+    case = _case(test, request)
+    mutant(monkeypatch)
+
+    with pytest.raises((AssertionError, ExchangeError, pytest.fail.Exception)):
+        test(**case)
+
+
+def _case(test: Callable[..., None], request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The arguments of *test*: its fixtures, and the last value of its parameter."""
+    marks = [mark for mark in getattr(test, "pytestmark", ()) if mark.name == "parametrize"]
+    varied = {mark.args[0]: mark.args[1][-1] for mark in marks}
+    names = inspect.signature(test).parameters.keys() - varied.keys()
+    return {name: request.getfixturevalue(name) for name in names} | varied

@@ -1,0 +1,223 @@
+"""What is read beyond the usual window: a backfill, busy windows, ids one by one, the coverage."""
+
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from pipelines.kalshi import passes
+from pipelines.kalshi.errors import ConfigurationError, ExchangeUnavailable
+from pipelines.kalshi.extraction import Reach
+from pipelines.kalshi.watermark import Window, slices
+from pipelines.sandbox import ManualClock, Market
+from pipelines.sandbox.parties import Party
+from tests.extraction.loading import NOON, SMALL, InProcessReader, Store, run
+from tests.extraction.test_hazards import MARKET, ask, offer, received
+
+DAY = timedelta(days=1)
+
+
+def test_slices_follow_each_other_and_end_where_asked() -> None:
+    found = list(slices(NOON, NOON + 2.5 * DAY))
+
+    assert [later.start for _, later in pairwise(found)] == [w.end for w in found[:-1]]
+    assert (found[0].start, found[-1].end) == (NOON, NOON + 2.5 * DAY)
+
+
+@pytest.mark.parametrize(
+    "span", [{"until": NOON}, {"since": NOON, "until": NOON}, {"since": NOON.replace(tzinfo=None)}]
+)
+def test_a_backfill_needs_a_span(span: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        Reach(**span)
+
+
+def backfill(**others: Any) -> Reach:
+    return replace(SMALL, since=NOON - 5 * DAY, until=NOON + 5 * DAY, **others)
+
+
+def old_quotes(market: Market, clock: ManualClock, me: Party, other: Party) -> list[str]:
+    clock.advance(-3 * 86_400)
+    quotes = received(market, clock, me, other, 4)
+    clock.advance(3 * 86_400)
+    return quotes
+
+
+def test_a_backfill_reads_what_lies_before_the_usual_window(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
+) -> None:
+    market.behavior = replace(market.behavior, rfq_lifetime_s=7 * 86_400)
+    quotes = old_quotes(market, clock, me, other)
+    run(store, reader)
+    assert store.current("quotes") == {}
+    usual = store.watermarks()
+
+    run(store, reader, backfill())
+
+    assert store.current("quotes").keys() == set(quotes)
+    assert all(store.watermarks()[key] >= mark for key, mark in usual.items())
+    passed = store.rows("select count(*) from raw.extraction_runs where pass like 'backfill%'")
+    assert passed == [(2,)]
+
+
+def test_an_interrupted_backfill_goes_on_where_it_stood_and_a_finished_one_starts_anew(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
+) -> None:
+    market.behavior = replace(market.behavior, rfq_lifetime_s=7 * 86_400)
+    quotes = old_quotes(market, clock, me, other)
+    usual = reader.get_quotes
+    reach = backfill(rows_per_load=1)
+
+    def break_off(**asked: Any) -> Any:
+        is_late = (asked["max_ts"] or 0) > (NOON - DAY).timestamp()
+        if asked["rfq_user_filter"] and is_late:
+            raise ExchangeUnavailable("down")
+        return usual(**asked)
+
+    reader.get_quotes = break_off
+    with pytest.raises(ExchangeUnavailable):
+        run(store, reader, reach)
+    assert store.current("quotes").keys() == set(quotes)
+    asked_from: list[int] = []
+
+    def noted(**asked: Any) -> Any:
+        if asked["max_ts"]:
+            asked_from.append(asked["min_ts"])
+        return usual(**asked)
+
+    reader.get_quotes = noted
+    run(store, reader, reach)
+    assert asked_from.count(Window(NOON - 5 * DAY).min_ts) == 1  # of the side that was finished
+
+    asked_from.clear()
+    run(store, reader, reach)
+    assert asked_from.count(Window(NOON - 5 * DAY).min_ts) == 2
+
+
+def test_a_window_too_busy_to_be_swept_twice_alike_is_cut_until_it_is(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
+) -> None:
+    received(market, clock, me, other, 6)
+    restless(market, clock, other, ask(market, me, 99))
+
+    run(store, reader)
+
+    verified = store.rows(
+        "select is_verified from raw.extraction_runs where pass = 'quotes_received'"
+    )
+    assert verified == [(True,)]
+
+
+def test_a_sweep_that_never_agrees_keeps_its_rows_and_its_watermark(
+    store: Store,
+    market: Market,
+    clock: ManualClock,
+    me: Party,
+    other: Party,
+    reader: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Window, "halves", lambda self, now: None)
+    quotes = received(market, clock, me, other, 6)
+    restless(market, clock, other, ask(market, me, 99))
+
+    run(store, reader)
+
+    assert store.current("quotes").keys() >= set(quotes)
+    row = "select is_verified, sweeps, watermark_after_ts from raw.extraction_runs"
+    assert store.rows(f"{row} where pass = 'quotes_received'") == [(False, passes.SWEEPS, None)]
+    assert not [key for _, key in store.watermarks() if key.endswith("quotes_received")]
+
+
+def restless(market: Market, clock: ManualClock, maker: Party, rfq_id: str) -> None:
+    """From now on, every second page finds a quote that was not there before."""
+    pages = market.faults.before_page
+
+    def stir() -> None:
+        clock.advance(1)
+        offer(market, maker, rfq_id)
+        pages[2] = stir
+
+    pages[2] = stir
+
+
+def test_an_id_that_cannot_be_read_holds_back_neither_the_others_nor_later_runs(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
+) -> None:
+    rfqs = [ask(market, other, n) for n in range(3)]
+    for rfq in rfqs:
+        offer(market, me, rfq)
+    reader.fails[min(rfqs)] = ExchangeUnavailable("HTTP 500")
+
+    run(store, reader)
+
+    held = {id_ for (id_,) in store.rows("select rfq_id from staging.rfqs")}
+    assert held == set(rfqs) - {min(rfqs)}
+    reasons = store.rows("select reason from raw.rejected_rows")
+    assert reasons == [("it could not be read by id: ExchangeUnavailable",)]
+
+    reader.fails.clear()
+    run(store, reader)
+    assert len(store.rows("select rfq_id from staging.rfqs")) == 3
+
+
+def test_many_ids_that_cannot_be_read_are_an_outage(
+    store: Store, market: Market, me: Party, other: Party, reader: Any
+) -> None:
+    for n in range(5):
+        rfq = ask(market, other, n)
+        offer(market, me, rfq)
+        reader.fails[rfq] = ExchangeUnavailable("HTTP 500")
+
+    with pytest.raises(ExchangeUnavailable):
+        run(store, reader)
+
+
+def test_the_coverage_counts_open_rfqs_that_no_run_had_read_once_a_day(
+    store: Store, market: Market, clock: ManualClock, other: Party, reader: Any
+) -> None:
+    market.behavior = replace(market.behavior, rfq_lifetime_s=7 * 86_400)
+    held, missed = ask(market, other, 1), ask(market, other, 2)
+    market.faults.vanished.add(missed)
+    clock.advance(3600)
+    run(store, reader, MARKET)
+    run(store, reader, MARKET)
+    assert store.rows("from raw.coverage") == []
+
+    for new in (3, 4):
+        clock.advance(86_400)
+        ask(market, other, new)
+        run(store, reader, MARKET)
+        market.faults.vanished.clear()
+
+    counts = "select open_rfqs_listed, open_rfqs_missed, is_complete from raw.coverage"
+    assert store.rows(counts) == [(1, 0, True), (2, 1, True)]
+    assert {held, missed} <= {id_ for (id_,) in store.rows("select rfq_id from staging.rfqs")}
+
+
+def test_a_paused_market_sweep_goes_on_in_the_next_run_and_then_catches_up(
+    store: Store, market: Market, clock: ManualClock, other: Party
+) -> None:
+    class Interrupted(InProcessReader):
+        def get_rfqs(self, **asked: Any) -> Any:
+            if len(self.calls) > 3:
+                raise ExchangeUnavailable("down")
+            return super().get_rfqs(**asked)
+
+    ids = []
+    for n in range(12):
+        ids.append(ask(market, other, n))
+        clock.advance(10)
+    reach = replace(MARKET, rfqs_per_page=2, rows_per_load=2)
+    with pytest.raises(ExchangeUnavailable):
+        run(store, Interrupted(market, other), reach)
+    begun = len(store.rows("select rfq_id from staging.rfqs"))
+    clock.advance(600)
+    ids.append(ask(market, other, 99))
+
+    run(store, InProcessReader(market, other), reach)
+
+    assert 0 < begun < 12
+    assert {id_ for (id_,) in store.rows("select rfq_id from staging.rfqs")} == set(ids)

@@ -19,6 +19,7 @@ UnknownHostOption = Annotated[
     typer.Option("--allow-unknown-host", help="Read a host that is none of the exchange's own."),
 ]
 PUBLISHED = Path("rfq.duckdb")
+MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S"]
 
 app = typer.Typer(
     help="Kalshi's RFQs and quotes in DuckDB, with fill rates, spreads and latencies.",
@@ -100,13 +101,41 @@ def load(
 
 
 @app.command()
+def backfill(
+    since: Annotated[datetime, typer.Option(help="Start of the span (UTC).", formats=MOMENTS)],
+    until: Annotated[datetime | None, typer.Option(help="Its end; now.", formats=MOMENTS)] = None,
+    database: DatabaseOption = PUBLISHED,
+    base_url: BaseUrlOption = None,
+    allow_unknown_host: UnknownHostOption = False,
+) -> None:
+    """Load the quotes updated in a span of time again, then build and publish.
+
+    Takes up where an interrupted one with the same span stopped.
+    Example: `rfq backfill --since 2026-11-01 --until 2026-11-08`
+    """
+    from pipelines import job
+    from pipelines.database import Database
+    from pipelines.kalshi.settings import configured_access
+    from pipelines.progress import shown_progress
+    from pipelines.summary import show_summary
+
+    access = configured_access(base_url, allow_unknown_host=allow_unknown_host)
+    start, end = since.replace(tzinfo=UTC), until and until.replace(tzinfo=UTC)
+    if start >= (end or datetime.now(UTC)):
+        raise typer.BadParameter("--since is not before --until")
+    with shown_progress() as on_progress:
+        job.backfill(Database(database), access, start, end, on_progress)
+    show_summary(Database(database))
+
+
+@app.command()
 def build(
     database: DatabaseOption = PUBLISHED,
     as_of: Annotated[
         datetime | None,
         typer.Option(
             help="Show the data as it stood then (UTC).",
-            formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S"],
+            formats=MOMENTS,
         ),
     ] = None,
 ) -> None:

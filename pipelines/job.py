@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,12 +23,18 @@ os.environ |= {
 
 import dlt
 import duckdb
+from dlt.pipeline.exceptions import PipelineStepFailed
 
 from pipelines.database import Database, DatabaseError
 from pipelines.invariants import Limits, demand_few_rejected, demand_sound
 from pipelines.kalshi import kalshi
 from pipelines.kalshi.client import open_reader
-from pipelines.kalshi.errors import ConfigurationError
+from pipelines.kalshi.errors import (
+    ConfigurationError,
+    ExchangeError,
+    ExchangeUnavailable,
+    RequestRefused,
+)
 from pipelines.kalshi.extraction import Extraction, Progress
 from pipelines.kalshi.settings import Access
 from pipelines.publish import drafted, last_published, put_in_place
@@ -66,6 +72,21 @@ def load(
         return new_versions
 
 
+def backfill(
+    database: Database,
+    access: Access,
+    since: datetime,
+    until: datetime | None,
+    on_progress: Callable[[Progress], None],
+) -> Outcome:
+    """Run with the quotes updated from *since* to *until* (default: now) read by the day.
+
+    The usual passes run as well. Interrupted, it goes on where it stood when asked the same again.
+    """
+    reach = replace(access.reach, since=since, until=until)
+    return run(database, replace(access, reach=reach), on_progress)
+
+
 def rebuild(database: Database, as_of: datetime | None) -> Outcome:
     """Build every mart as the data stood at *as_of* (default: the last load) and publish."""
     with _writing(database) as connection:
@@ -98,9 +119,30 @@ def _load(
         reader.budget.adopt(reader.get_account_limits(), reader.get_endpoint_costs())
         extraction = Extraction(reader, connection, access.reach, uuid4().hex, account, on_progress)
         _refuse_other_origin(connection, database, extraction.origin)
-        for resources in LOADS:
-            _load_resources(extraction, directory, resources)
+        _load_all(extraction, directory)
     return {table: rows - before[table] for table, rows in _versions(connection).items()}
+
+
+def _load_all(extraction: Extraction, directory: Path) -> None:
+    """Try every load, then raise what the first that failed met: each list counts for itself."""
+    failures: list[PipelineStepFailed] = []
+    for resources in LOADS:
+        try:
+            _load_resources(extraction, directory, resources)
+        except PipelineStepFailed as failure:
+            if not _is_of_the_exchange(failure):
+                raise
+            failures.append(failure)
+    if failures:
+        raise failures[0]
+
+
+def _is_of_the_exchange(failure: BaseException) -> bool:
+    """Whether *failure* was caused by one list; what concerns the whole exchange ends the run."""
+    cause: BaseException | None = failure
+    while cause is not None and not isinstance(cause, ExchangeError):
+        cause = cause.__cause__ or cause.__context__
+    return isinstance(cause, ExchangeUnavailable | RequestRefused)
 
 
 def _load_resources(extraction: Extraction, directory: Path, resources: tuple[str, ...]) -> None:

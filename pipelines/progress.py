@@ -27,5 +27,5 @@ def shown_progress() -> Iterator[Callable[[Progress], None]]:
 def _line(progress: Progress) -> str:
     return (
         f"{progress.name}: {progress.pages:,} pages, {progress.rows_seen:,} rows, "
-        f"{progress.new_versions:,} new"
+        f"{progress.new_versions:,} new, {progress.read_tokens_per_s:,} tokens a second to spend"
     )

@@ -251,7 +251,7 @@ def test_wrong_usage_ends_with_two(rfq: Command) -> None:
     assert rfq("build", "--as-of", "soon").code == 2
 
 
-@pytest.mark.parametrize("command", ["run", "load", "build", "status", "sandbox"])
+@pytest.mark.parametrize("command", ["run", "load", "backfill", "build", "status", "sandbox"])
 def test_every_command_explains_itself_with_an_example(rfq: Command, command: str) -> None:
     ended = rfq(command, "--help")
 
@@ -284,3 +284,23 @@ def test_the_published_file_shows_no_private_field(
     assert [name for name in columns if name.endswith(private)] == []
     assert desk.user_id.encode() not in database.path.read_bytes()
     assert json.dumps(desk.user_id)[1:-1].encode() in database.private_path.read_bytes()
+
+
+def test_a_backfill_reads_the_span_again(
+    rfq: Command,
+    key: Path,
+    exchange: Any,
+    market: Market,
+    desk: Account,
+    maker: Account,
+    database: Database,
+) -> None:
+    rfq_id = market.create_rfq(desk, market_ticker="KXONE-26-A", contracts_fp="10.00")
+    market.create_quote(maker, rfq_id=rfq_id, yes_bid="0.4000", no_bid="0.5500")
+    where = ("--base-url", exchange.base_url, "--database", database.path)
+
+    ended = rfq("backfill", "--since", "2026-11-19", "--until", "2026-11-20T13:00:00", *where)
+
+    assert ended.code == 0
+    assert "backfill_received: 2 pages" in ended.err
+    assert rfq("backfill", "--since", "2026-11-20", "--until", "2026-11-19", *where).code == 2

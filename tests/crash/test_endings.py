@@ -268,6 +268,7 @@ def test_a_lost_private_file_does_not_replace_what_it_published(tried: Trial) ->
     before = tried.database.path.read_bytes()
     private = tried.database.private_path.read_bytes()
     tried.market.faults.vanished.update(tried.rfq_ids()[:5])
+    tried.clock.advance(60)
     tried.database.private_path.unlink()
 
     code = tried.run()

@@ -31,8 +31,9 @@ ranked as (
         *,
         row_number() over (
             partition by id
-            order by changed_ts <= $as_of, changed_ts, status_rank nulls first, observed_ts,
-                version_hash
+            -- An end is final, whatever its time: the exchange's clock may be set back.
+            order by changed_ts <= $as_of, coalesce(status in ('executed', 'cancelled'), false),
+                changed_ts, status_rank nulls first, observed_ts, version_hash
         ) as recency,
     from versions
 ),

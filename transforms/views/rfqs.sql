@@ -31,7 +31,7 @@ ranked as (
         *,
         row_number() over (
             partition by id
-            order by is_known, changed_ts, status is not distinct from 'closed', observed_ts,
+            order by is_known, status is not distinct from 'closed', changed_ts, observed_ts,
                 version_hash
         ) as recency,
         row_number() over (

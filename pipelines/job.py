@@ -126,18 +126,21 @@ def _load(
 def _load_all(extraction: Extraction, directory: Path) -> None:
     """Try every load, then raise what the first that failed met: each list counts for itself."""
     failures: list[PipelineStepFailed] = []
+    pipeline = _pipeline(extraction, directory)
     for resources in LOADS:
         try:
-            _load_resources(extraction, directory, resources)
+            _load_resources(pipeline, extraction, resources)
         except PipelineStepFailed as failure:
-            if not _is_of_the_exchange(failure):
+            if not _is_of_one_list(failure):
                 raise
             failures.append(failure)
+            # A pipeline goes on with what it failed at, so the next load gets another one.
+            pipeline = _pipeline(extraction, directory / "_".join(resources))
     if failures:
         raise failures[0]
 
 
-def _is_of_the_exchange(failure: BaseException) -> bool:
+def _is_of_one_list(failure: BaseException) -> bool:
     """Whether *failure* was caused by one list; what concerns the whole exchange ends the run."""
     cause: BaseException | None = failure
     while cause is not None and not isinstance(cause, ExchangeError):
@@ -145,9 +148,8 @@ def _is_of_the_exchange(failure: BaseException) -> bool:
     return isinstance(cause, ExchangeUnavailable | RequestRefused)
 
 
-def _load_resources(extraction: Extraction, directory: Path, resources: tuple[str, ...]) -> None:
-    """Load in as many packages as it takes: each is kept if a later one fails."""
-    pipeline = dlt.pipeline(
+def _pipeline(extraction: Extraction, directory: Path) -> dlt.Pipeline:
+    return dlt.pipeline(
         "kalshi",
         pipelines_dir=str(directory),
         destination=dlt.destinations.duckdb(
@@ -155,6 +157,12 @@ def _load_resources(extraction: Extraction, directory: Path, resources: tuple[st
         ),
         dataset_name="raw",
     )
+
+
+def _load_resources(
+    pipeline: dlt.Pipeline, extraction: Extraction, resources: tuple[str, ...]
+) -> None:
+    """Load in as many packages as it takes: each is kept if a later one fails."""
     extraction.is_unfinished = True
     while extraction.is_unfinished:
         extraction.is_unfinished = False

@@ -15,7 +15,8 @@ from tests.crash.points import FIRST_RUN, POINTS
 from tests.crash.trial import Trial, leftovers, trial
 from tests.crash.worker import Point
 
-KILLS = int(os.environ.get("RFQ_CRASH_KILLS", "30"))
+# Besides the named points; a release is tried with RFQ_CRASH_KILLS=500.
+KILLS = int(os.environ.get("RFQ_CRASH_KILLS", "4"))
 AT_ONCE = 2
 KILLED = -9
 
@@ -57,7 +58,7 @@ def test_a_run_killed_at_any_instant_loses_and_doubles_nothing(
 
     table.add("random", counts)
     assert counts == Counter(kills=counts["kills"])
-    assert counts["kills"] > 0.7 * KILLS, "most runs were faster than their kill"
+    assert counts["kills"] > 0.4 * KILLS, "most runs were faster than their kill"
 
 
 def _in_chains(kills: Sequence[Kill], rng: random.Random) -> Iterator[list[Kill]]:

@@ -165,6 +165,10 @@ def status(database: DatabaseOption = PUBLISHED) -> None:
 
 @app.command()
 def sandbox(
+    recordings: Annotated[
+        list[Path] | None,
+        typer.Argument(help="More files for --replay.", metavar="[FILE]...", show_default=False),
+    ] = None,
     port: Annotated[
         int,
         typer.Option(min=0, max=65_535, help="Where to listen on 127.0.0.1; 0 takes a free port."),
@@ -196,9 +200,12 @@ def sandbox(
 
     The first line printed is JSON with the base URL, key ids and key files. Examples:
     `rfq sandbox --port 8700` · `rfq sandbox --speed 60 --account mybot` ·
-    `rfq sandbox --days 0` · `rfq sandbox --replay recorded.json`
+    `rfq sandbox --days 0` · `rfq sandbox --replay rfqs.json quotes.json`
     """
     from pipelines.sandbox_access import Wanted, serve_sandbox
 
-    wanted = Wanted(seed, days, rfqs_per_day, speed, account or [], replay or [])
+    if recordings and not replay:
+        raise typer.BadParameter(f"{recordings[0]} is given without --replay")
+    recorded = [*(replay or []), *(recordings or [])]
+    wanted = Wanted(seed, days, rfqs_per_day, speed, account or [], recorded)
     serve_sandbox(port, wanted)

@@ -247,6 +247,7 @@ def test_a_missing_database_says_how_to_make_one(rfq: Command, tmp_path: Path) -
 
 
 def test_wrong_usage_ends_with_two(rfq: Command) -> None:
+    assert rfq("sandbox", "recorded.json").code == 2
     assert rfq("run", "--no-such-option").code == 2
     assert rfq("build", "--as-of", "soon").code == 2
 
@@ -304,3 +305,12 @@ def test_a_backfill_reads_the_span_again(
     assert ended.code == 0
     assert "backfill_received: 2 pages" in ended.err
     assert rfq("backfill", "--since", "2026-11-20", "--until", "2026-11-19", *where).code == 2
+
+
+def test_every_file_after_replay_is_replayed(rfq: Command) -> None:
+    recorded = Path(__file__).parent / "recorded" / "requester_view.json"
+
+    ended = rfq("sandbox", "--replay", recorded, "no-such-quotes.json")
+
+    assert ended.code == 78
+    assert "no-such-quotes.json" in ended.err

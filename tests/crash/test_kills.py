@@ -58,7 +58,8 @@ def test_a_run_killed_at_any_instant_loses_and_doubles_nothing(
 
     table.add("random", counts)
     assert counts == Counter(kills=counts["kills"])
-    assert counts["kills"] > 0.4 * KILLS, "most runs were faster than their kill"
+    # The span is that of a first run, and later ones are faster: some end before their kill.
+    assert counts["kills"] > KILLS // 5, "most runs were faster than their kill"
 
 
 def _in_chains(kills: Sequence[Kill], rng: random.Random) -> Iterator[list[Kill]]:

@@ -177,7 +177,7 @@ def _build_and_publish(
 ) -> Outcome:
     demand_few_rejected(connection, _limits())
     moment = as_of or _last_seen(connection)
-    settings = Settings(as_of=moment, viewer_id=_viewer(connection))
+    settings = Settings(moment, _viewer(connection), _scope(connection))
     mart_rows = build(connection, MARTS, settings)
     _publish(connection, database)
     return Outcome(new_versions, mart_rows, moment)
@@ -217,6 +217,14 @@ def _last_seen(connection: duckdb.DuckDBPyConnection) -> datetime:
         raise DatabaseError("nothing was loaded yet, so there is nothing to publish: `rfq run`")
     # The exchange tells its time in whole seconds: what we saw last may be that much younger.
     return seen + timedelta(seconds=1)
+
+
+def _scope(connection: duckdb.DuckDBPyConnection) -> str:
+    """Which RFQs are held: once the market's list was read, foreign ones are among them."""
+    rows = connection.execute(
+        "select coalesce(bool_or(pass = 'rfqs_market'), false) from raw.extraction_runs"
+    ).fetchall()
+    return "market" if rows[0][0] else "self"
 
 
 def _viewer(connection: duckdb.DuckDBPyConnection) -> str | None:

@@ -174,6 +174,9 @@ def test_scope_self_loads_only_our_own_rfqs(
     run(reach=Reach(scope="self"))
 
     assert read(database, "select rfq_id from staging.rfqs") == [(own,)]
+    assert read(database, "select scope from marts.build_info") == [("self",)]
+    run()
+    assert read(database, "select scope from marts.build_info") == [("market",)]
 
 
 def test_an_rfq_that_only_a_quote_names_is_read_by_id(

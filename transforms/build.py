@@ -51,7 +51,6 @@ def build(
     connection.execute("begin")
     publish_views(connection, settings)
     by_name = {mart.__name__: mart for mart in marts}
-    connection.execute((files("transforms") / "functions.sql").read_text())
     frames = {name: _staged(connection, name) for name in VIEWS}
     for name in _in_order(by_name):
         frames[name] = _computed(by_name[name], frames, settings)

@@ -8,8 +8,8 @@ censoring (Kaplan-Meier) answers "if nothing else ever happened" and overstates.
 import polars as pl
 
 from transforms.clocks import CAUSES
+from transforms.intervals import Z_95
 
-Z_95 = 1.959963984540054
 # A sum of fractions that ought to reach a share may miss it by a rounding error.
 ROUNDING = 1e-12
 

@@ -1,99 +1,144 @@
-"""Publish the staging views, then rebuild the marts that read them.
+"""Compute the marts from raw: all of them anew, or only what has changed since the last build.
 
-A view is a file in `views/`, a mart a function in `marts/`. A mart names what it reads in its
-signature: a parameter called `rfqs` is handed `staging.rfqs`, one called `rfq_facts` the mart of
-that name, one called `settings` the `Settings` of the build.
+A mart is a function in `marts/` that names what it reads in its signature: a parameter called
+`rfqs` is handed `staging.rfqs`, `rfq_facts` the mart of that name, `own_rfq_facts` the rows of it
+that are our own, `settings` the `Settings` of the build.
+
+`MARTS` says by which columns a mart's rows are replaced: those of one RFQ, of one market and day,
+of one day, or all. Whatever of a key was touched is deleted and computed again from all rows with
+that key, so many small builds end where one of everything does.
 """
 
 import inspect
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from graphlib import TopologicalSorter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.resources import files
-from typing import Any, Protocol
+from threading import Lock
 
 import duckdb
 import polars as pl
 
-VIEWS = ("rfqs", "rfq_legs", "quotes")
+from transforms.last_build import can_go_on, recipe_of, remember
+from transforms.scan import scan
+from transforms.settings import Settings
+from transforms.staging import TABLES, restage, stage
+
+Key = tuple[str, ...]
+RFQ: Key = ("rfq_id",)
+PARTITION: Key = ("cohort_date", "market_ticker")
+DAY: Key = ("cohort_date",)
+WHOLE: Key = ()
+
+_TOUCHED = {RFQ: "touched_rfqs", PARTITION: "touched_partitions", DAY: "touched_days"}
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a build depends on besides the rows. Times are UTC, durations seconds."""
-
-    as_of: datetime
-    viewer_id: str | None = None
-    scope: str = "market"
-    maturity_s: float = 300.0
-    skew_tol_s: float = 0.1
-
-
-class Mart(Protocol):
-    """A function from frames to a frame; its name is the table's name."""
-
-    __name__: str
-
-    def __call__(self, *args: Any, **kwargs: Any) -> pl.LazyFrame: ...
+Mart = Callable[..., pl.LazyFrame]
+"""A function from frames to a frame; its name is the table's name."""
 
 
 def raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the raw tables that are not there yet."""
-    connection.execute((files("transforms") / "raw.sql").read_text())
+    _execute(connection, "raw.sql")
 
 
 def build(
-    connection: duckdb.DuckDBPyConnection, marts: Iterable[Mart], settings: Settings
+    connection: duckdb.DuckDBPyConnection,
+    marts: Mapping[Mart, Key],
+    settings: Settings,
+    *,
+    afresh: bool = False,
 ) -> dict[str, int]:
-    """Rebuild staging and *marts* in the open database; return rows per mart."""
+    """Bring staging and *marts* to `settings.as_of`; return rows per mart.
+
+    Goes on from the last build where that one was made by the same rules and shows no later
+    moment, unless told to begin *afresh*. Either way the tables end up with the same rows. *marts*
+    come in an order in which each is after those it reads.
+    """
     connection.execute("set timezone = 'UTC'")
+    recipe = recipe_of(connection, [mart.__name__ for mart in marts], settings)
+    with _transaction(connection):
+        goes_on = not afresh and can_go_on(connection, settings.as_of, recipe)
+        _prepare(connection, settings, goes_on=goes_on)
+        for mart, key in marts.items():
+            touched = _TOUCHED.get(key) if goes_on else None
+            frame = _computed(connection, mart, key, touched, settings)
+            _replace(connection, mart.__name__, key, touched, frame)
+        _sign(connection, settings)
+        remember(connection, settings.as_of, recipe)
+    return {mart.__name__: _count(connection, mart.__name__) for mart in marts}
+
+
+@contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.execute("begin")
-    publish_views(connection, settings)
-    by_name = {mart.__name__: mart for mart in marts}
-    frames = {name: _staged(connection, name) for name in VIEWS}
-    for name in _in_order(by_name):
-        frames[name] = _computed(by_name[name], frames, settings)
-        _write(connection, name, frames[name])
-    _sign(connection, settings)
+    try:
+        yield
+    except BaseException:
+        connection.execute("rollback")
+        raise
     connection.execute("commit")
-    return {name: frames[name].height for name in by_name}
 
 
-def publish_views(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Create the staging views as the data stood at `settings.as_of`."""
-    connection.execute("create schema if not exists staging")
-    connection.execute("create schema if not exists marts")
-    as_of = settings.as_of.astimezone(UTC).isoformat()
-    viewer = "null" if settings.viewer_id is None else _literal(settings.viewer_id)
-    for name in VIEWS:
-        select = (files("transforms") / "views" / f"{name}.sql").read_text()
-        filled = select.replace("$as_of", f"timestamptz {_literal(as_of)}").replace(
-            "$viewer_id", f"{viewer}::varchar"
-        )
-        connection.execute(f"create or replace view staging.{name} as {filled}")
+def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, *, goes_on: bool) -> None:
+    """Bring staging up to date and, to go on from the last build, say what that touches."""
+    if not goes_on:
+        stage(connection, settings)
+        connection.execute("drop schema if exists marts cascade; create schema marts")
+        return
+    _execute(connection, "incremental/changed.sql")
+    restage(connection, settings)
+    _execute(connection, "incremental/touched.sql")
 
 
-def _in_order(marts: Mapping[str, Mart]) -> Iterable[str]:
-    reads = {name: [p for p in _parameters(mart) if p in marts] for name, mart in marts.items()}
-    return TopologicalSorter(reads).static_order()
-
-
-def _parameters(mart: Mart) -> list[str]:
-    return list(inspect.signature(mart).parameters)
-
-
-def _computed(mart: Mart, frames: Mapping[str, pl.DataFrame], settings: Settings) -> pl.DataFrame:
+def _computed(
+    connection: duckdb.DuckDBPyConnection,
+    mart: Mart,
+    key: Key,
+    touched: str | None,
+    settings: Settings,
+) -> pl.DataFrame:
+    reading = Lock()
     inputs = {
-        name: settings if name == "settings" else frames[name].lazy() for name in _parameters(mart)
+        name: settings
+        if name == "settings"
+        else scan(connection, _restricted(_relation(name), key, touched), reading)
+        for name in inspect.signature(mart).parameters
     }
     return mart(**inputs).collect()
 
 
-def _write(connection: duckdb.DuckDBPyConnection, name: str, frame: pl.DataFrame) -> None:
-    connection.register("_mart", frame.to_arrow())
-    connection.execute(f"create or replace table marts.{name} as from _mart")
-    connection.unregister("_mart")
+def _relation(name: str) -> str:
+    if name.startswith("own_"):
+        return f"from marts.{name.removeprefix('own_')} where visibility = 'own'"
+    return f"from staging.{name}" if name in TABLES else f"from marts.{name}"
+
+
+def _restricted(relation: str, key: Key, touched: str | None) -> str:
+    if touched is None:
+        return relation
+    return f"from ({relation}) as held semi join {touched} as touched on {_same(key)}"
+
+
+def _same(key: Key) -> str:
+    return " and ".join(f"held.{column} is not distinct from touched.{column}" for column in key)
+
+
+def _replace(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    key: Key,
+    touched: str | None,
+    frame: pl.DataFrame,
+) -> None:
+    connection.register("_rows", frame.to_arrow())
+    if touched is None:
+        connection.execute(f"create or replace table marts.{name} as from _rows")
+    else:
+        connection.execute(
+            f"delete from marts.{name} as held using {touched} as touched where {_same(key)}"  # noqa: S608
+        )
+        connection.execute(f"insert into marts.{name} by name from _rows")
+    connection.unregister("_rows")
 
 
 def _sign(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
@@ -106,10 +151,13 @@ def _sign(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     )
 
 
-def _staged(connection: duckdb.DuckDBPyConnection, name: str) -> pl.DataFrame:
-    frame: pl.DataFrame = connection.sql(f"from staging.{name}").pl()
-    return frame
+def _execute(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    connection.execute((files("transforms") / name).read_text())
 
 
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def _count(connection: duckdb.DuckDBPyConnection, mart: str) -> int:
+    count: int = connection.execute(f"select count(*) from marts.{mart}").fetchall()[0][0]  # noqa: S608
+    return count
+
+
+publish_views = stage

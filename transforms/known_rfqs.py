@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import polars as pl
 
-from transforms.build import Settings
 from transforms.last_look import infer_fast_markets, windows
+from transforms.settings import Settings
 
 # The exchange keeps cancelled quotes for 7 days after their last update. An RFQ that was first
 # seen later shows its winners only, which would inflate every rate per quote.

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from transforms.build import Settings
+from transforms.settings import Settings
 from transforms.units import ONE_DOLLAR, duration
 
 OF_THE_RFQ = (

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import serialization
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from pipelines.sandbox import Account, Behavior, Exchange, ManualClock, Market, serve, simulate
-from tests.benches.sandbox_machine import heading
+from tests.benches.heading import heading
 
 DAYS = 3
 LISTS = (

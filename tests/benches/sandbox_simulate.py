@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from pipelines.sandbox import ManualClock, Market, simulate
-from tests.benches.sandbox_machine import heading
+from tests.benches.heading import heading
 
 DAYS = 3
 

@@ -49,6 +49,7 @@ RFQ_SCHEMA: dict[str, Any] = {
     "end_cause": pl.String,
     "is_end_upper_bound": pl.Boolean,
     "n_executed_quotes": pl.Int64,
+    "exchange_status": pl.String,
 }
 
 QUOTE_SCHEMA: dict[str, Any] = {
@@ -93,6 +94,7 @@ QUOTE_SCHEMA: dict[str, Any] = {
     "capture": pl.String,
     "n_legs": pl.Int64,
     "size_bucket": pl.String,
+    "exchange_status": pl.String,
 }
 
 _PARTITION = {
@@ -130,6 +132,7 @@ def rfq(rfq_id: str, **changes: Any) -> dict[str, Any]:
         "has_confirm": False,
         "is_composite_crossed": False,
         "end_cause": "closed",
+        "exchange_status": "closed",
         "is_end_upper_bound": False,
         "n_executed_quotes": 0,
     }
@@ -173,6 +176,7 @@ def quote(quote_id: str, rfq_id: str, maker_id: str = "A", **changes: Any) -> di
         "created_ts": after(1),
         "end_ts": after(30),
         "end_cause": "rfq_end",
+        "exchange_status": "cancelled",
         "response_latency_s": 1.0,
         "is_valid_response": True,
         "is_monotone": True,
@@ -188,6 +192,7 @@ def executed_quote(
     traded = {
         "outcome": "done",
         "end_cause": "accepted",
+        "exchange_status": "executed",
         "has_accept": True,
         "has_confirm": True,
         "accepted_ts": after(5),

@@ -6,11 +6,12 @@ import polars as pl
 
 from tests.marts.facts import rfq, rfq_facts
 from transforms.marts.activity import activity
+from transforms.marts.arrivals import arrivals
 
 
 def hours(*created: datetime) -> pl.DataFrame:
     rfqs = [rfq(f"r{i}", created_ts=ts) for i, ts in enumerate(created)]
-    return activity(rfq_facts(*rfqs)).collect()
+    return activity(arrivals(rfq_facts(*rfqs))).collect()
 
 
 def test_arrivals_stand_in_the_hour_of_the_exchange_not_of_utc():

@@ -7,9 +7,10 @@ import pytest
 
 from tests.marts.exchange_objects import executed_quote_object, load, quote_object, rfq_object
 from tests.marts.facts import after
-from transforms.build import Settings, build
+from transforms.build import build
 from transforms.catalogue import describe
 from transforms.marts import MARTS
+from transforms.settings import Settings
 
 HOUR_S = 3600
 

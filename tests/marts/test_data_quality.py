@@ -1,28 +1,31 @@
 """Every flag is counted over the rows it was looked for in."""
 
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
-import polars as pl
 import pytest
 
-from tests.marts.facts import executed_quote, executed_rfq, quote, quote_facts, rfq, rfq_facts
-from transforms.marts.data_quality import data_quality
+from tests.marts.facts import (
+    after,
+    executed_quote,
+    executed_rfq,
+    quote,
+    quote_facts,
+    rfq,
+    rfq_facts,
+)
+from transforms.marts.data_quality import data_quality, data_quality_by_day
 
 
 def checks(
     *,
     quotes: list[dict[str, Any]] | None = None,
     rfqs: list[dict[str, Any]] | None = None,
-    staged_rfqs: list[dict[str, Any]] | None = None,
 ) -> dict[str, tuple[int, int]]:
     """Return (count, n_checked) by check."""
-    found = data_quality(
-        pl.LazyFrame(staged_rfqs or [], schema={"rfq_id": pl.String, "status": pl.String}),
-        pl.LazyFrame(schema={"quote_id": pl.String, "status": pl.String}),
-        rfq_facts(*(rfqs or [])),
-        quote_facts(*(quotes or [])),
-    ).collect()
+    by_day = data_quality_by_day(rfq_facts(*(rfqs or [])), quote_facts(*(quotes or [])))
+    found = data_quality(by_day).collect()
     return {row["check"]: (row["count"], row["n_checked"]) for row in found.iter_rows(named=True)}
 
 
@@ -35,6 +38,7 @@ NO_BID = {"yes_bid_dollars": None, "yes_ask_dollars": None, "is_two_sided": Fals
         ("orphan_quote", quote("bad", "gone", is_orphan=True, is_valid_response=False)),
         ("self_crossed_quote", quote("bad", "r1", is_self_crossed=True)),
         ("quote_without_bid", quote("bad", "r1", **NO_BID)),
+        ("price_above_one", quote("bad", "r1", yes_bid_dollars=Decimal("1.01"))),
         ("quote_after_close", quote("bad", "r1", is_after_close=True)),
         ("non_monotone_chain", quote("bad", "r1", is_monotone=False)),
         ("self_quote", quote("bad", "r1", is_self_quote=True)),
@@ -106,9 +110,9 @@ def test_rfqs_with_a_doubtful_end_are_counted():
 
 
 def test_an_unknown_or_missing_status_is_counted():
-    staged = [{"rfq_id": f"r{i}", "status": s} for i, s in enumerate(["open", "paused", None])]
+    rfqs = [rfq(f"r{i}", exchange_status=s) for i, s in enumerate(["open", "paused", None])]
 
-    found = checks(staged_rfqs=staged)
+    found = checks(rfqs=rfqs)
 
     assert found["unknown_rfq_status"] == (2, 3)
     assert found["unknown_quote_status"] == (0, 0)
@@ -125,3 +129,22 @@ def test_coverage_and_crossed_books_are_counted_over_own_rfqs():
 
     assert found["own_rfq_not_captured_live"] == (1, 2)
     assert found["composite_crossed"] == (1, 2)
+
+
+def test_an_end_before_the_beginning_is_counted():
+    found = checks(rfqs=[rfq("r1", end_ts=after(-1)), rfq("r2"), rfq("r3", end_ts=None)])
+
+    assert found["rfq_ended_before_it_began"] == (1, 2)
+
+
+def test_each_day_has_its_own_counts_and_the_whole_is_their_sum():
+    other_day = {"cohort_date": date(2026, 1, 6)}
+    quotes = [quote("q1", "r1", is_self_quote=True), quote("q2", "r2", **other_day)]
+
+    by_day = data_quality_by_day(rfq_facts(), quote_facts(*quotes)).filter(check="self_quote")
+
+    assert by_day.select("cohort_date", "count", "n_checked").collect().rows() == [
+        (date(2026, 1, 5), 1, 1),
+        (date(2026, 1, 6), 0, 1),
+    ]
+    assert checks(quotes=quotes)["self_quote"] == (1, 2)

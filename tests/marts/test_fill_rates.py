@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from tests.marts.facts import after, executed_rfq, rfq, rfq_facts
-from transforms.build import Settings
 from transforms.marts.fill_rates import fill_rates
+from transforms.settings import Settings
 
 SETTINGS = Settings(as_of=after(600), maturity_s=300)
 

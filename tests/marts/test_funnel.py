@@ -23,8 +23,8 @@ def test_each_rfq_counts_at_every_stage_it_reached():
     assert found["n_censored"] == 1
 
 
-def test_immature_and_foreign_rfqs_stay_out():
-    rfqs = rfq_facts(rfq("young", is_matured=False), rfq("foreign", visibility="foreign"))
+def test_immature_rfqs_stay_out():
+    rfqs = rfq_facts(rfq("young", is_matured=False))
 
     found = funnel(rfqs).collect().row(0, named=True)
 

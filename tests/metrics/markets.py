@@ -1,6 +1,7 @@
 """Exchange objects by hand, and random markets for the properties."""
 
 import json
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ ExchangeObject = dict[str, Any]
 MIDNIGHT = datetime(2026, 5, 4, tzinfo=UTC)
 MAKERS = ("A", "B", "C", "D")
 BIDS = ("0.0000", "0.0500", "0.3000", "0.3100", "0.4000", "0.4550", "0.5000", "0.5200", "0.6000")
+SIDES = ("yes", "no")
 STAGES = ("accepted_ts", "confirmed_ts", "executed_ts", "cancelled_ts")
 
 
@@ -110,62 +112,7 @@ def as_it_stood(each: ExchangeObject, then: datetime) -> ExchangeObject:
     return past | {"updated_ts": each["updated_ts"] if is_unchanged else stamp(updated)}
 
 
-@st.composite
-def markets(draw: st.DrawFn) -> Market:
-    """A few RFQs with versions, withdrawals, accepts, lapses, combos and target costs."""
-    rfqs: list[ExchangeObject] = []
-    quotes: list[ExchangeObject] = []
-    for number in range(draw(st.integers(0, 4))):
-        life = draw(lives(f"r{number}"))
-        rfqs.append(life[0])
-        quotes.extend(life[1])
-    as_of = MIDNIGHT + timedelta(seconds=draw(st.integers(1, 9000)) / 10)
-    return Market(tuple(rfqs), tuple(quotes), as_of)
-
-
-@st.composite
-def lives(draw: st.DrawFn, rfq_id: str) -> tuple[ExchangeObject, list[ExchangeObject]]:
-    """One RFQ and what became of it."""
-    created_s = draw(st.integers(0, 3000)) / 10
-    end_s = created_s + draw(st.integers(1, 1200)) / 10
-    request = draw(st.sampled_from([closed_rfq(rfq_id, created_s, end_s), rfq(rfq_id, created_s)]))
-    if draw(st.booleans()):
-        request |= {"contracts_fp": "0.00", "target_cost_dollars": "25.000000"}
-    if draw(st.booleans()):
-        legs = [{"market_ticker": f"KXLEG-{leg}", "side": "yes"} for leg in range(3)]
-        request |= {"mve_collection_ticker": "KXMVE-R", "mve_selected_legs": legs}
-    ids = [f"{rfq_id}q{number}" for number in range(draw(st.integers(0, 5)))]
-    return request, [draw(quote_lives(quote_id, rfq_id, created_s, end_s)) for quote_id in ids]
-
-
-@st.composite
-def quote_lives(
-    draw: st.DrawFn, quote_id: str, rfq_id: str, rfq_created_s: float, rfq_end_s: float
-) -> ExchangeObject:
-    """One quote, somewhere around its RFQ's life, with stages in order."""
-    created_s = rfq_created_s + draw(st.integers(-3, 900)) / 10
-    yes_bid, no_bid = draw(st.sampled_from(BIDS)), draw(st.sampled_from(BIDS))
-    each = quote(
-        quote_id,
-        rfq_id,
-        created_s,
-        creator_id=draw(st.sampled_from(MAKERS)),
-        yes_bid_dollars=yes_bid,
-        no_bid_dollars=no_bid,
-    )
-    has_bid = {yes_bid, no_bid} != {BIDS[0]}
-    path = draw(st.sampled_from(PATHS if has_bid else PATHS[:2]))
-    # No accept comes within the half second after the quote, so none precedes its RFQ.
-    steps = [draw(st.integers(5, 400)) / 10 for _ in path]
-    stages = {stage: created_s + sum(steps[: n + 1]) for n, stage in enumerate(path)}
-    if path == ("cancelled",) and draw(st.booleans()):
-        stages["cancelled"] = max(created_s, rfq_end_s)
-    side = "yes" if no_bid == BIDS[0] else "no" if yes_bid == BIDS[0] else draw(SIDES)
-    return followed(each, side, **stages)
-
-
-SIDES = st.sampled_from(["yes", "no"])
-PATHS = (
+PATHS: tuple[tuple[str, ...], ...] = (
     (),
     ("cancelled",),
     ("cancelled",),
@@ -174,6 +121,75 @@ PATHS = (
     ("accepted", "confirmed", "executed"),
     ("accepted", "confirmed", "executed"),
 )
+
+
+def random_market(chance: random.Random, prefix: str = "r") -> Market:
+    """A few RFQs with versions, withdrawals, accepts, lapses, combos and target costs."""
+    rfqs: list[ExchangeObject] = []
+    quotes: list[ExchangeObject] = []
+    for number in range(chance.randint(0, 4)):
+        request, answers = random_life(chance, f"{prefix}{number}")
+        rfqs.append(request)
+        quotes.extend(answers)
+    as_of = MIDNIGHT + timedelta(seconds=chance.randint(1, 9000) / 10)
+    return Market(tuple(rfqs), tuple(quotes), as_of)
+
+
+def random_life(chance: random.Random, rfq_id: str) -> tuple[ExchangeObject, list[ExchangeObject]]:
+    """One RFQ and what became of it."""
+    created_s = chance.randint(0, 3000) / 10
+    end_s = created_s + chance.randint(1, 1200) / 10
+    request = chance.choice([closed_rfq(rfq_id, created_s, end_s), rfq(rfq_id, created_s)])
+    if chance.random() < 0.5:
+        request |= {"contracts_fp": "0.00", "target_cost_dollars": "25.000000"}
+    if chance.random() < 0.5:
+        legs = [{"market_ticker": f"KXLEG-{leg}", "side": "yes"} for leg in range(3)]
+        request |= {"mve_collection_ticker": "KXMVE-R", "mve_selected_legs": legs}
+    ids = [f"{rfq_id}q{number}" for number in range(chance.randint(0, 5))]
+    return request, [random_quote(chance, each, rfq_id, created_s, end_s) for each in ids]
+
+
+def random_quote(
+    chance: random.Random, quote_id: str, rfq_id: str, rfq_created_s: float, rfq_end_s: float
+) -> ExchangeObject:
+    """One quote, somewhere around its RFQ's life, with stages in order."""
+    created_s = rfq_created_s + chance.randint(-3, 900) / 10
+    yes_bid, no_bid = chance.choice(BIDS), chance.choice(BIDS)
+    each = quote(
+        quote_id,
+        rfq_id,
+        created_s,
+        creator_id=chance.choice(MAKERS),
+        yes_bid_dollars=yes_bid,
+        no_bid_dollars=no_bid,
+    )
+    has_bid = {yes_bid, no_bid} != {BIDS[0]}
+    path = chance.choice(PATHS if has_bid else PATHS[:2])
+    # No accept comes within the half second after the quote, so none precedes its RFQ.
+    steps = [chance.randint(5, 400) / 10 for _ in path]
+    stages = {stage: created_s + sum(steps[: n + 1]) for n, stage in enumerate(path)}
+    if path == ("cancelled",) and chance.random() < 0.5:
+        stages["cancelled"] = max(created_s, rfq_end_s)
+    side = "yes" if no_bid == BIDS[0] else "no" if yes_bid == BIDS[0] else chance.choice(SIDES)
+    return followed(each, side, **stages)
+
+
+def many_markets(number: int) -> Market:
+    """125 random markets, two under each ticker, all looked at in one moment."""
+    chance = random.Random(number)
+    made = [random_market(chance, f"m{n}r") for n in range(125)]
+    rfqs = [
+        each | {"market_ticker": f"KXM{n // 2}-26-NYC"}
+        for n, market in enumerate(made)
+        for each in market.rfqs
+    ]
+    quotes = [each for market in made for each in market.quotes]
+    return Market(tuple(rfqs), tuple(quotes), chance.choice(made).as_of)
+
+
+def markets() -> st.SearchStrategy[Market]:
+    """Random markets that shrink."""
+    return st.randoms(use_true_random=False).map(random_market)
 
 
 def plain(metrics: Mapping[str, Any]) -> str:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from tests.metrics.markets import MIDNIGHT, Market, closed_rfq, followed, markets, quote, rfq
 from tests.metrics.warehouse import warehouse
-from transforms.build import Settings
 from transforms.clocks import CAUSES, observations
 from transforms.curves import first_time_at, incidence
 from transforms.marts.survival_curves import BIN_GROWTH, survival_curves
+from transforms.settings import Settings
 
 Observation = tuple[float, str | None]
 SCHEMA = {"clock": pl.String, "n_legs": pl.Int64, "time_s": pl.Float64, "cause": pl.String}

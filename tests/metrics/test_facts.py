@@ -7,7 +7,7 @@ import pytest
 
 from tests.metrics.markets import MIDNIGHT, ExchangeObject, at, closed_rfq, followed, quote, rfq
 from tests.metrics.warehouse import Gone, warehouse
-from transforms.build import Settings
+from transforms.settings import Settings
 
 LATER = Settings(as_of=MIDNIGHT + timedelta(hours=1))
 Row = dict[str, Any]

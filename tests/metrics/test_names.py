@@ -6,8 +6,8 @@ from importlib.resources import files
 
 from tests.metrics.markets import MIDNIGHT, closed_rfq, followed, quote, rfq
 from tests.metrics.warehouse import warehouse
-from transforms.build import Settings
 from transforms.metrics import evaluate
+from transforms.settings import Settings
 
 AS_OF = MIDNIGHT + timedelta(hours=1)
 PAGE = (files("transforms") / "marts" / "METRICS.md").read_text()

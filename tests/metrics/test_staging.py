@@ -9,8 +9,9 @@ import pytest
 
 from tests.metrics.markets import MIDNIGHT, ExchangeObject, at, closed_rfq, followed, quote, rfq
 from tests.metrics.warehouse import warehouse
-from transforms.build import Settings, publish_views
 from transforms.metrics.objects import load_objects
+from transforms.settings import Settings
+from transforms.staging import stage
 
 LATER = Settings(as_of=MIDNIGHT + timedelta(hours=1))
 PRIVATE = ("user_id", "order_id", "subaccount", "post_only")
@@ -153,7 +154,7 @@ def test_an_account_we_ever_used_is_ours() -> None:
     with duckdb.connect() as connection:
         load_objects(connection, [rfq("r1"), rfq("r2", creator_id="other")], [])
         connection.execute("insert into raw.accounts values ('desk', now())")
-        publish_views(connection, LATER)
+        stage(connection, LATER)
         own = connection.execute("select rfq_id, is_own from staging.rfqs order by 1").fetchall()
 
     assert own == [("r1", True), ("r2", False)]
@@ -189,11 +190,11 @@ def test_a_version_observed_later_is_not_read_as_of_an_earlier_time() -> None:
 
 
 def status_at(connection: duckdb.DuckDBPyConnection, as_of_s: float) -> str:
-    publish_views(connection, Settings(as_of=MIDNIGHT + timedelta(seconds=as_of_s)))
+    stage(connection, Settings(as_of=MIDNIGHT + timedelta(seconds=as_of_s)))
     return str(connection.execute("select status from staging.quotes").fetchall()[0][0])
 
 
 def gone_at(connection: duckdb.DuckDBPyConnection, as_of_s: float) -> bool:
-    publish_views(connection, Settings(as_of=MIDNIGHT + timedelta(seconds=as_of_s)))
+    stage(connection, Settings(as_of=MIDNIGHT + timedelta(seconds=as_of_s)))
     gone_ts = connection.execute("select gone_ts from staging.rfqs").fetchall()[0][0]
     return gone_ts is not None

@@ -7,10 +7,11 @@ import duckdb
 import polars as pl
 
 from tests.metrics.markets import ExchangeObject, at
-from transforms.build import Settings, build
+from transforms.build import RFQ, build
 from transforms.marts.quote_facts import quote_facts
 from transforms.marts.rfq_facts import rfq_facts
 from transforms.metrics.objects import load_objects
+from transforms.settings import Settings
 
 Gone = tuple[str, str, float]
 """Resource, id, and the second after midnight at which the exchange denied it."""
@@ -36,7 +37,7 @@ def warehouse(
                 " values ($1, $2, $3, $3)",
                 [resource, each, at(seconds)],
             )
-        build(connection, [quote_facts, rfq_facts], settings)
+        build(connection, {quote_facts: RFQ, rfq_facts: RFQ}, settings)
         names = ["staging.rfqs", "staging.rfq_legs", "staging.quotes"]
         names += ["marts.rfq_facts", "marts.quote_facts"]
         yield {name.removeprefix("marts."): connection.sql(f"from {name}").pl() for name in names}

@@ -17,9 +17,10 @@ from tests.marts.exchange_objects import (
     rfq_object,
 )
 from tests.marts.facts import after
-from transforms.build import Settings, build
+from transforms.build import build
 from transforms.catalogue import describe
 from transforms.marts import MARTS
+from transforms.settings import Settings
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "rfq_overview.py"
 AS_OF = after(3600)

@@ -1,7 +1,13 @@
-"""The marts: one function per table, from the frames that its parameters name to its own."""
+"""The marts: one function per table, from the frames that its parameters name to its own.
 
+`MARTS` holds them in an order in which each comes after those that it reads, with the columns by
+which its rows are replaced.
+"""
+
+from transforms.build import DAY, PARTITION, RFQ, WHOLE, Key, Mart
 from transforms.marts.activity import activity
-from transforms.marts.data_quality import data_quality
+from transforms.marts.arrivals import arrivals
+from transforms.marts.data_quality import data_quality, data_quality_by_day
 from transforms.marts.fill_rates import fill_rates
 from transforms.marts.funnel import funnel
 from transforms.marts.makers import makers
@@ -11,15 +17,17 @@ from transforms.marts.response_latencies import response_latencies
 from transforms.marts.rfq_facts import rfq_facts
 from transforms.marts.survival_curves import survival_curves
 
-MARTS = (
-    rfq_facts,
-    quote_facts,
-    fill_rates,
-    quote_spreads,
-    response_latencies,
-    makers,
-    funnel,
-    activity,
-    survival_curves,
-    data_quality,
-)
+MARTS: dict[Mart, Key] = {
+    quote_facts: RFQ,
+    rfq_facts: RFQ,
+    fill_rates: PARTITION,
+    quote_spreads: PARTITION,
+    response_latencies: PARTITION,
+    makers: DAY,
+    funnel: DAY,
+    arrivals: DAY,
+    activity: WHOLE,
+    survival_curves: WHOLE,
+    data_quality_by_day: DAY,
+    data_quality: WHOLE,
+}

@@ -3,14 +3,13 @@
 import polars as pl
 
 from transforms.intervals import MIN_N_FOR_RATE, rate
-from transforms.partition import count, rows
 
 EXCHANGE_TIMEZONE = "America/New_York"
 _HOUR_US = 3_600_000_000
 _MINUTE_US = 60_000_000
 
 
-def activity(rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
+def activity(arrivals: pl.LazyFrame) -> pl.LazyFrame:
     """RFQ arrivals, everybody's, by hour of the week on the exchange's clock (New York).
 
     spanned_minutes is how long this hour of the week lasted between the first and the last RFQ
@@ -20,12 +19,13 @@ def activity(rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
 
     One row per hour_of_week (0 = Monday 00:00 to 167) within the span.
     """
-    arrivals = rfq_facts.group_by(hour_of_week=_hour_of_week("created_ts")).agg(
-        n_rfq=rows(), n_rfq_combo=count(pl.col("is_combo"))
+    # New York is whole hours away from UTC, so an hour of UTC is one hour of its clock.
+    counted = arrivals.group_by(hour_of_week=_hour_of_week("hour_start_ts")).agg(
+        pl.col("n_rfq", "n_rfq_combo").sum()
     )
     return (
-        _spanned_minutes(rfq_facts)
-        .join(arrivals, on="hour_of_week", how="left", validate="1:1")
+        _spanned_minutes(arrivals)
+        .join(counted, on="hour_of_week", how="left", validate="1:1")
         .with_columns(pl.col("n_rfq", "n_rfq_combo").fill_null(0))
         .with_columns(
             weekday=pl.col("hour_of_week") // 24 + 1,
@@ -42,10 +42,10 @@ def _hour_of_week(column: str) -> pl.Expr:
     return (local.dt.weekday().cast(pl.Int64) - 1) * 24 + local.dt.hour()
 
 
-def _spanned_minutes(rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
-    # New York is whole hours away from UTC, so an hour of UTC is one hour of its clock.
-    created = pl.col("created_ts")
-    span = rfq_facts.filter(created.is_not_null()).select(first=created.min(), last=created.max())
+def _spanned_minutes(arrivals: pl.LazyFrame) -> pl.LazyFrame:
+    span = arrivals.select(
+        first=pl.col("first_created_ts").min(), last=pl.col("last_created_ts").max()
+    ).drop_nulls()
     starts = pl.datetime_ranges(pl.col("first").dt.truncate("1h"), "last", interval="1h")
     seconds_of = (
         pl.min_horizontal("last", pl.col("start") + pl.duration(hours=1))

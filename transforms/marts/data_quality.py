@@ -27,40 +27,57 @@ class Check:
     meaning: str
 
 
-def data_quality(
-    rfqs: pl.LazyFrame, quotes: pl.LazyFrame, rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame
-) -> pl.LazyFrame:
+def data_quality(data_quality_by_day: pl.LazyFrame) -> pl.LazyFrame:
     """Flagged rows by check, with the number of rows checked and what was done about them.
 
     One row per check.
     """
-    counted = [
-        _counted(frame, check)
-        for frame, checks in (
-            (quote_facts, _quote_checks()),
-            (rfq_facts, _rfq_checks()),
-            (rfqs, [_unknown_status("rfq", RFQ_STATUSES)]),
-            (quotes, [_unknown_status("quote", QUOTE_STATUSES)]),
-        )
-        for check in checks
-    ]
+    known = pl.LazyFrame(
+        [(check.name, check.meaning) for check in (*_rfq_checks(), *_quote_checks())],
+        schema={"check": pl.String, "meaning": pl.String},
+        orient="row",
+    )
+    counted = data_quality_by_day.group_by("check").agg(pl.col("count", "n_checked").sum())
     return (
-        pl.concat(counted)
+        known.join(counted, on="check", how="left", validate="1:1")
+        .with_columns(pl.col("count", "n_checked").fill_null(0))
         .with_columns(share=rate(pl.col("count"), pl.col("n_checked")))
         .select("check", "count", "n_checked", "share", "meaning")
         .sort("check")
     )
 
 
-def _counted(frame: pl.LazyFrame, check: Check) -> pl.LazyFrame:
-    return frame.select(
-        count=count(check.population & check.flag),
-        n_checked=count(check.population),
-    ).with_columns(check=pl.lit(check.name), meaning=pl.lit(check.meaning))
+def data_quality_by_day(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.LazyFrame:
+    """Flagged rows by check and cohort day, to see when something went wrong.
+
+    One row per cohort_date (NULL for quotes on RFQs that were never seen) and check.
+    """
+    return (
+        pl.concat([_by_day(rfq_facts, _rfq_checks()), _by_day(quote_facts, _quote_checks())])
+        .filter(pl.col("n_checked") > 0)
+        .with_columns(share=rate(pl.col("count"), pl.col("n_checked")))
+        .sort("cohort_date", "check")
+    )
+
+
+def _by_day(facts: pl.LazyFrame, checks: list[Check]) -> pl.LazyFrame:
+    counts = {
+        check.name: pl.struct(
+            count=count(check.population & check.flag), n_checked=count(check.population)
+        )
+        for check in checks
+    }
+    return (
+        facts.group_by("cohort_date")
+        .agg(**counts)
+        .unpivot(index="cohort_date", variable_name="check", value_name="counted")
+        .unnest("counted")
+    )
 
 
 def _quote_checks() -> list[Check]:
-    return [*_origin_checks(), *_price_checks(), *_time_checks()]
+    unknown_status = _unknown_status("quote", QUOTE_STATUSES)
+    return [*_origin_checks(), *_price_checks(), *_time_checks(), unknown_status]
 
 
 def _every_quote() -> pl.Expr:
@@ -107,6 +124,12 @@ def _price_checks() -> list[Check]:
             _every_quote(),
             ~_has_bid(),
             "Both bids are 0. No response, in no spread.",
+        ),
+        Check(
+            "price_above_one",
+            _every_quote() & _has_bid(),
+            (pl.col("yes_bid_dollars") > 1) | (pl.col("yes_ask_dollars") < 0),
+            "A bid above $1 for what pays $1 at most. Kept as it is.",
         ),
         Check(
             "off_grid_price",
@@ -210,6 +233,13 @@ def _rfq_checks() -> list[Check]:
             pl.col("n_legs") == 0,
             "A combo whose legs were never shown. In the group of 0 legs.",
         ),
+        Check(
+            "rfq_ended_before_it_began",
+            pl.col("end_ts").is_not_null(),
+            pl.col("end_ts") < pl.col("created_ts"),
+            "Its end is dated before its creation. In counts, out of durations beyond tolerance.",
+        ),
+        _unknown_status("rfq", RFQ_STATUSES),
     ]
 
 
@@ -217,6 +247,6 @@ def _unknown_status(entity: str, statuses: tuple[str, ...]) -> Check:
     return Check(
         f"unknown_{entity}_status",
         pl.col(f"{entity}_id").is_not_null(),
-        ~pl.col("status").is_in(statuses).fill_null(value=False),
+        ~pl.col("exchange_status").is_in(statuses).fill_null(value=False),
         f"Its status is none of {', '.join(statuses)}. Passed through as it is.",
     )

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import polars as pl
 
-from transforms.build import Settings
 from transforms.intervals import rate_columns
 from transforms.partition import RFQ_PARTITION, count, is_executed, is_own, is_terminal, rows
+from transforms.settings import Settings
 
 POPULATIONS = ("all", "terminal", "matured")
 WEIGHTS = ("contracts", "target_cost")

@@ -5,12 +5,12 @@ from itertools import pairwise
 import polars as pl
 
 from transforms.intervals import rate_columns
-from transforms.partition import count, is_executed, is_own, is_quoted, is_terminal
+from transforms.partition import count, is_executed, is_quoted, is_terminal
 
 STAGES = ("rfq", "quoted", "accepted", "confirmed", "executed")
 
 
-def funnel(rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
+def funnel(own_rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
     """Own RFQs reaching each stage by as_of, over those at least M old (the matured cohort).
 
     A stage's rate is over the stage before it. An RFQ counts once however many of its accepts
@@ -20,8 +20,7 @@ def funnel(rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
     """
     matured = pl.col("is_matured")
     return (
-        rfq_facts.filter(is_own())
-        .group_by("cohort_date", "n_legs")
+        own_rfq_facts.group_by("cohort_date", "n_legs")
         .agg(
             n_immature=count(~matured),
             n_censored=count(matured & ~is_terminal()),

@@ -2,7 +2,6 @@
 
 import polars as pl
 
-from transforms.build import Settings
 from transforms.known_rfqs import known_rfqs
 from transforms.last_look import (
     has_accept,
@@ -15,6 +14,7 @@ from transforms.last_look import (
 )
 from transforms.live_set import outcome, requester_price, with_live_set
 from transforms.quote_lives import quote_lives
+from transforms.settings import Settings
 from transforms.sizing import derived_contracts, offered_contracts
 from transforms.units import CONTRACTS, DOLLARS, ONE_DOLLAR, elapsed_s, forgiving_s, price
 
@@ -31,6 +31,7 @@ COLUMNS = (
     *("cancelled_ts", "confirm_window_s", "is_self_quote", "is_made_by_viewer"),
     *("is_reference_accept", "is_in_live_set", "cover_bid", "n_rival_makers"),
     *("derived_yes_contracts", "derived_no_contracts", "has_accept", "has_confirm"),
+    "exchange_status",
 )
 
 
@@ -47,6 +48,7 @@ def quote_facts(rfqs: pl.LazyFrame, quotes: pl.LazyFrame, settings: Settings) ->
             outcome=outcome(),
             market_ticker=pl.coalesce("market_ticker", "rfq_market_ticker"),
             is_self_quote=_is_self_quote(),
+            exchange_status="status",
         )
         .select(COLUMNS)
         .sort("rfq_id", "created_ts", "quote_id")

@@ -2,8 +2,8 @@
 
 import polars as pl
 
-from transforms.build import Settings
 from transforms.known_rfqs import known_rfqs
+from transforms.settings import Settings
 from transforms.units import CONTRACTS, DOLLARS, elapsed_s, forgiving_s
 
 COLUMNS = (
@@ -18,6 +18,7 @@ COLUMNS = (
     *("executed_contracts", "effective_spread", "cover_bid", "cover_distance"),
     *("cover_savings_dollars", "premium_dollars", "payout_notional_dollars", "has_accept"),
     *("has_confirm", "maker_id_won", "end_cause", "is_end_upper_bound", "n_executed_quotes"),
+    "exchange_status",
 )
 # What only the requester sees in full: on anybody else's RFQ it would describe our own quotes.
 SEEN_BY_REQUESTER = (
@@ -38,7 +39,7 @@ def rfq_facts(
         .pipe(_gaps_closed)
         .pipe(_timed, settings)
         .pipe(_priced)
-        .with_columns(state=state())
+        .with_columns(state=state(), exchange_status="status")
         .select(COLUMNS)
         .sort("created_ts", "rfq_id")
     )

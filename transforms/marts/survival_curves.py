@@ -4,9 +4,9 @@ import math
 
 import polars as pl
 
-from transforms.build import Settings
 from transforms.clocks import CAUSES, observations
 from transforms.curves import incidence
+from transforms.settings import Settings
 
 # Bins grow by 2 %, so that a time read off a curve is late by no more than that.
 BIN_GROWTH = 1.02
@@ -15,7 +15,7 @@ THIN_BELOW = 10
 
 
 def survival_curves(
-    rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame, settings: Settings
+    own_rfq_facts: pl.LazyFrame, own_quote_facts: pl.LazyFrame, settings: Settings
 ) -> pl.LazyFrame:
     """Give the Aalen-Johansen incidence at the upper edge of each time bin, exact there.
 
@@ -24,7 +24,7 @@ def survival_curves(
     fewer than 10 are at risk: do not draw the curve there.
     One row per clock, cause, n_legs and time bin.
     """
-    observed = observations(rfq_facts, quote_facts, settings)
+    observed = observations(own_rfq_facts, own_quote_facts, settings)
     return (
         pl.concat(incidence(observed, clock) for clock in CAUSES)
         .with_columns(time_bin=time_bin())

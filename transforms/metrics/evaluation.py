@@ -6,7 +6,7 @@ from typing import Any
 
 import duckdb
 
-from transforms.build import Settings, build
+from transforms.build import RFQ, build
 from transforms.marts.quote_facts import quote_facts
 from transforms.marts.rfq_facts import rfq_facts
 from transforms.metrics.counts import counts
@@ -16,6 +16,7 @@ from transforms.metrics.prices import prices
 from transforms.metrics.rates import rates
 from transforms.metrics.sample import Sample
 from transforms.metrics.times import times
+from transforms.settings import Settings
 
 
 def evaluate(
@@ -43,7 +44,7 @@ def evaluate(
     )
     with duckdb.connect() as connection:
         load_objects(connection, rfqs, quotes)
-        build(connection, [quote_facts, rfq_facts], settings)
+        build(connection, {quote_facts: RFQ, rfq_facts: RFQ}, settings)
         sample = Sample(
             connection.sql("from marts.rfq_facts").pl(),
             connection.sql("from marts.quote_facts").pl(),

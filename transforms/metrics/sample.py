@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from transforms.build import Settings
 from transforms.clocks import observations
 from transforms.curves import incidence
+from transforms.settings import Settings
 
 Number = int | Decimal | Fraction
 ENDED = ("executed", "closed_unfilled")

@@ -16,7 +16,7 @@ versions as (
         list_position(
             ['open', 'accepted', 'confirmed', 'cancelled', 'executed'], status
         ) as status_rank,
-    from raw.quote_versions
+    from $versions
     where created_ts <= $as_of
     qualify
         observed_ts <= $as_of

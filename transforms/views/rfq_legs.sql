@@ -3,7 +3,7 @@ with versions as (
     select
         *,
         coalesce(updated_ts, cancelled_ts, created_ts) as changed_ts,
-    from raw.rfq_versions
+    from $versions
     where created_ts <= $as_of and json_array_length(mve_selected_legs) > 0
     qualify
         observed_ts <= $as_of

@@ -16,7 +16,7 @@ versions as (
         case when creator_id not in (
             '', '0', 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
         ) then creator_id end as requester_id,
-    from raw.rfq_versions
+    from $versions
     where created_ts <= $as_of
     qualify
         observed_ts <= $as_of

@@ -1,0 +1,195 @@
+"""Many small builds end where one build of everything does, on 500 random markets."""
+
+import json
+import random
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import duckdb
+import pytest
+
+from tests.metrics.markets import (
+    MIDNIGHT,
+    ExchangeObject,
+    Market,
+    as_it_stood,
+    followed,
+    moment,
+    quote,
+    random_market,
+    rfq,
+)
+from transforms.build import build, raw_tables
+from transforms.marts import MARTS
+from transforms.metrics.objects import load_objects
+from transforms.settings import Settings
+from transforms.staging import TABLES
+
+MARKETS = 500
+HANGING = 8
+DAYS = 4
+HALF_A_DAY_S = 43_200.0
+RAW = ("rfq_versions", "quote_versions", "tombstones", "accounts")
+BUILT = [f"staging.{name}" for name in TABLES] + [f"marts.{mart.__name__}" for mart in MARTS]
+
+
+@dataclass
+class History:
+    """What an exchange showed over some days, loaded now and then into one database."""
+
+    connection: duckdb.DuckDBPyConnection
+    rfqs: list[ExchangeObject]
+    quotes: list[ExchangeObject]
+    chance: random.Random
+    shown: dict[str, str] = field(default_factory=dict)
+
+    def load(self, now: datetime) -> None:
+        """Store what is new: each state once, some of it not before the next load."""
+        for table, objects in (("rfq_versions", self.rfqs), ("quote_versions", self.quotes)):
+            seen = [as_it_stood(each, now) for each in objects if moment(each["created_ts"]) <= now]
+            news = [self.not_quite(each) for each in seen if self.is_news(each)]
+            self._store(table, news, now)
+        self._forget_one_quote(now)
+
+    def is_news(self, each: ExchangeObject) -> bool:
+        if self.chance.random() < 0.1:
+            return False
+        state = json.dumps(each, sort_keys=True)
+        is_news = self.shown.get(each["id"]) != state
+        self.shown[each["id"]] = state
+        return is_news
+
+    def not_quite(self, each: ExchangeObject) -> ExchangeObject:
+        """The object, now and then as if its market had another name before."""
+        is_renamed = "market_ticker" in each and self.chance.random() < 0.1
+        return each | ({"market_ticker": f"KXOLD-26-{each['id']}"} if is_renamed else {})
+
+    def _store(self, table: str, objects: list[ExchangeObject], now: datetime) -> None:
+        before = self.connection.execute(f"select count(*) from raw.{table}").fetchall()[0][0]
+        is_rfqs = table == "rfq_versions"
+        load_objects(self.connection, objects if is_rfqs else [], [] if is_rfqs else objects)
+        # One clock in ten is ahead of the others: what it saw seems to lie in the future.
+        self.connection.execute(
+            f"update raw.{table} set observed_ts = if(hash(id) % 10 = 0, $1, $2) where rowid >= $3",
+            [now + timedelta(seconds=400), now, before],
+        )
+
+    def _forget_one_quote(self, now: datetime) -> None:
+        gone = self.chance.choice(self.quotes)["id"]
+        again = now + timedelta(seconds=1) if self.chance.random() < 0.5 else None
+        self.connection.execute(
+            "insert into raw.tombstones values ('quotes', $1, $2, $2, $3)", [gone, now, again]
+        )
+
+
+@pytest.fixture
+def history() -> Iterator[History]:
+    """500 random markets on four days: our own, those we quote, and strangers' among strangers."""
+    chance = random.Random(20260504)
+    made = [spread_out(random_market(chance, f"m{n}r"), n) for n in range(MARKETS)]
+    made += [left_hanging(number) for number in range(HANGING)]
+    rfqs = [each for market in made for each in market.rfqs]
+    quotes = [each for market in made for each in market.quotes]
+    with duckdb.connect() as connection:
+        raw_tables(connection)
+        connection.execute("insert into raw.accounts values ('desk', now())")
+        yield History(connection, rfqs, quotes, chance)
+
+
+def spread_out(market: Market, number: int) -> Market:
+    """The market under a ticker that some share, half a day after the one before; some are slow."""
+    shift, pace = timedelta(seconds=HALF_A_DAY_S * (number % (2 * DAYS))), (1, 5, 20)[number % 3]
+    people = ({}, {"desk": "stranger"}, {"desk": "stranger", "A": "desk"})[number // 3 % 3]
+
+    def change(each: ExchangeObject) -> ExchangeObject:
+        times = {name: text for name, text in each.items() if name.endswith("_ts")}
+        moved = {
+            name: (MIDNIGHT + pace * (moment(text) - MIDNIGHT) + shift).isoformat()
+            for name, text in times.items()
+        }
+        named = {name: people.get(each[name], each[name]) for name in each if "creator" in name}
+        ticker = {} if "rfq_id" in each else {"market_ticker": f"KXM{number // 16}-26-A"}
+        return each | moved | named | ticker
+
+    return market.mapped(change)
+
+
+def left_hanging(number: int) -> Market:
+    """An RFQ alone on its market, accepted long after it matured, and at most confirmed."""
+    asked_s = HALF_A_DAY_S * number
+    request = rfq(f"h{number}", asked_s, market_ticker=f"KXH{number}-26-A")
+    stages = {"accepted": asked_s + 600} | ({"confirmed": asked_s + 610} if number % 2 else {})
+    answer = followed(quote(f"h{number}q", request["id"], asked_s + 1), **stages)
+    return Market((request,), (answer,), MIDNIGHT)
+
+
+def moments(chance: random.Random) -> list[datetime]:
+    """While each of those hangs, when it has hung for too long, and at last."""
+    pending = [MIDNIGHT + timedelta(seconds=HALF_A_DAY_S * n + 611) for n in range(HANGING)]
+    later = [when + timedelta(seconds=chance.uniform(25, 40)) for when in pending]
+    return [*sorted(pending + later), MIDNIGHT + timedelta(days=DAYS + 1)]
+
+
+def test_an_incremental_history_equals_a_build_of_everything(history: History) -> None:
+    for number, now in enumerate(moments(history.chance)):
+        history.load(now)
+        settings = Settings(as_of=now + timedelta(seconds=1), viewer_id="desk")
+        build(history.connection, MARTS, settings)
+        if number % 4 == 0:
+            assert differences(history.connection, settings) == {}
+    assert touched_share(history.connection) < 0.5
+
+
+def test_a_build_begins_afresh_where_it_cannot_go_on(history: History) -> None:
+    """For an earlier moment, other eyes, another maturity, or where rows were taken from raw."""
+    early, late = (MIDNIGHT + timedelta(hours=hours) for hours in (1, 30))
+    for now in (early, late):
+        history.load(now)
+    for settings in (
+        Settings(as_of=late, viewer_id="desk"),
+        Settings(as_of=early, viewer_id="desk"),
+        Settings(as_of=late, viewer_id="desk"),
+        Settings(as_of=late, viewer_id="A"),
+        Settings(as_of=late, viewer_id="A", maturity_s=60),
+    ):
+        build(history.connection, MARTS, settings)
+        assert differences(history.connection, settings) == {}
+
+    history.connection.execute("delete from raw.quote_versions where rowid % 3 = 0")
+    build(history.connection, MARTS, settings)
+
+    assert differences(history.connection, settings) == {}
+
+
+def differences(connection: duckdb.DuckDBPyConnection, settings: Settings) -> dict[str, int]:
+    """How many rows of each table a build of everything from the same raw rows has otherwise."""
+    with closing(duckdb.connect()) as other:
+        raw_tables(other)
+        for name in RAW:
+            other.register("_raw", connection.sql(f"from raw.{name}").to_arrow_table())
+            other.execute(f"insert into raw.{name} by name from _raw")
+        build(other, MARTS, settings)
+        counts = {name: different_rows(connection, other, name) for name in BUILT}
+    return {name: n for name, n in counts.items() if n}
+
+
+def different_rows(
+    ours: duckdb.DuckDBPyConnection, others: duckdb.DuckDBPyConnection, name: str
+) -> int:
+    ours.register("_other", others.sql(f"from {name}").to_arrow_table())
+    found = ours.execute(
+        f"select count(*) from ((from {name} except all from _other)"
+        f" union all (from _other except all from {name}))"
+    ).fetchall()
+    ours.unregister("_other")
+    return int(found[0][0])
+
+
+def touched_share(connection: duckdb.DuckDBPyConnection) -> float:
+    """Which share of the RFQs the last build computed again."""
+    touched, held = connection.execute(
+        "select (select count(*) from touched_rfqs), (select count(*) from marts.rfq_facts)"
+    ).fetchall()[0]
+    return float(touched / held)

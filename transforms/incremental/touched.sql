@@ -1,0 +1,46 @@
+-- What to compute again, given the ids that changed. The staging tables hold the new rows already,
+-- the marts still the old ones.
+
+-- RFQs that changed or have a quote that did, and those that time alone moves on: to maturity, from
+-- a pending accept to a lapsed one, from a late execution to a stuck one.
+create or replace temp table moved_rfqs as
+    select id as rfq_id from changed_rfqs
+    union
+    select rfq_id from staging.quotes where quote_id in (from changed_quotes)
+    union
+    select rfq_id from marts.quote_facts where quote_id in (from changed_quotes)
+    union
+    select rfq_id from marts.rfq_facts where not is_matured
+    union
+    select rfq_id from marts.quote_facts
+    where
+        is_accept_pending
+        or (
+            confirmed_ts is not null and executed_ts is null and cancelled_ts is null
+            and not is_confirmed_stuck
+        );
+
+-- Whole markets of a day: one fast execution tells the last-look windows of all its RFQs. An RFQ
+-- that turns out to belong elsewhere touches both places.
+create or replace temp table touched_partitions as
+    select cohort_date, market_ticker from marts.rfq_facts where rfq_id in (from moved_rfqs)
+    union
+    select created_ts::date as cohort_date, market_ticker
+    from staging.rfqs
+    where rfq_id in (from moved_rfqs);
+
+create or replace temp table touched_rfqs as
+    from moved_rfqs
+    union
+    select rfq_id
+    from staging.rfqs
+    semi join touched_partitions as touched
+        on
+            touched.cohort_date = rfqs.created_ts::date
+            and touched.market_ticker is not distinct from rfqs.market_ticker;
+
+-- Quotes on RFQs that were never seen have no day.
+create or replace temp table touched_days as
+    select cohort_date from touched_partitions
+    union
+    select null;

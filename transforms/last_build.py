@@ -1,0 +1,79 @@
+"""What a build leaves behind for the next one, which computes only what has changed since."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+import duckdb
+
+from transforms.settings import Settings
+
+GROWING = ("rfq_versions", "quote_versions", "tombstones")
+
+
+def recipe_of(
+    connection: duckdb.DuckDBPyConnection, marts: Sequence[str], settings: Settings
+) -> str:
+    """Return a fingerprint of all that *marts* depend on besides rows and time: the rules too."""
+    accounts = connection.execute(
+        "select distinct communications_id from raw.accounts order by all"
+    ).fetchall()
+    asked = (settings.viewer_id, settings.maturity_s, settings.skew_tol_s)
+    return sha256(repr((_rules(), marts, asked, accounts)).encode()).hexdigest()
+
+
+def can_go_on(connection: duckdb.DuckDBPyConnection, as_of: datetime, recipe: str) -> bool:
+    """Return whether the marts of the last build are right but for what changed since."""
+    if not _is_there(connection):
+        return False
+    ((is_same, is_later),) = connection.execute(
+        "select recipe = $1, $2 >= as_of from incremental.last_build", [recipe, as_of]
+    ).fetchall()
+    return bool(is_same and is_later and _has_only_grown(connection))
+
+
+def remember(connection: duckdb.DuckDBPyConnection, as_of: datetime, recipe: str) -> None:
+    """Keep how far the build that ends here has read."""
+    connection.execute("create schema if not exists incremental")
+    connection.execute(_query("last_build"), {"as_of": as_of, "recipe": recipe})
+    connection.execute(_query("unsettled"), {"as_of": as_of})
+
+
+def _has_only_grown(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether a raw row's place says when it came: none was ever deleted."""
+    return all(
+        connection.table(f"raw.{name}")
+        .aggregate("count(*) = coalesce(max(rowid) + 1, 0)")
+        .fetchall()[0][0]
+        for name in GROWING
+    )
+
+
+@cache
+def _rules() -> str:
+    return sha256(
+        b"\0".join(map(Traversable.read_bytes, _sources(files("transforms"))))
+    ).hexdigest()
+
+
+def _sources(folder: Traversable) -> Iterator[Traversable]:
+    for path in sorted(folder.iterdir(), key=lambda each: each.name):
+        if path.is_dir():
+            yield from _sources(path)
+        elif path.name.endswith((".py", ".sql")):
+            yield path
+
+
+def _query(name: str) -> str:
+    return (files("transforms") / "incremental" / f"{name}.sql").read_text()
+
+
+def _is_there(connection: duckdb.DuckDBPyConnection) -> bool:
+    found = connection.execute(
+        "select count(*) from duckdb_tables() where database_name = current_catalog()"
+        " and schema_name = 'incremental' and table_name = 'last_build'"
+    ).fetchall()
+    return bool(found[0][0])

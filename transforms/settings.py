@@ -1,0 +1,15 @@
+"""What a build depends on besides the rows."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The moment that is shown, whose eyes see it, and two tolerances. Times UTC, durations s."""
+
+    as_of: datetime
+    viewer_id: str | None = None
+    scope: str = "market"
+    maturity_s: float = 300.0
+    skew_tol_s: float = 0.1

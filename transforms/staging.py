@@ -1,0 +1,48 @@
+"""The staging tables: the current state of each id, chosen among all that were seen of it.
+
+The choice is a query per table, in `views/`. It needs nothing but the states of the id itself, so
+the rows of a few ids are replaced by running it over those alone.
+"""
+
+from datetime import UTC
+from importlib.resources import files
+
+import duckdb
+
+from transforms.settings import Settings
+
+# Each table with the column that holds the id, and the raw table of the id's states.
+TABLES = {
+    "rfqs": ("rfq_id", "rfq_versions", "changed_rfqs"),
+    "rfq_legs": ("rfq_id", "rfq_versions", "changed_rfqs"),
+    "quotes": ("quote_id", "quote_versions", "changed_quotes"),
+}
+
+
+def stage(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Make the staging tables anew, as the data stood at `settings.as_of`."""
+    connection.execute("drop schema if exists staging cascade")
+    connection.execute("create schema staging")
+    for name, (_, raw, _) in TABLES.items():
+        _execute(connection, f"create table staging.{name} as", name, f"raw.{raw}", settings)
+
+
+def restage(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+    """Replace the rows of the ids in the tables `changed_rfqs` and `changed_quotes`."""
+    for name, (key, raw, changed) in TABLES.items():
+        connection.execute(f"delete from staging.{name} where {key} in (from {changed})")  # noqa: S608
+        versions = f"(from raw.{raw} semi join {changed} using (id))"
+        _execute(connection, f"insert into staging.{name}", name, versions, settings)
+
+
+def _execute(
+    connection: duckdb.DuckDBPyConnection,
+    use: str,
+    name: str,
+    versions: str,
+    settings: Settings,
+) -> None:
+    query = (files("transforms") / "views" / f"{name}.sql").read_text()
+    known = {"as_of": settings.as_of.astimezone(UTC), "viewer_id": settings.viewer_id}
+    asked = {parameter: of for parameter, of in known.items() if f"${parameter}" in query}
+    connection.execute(f"{use}\n{query.replace('$versions', versions)}", asked)

@@ -12,8 +12,9 @@ What the exchange may serve oddly never stops publishing; it is counted in `mart
 | what raw saw executed or cancelled is executed or cancelled | us | refused |
 | what was published is still there, unless the moment shown went back | us, a backup | refused |
 | no published execution is undone, unless the moment shown went back | us | refused |
-| a watermark never goes back | us | refused |
+| a watermark never goes back, neither in a run nor from one to the next | us | refused |
 | few rows of the last run were rejected | the exchange | refused, until it passes or is allowed |
+| few new rows of the last run lack a status, a market, a size, a bid | the exchange | the same |
 | a quote's RFQ is known | the exchange | counted |
 | a status is a known one | the exchange | counted |
 | prices lie in 0..1 and on the grid | the exchange | counted |
@@ -33,6 +34,10 @@ class Limits:
 
     rejected_share: float = 0.01
     rejected_rows: int = 10
+
+    def exceeded(self, rows: int, seen: int) -> bool:
+        """Whether *rows* of *seen* are too many."""
+        return rows >= self.rejected_rows and rows > self.rejected_share * seen
 
 
 _AS_OF = "set variable as_of = (select as_of from draft.marts.build_info)"
@@ -91,6 +96,19 @@ _ALWAYS = {
         "select run_id from raw.extraction_runs where watermark_before_ts is not null"
         " and coalesce(watermark_after_ts, '-infinity') < watermark_before_ts"
     ),
+    # What a run began with is what the one before had stored for certain: a killed load may leave
+    # its report here without its watermark. A backfill's watermark belongs to its span, and a span
+    # that is asked for again starts anew.
+    "a watermark fell from one run to the next": (
+        "with begun as ("
+        " select run_id, origin, account_fingerprint, scope, pass, min(rowid) as place,"
+        " arg_min(coalesce(watermark_before_ts, '-infinity'), rowid) as watermark_ts"
+        " from raw.extraction_runs"
+        " where account_fingerprint is not null and pass not like 'backfill%'"
+        " group by all)"
+        " select run_id from begun qualify watermark_ts < lag(watermark_ts) over"
+        " (partition by origin, account_fingerprint, scope, pass order by place)"
+    ),
 }
 
 _SINCE_THE_LAST = {
@@ -114,6 +132,28 @@ from raw.extraction_runs
 where run_id = (select run_id from raw.extraction_runs order by rowid desc limit 1)
 """
 
+# A renamed field reads as NULL. Its rows are kept whole, as unknown fields; but not believed where
+# no honest row can do without: a size in contracts or dollars, a bid on one side at least.
+_LACKING = """
+with run as (
+    select min(started_ts) as started_ts from raw.extraction_runs
+    where run_id = (select run_id from raw.extraction_runs order by rowid desc limit 1)
+),
+seen as (
+    select observed_ts, concat_ws(', ',
+        if(status is null, 'status', null), if(market_ticker is null, 'market_ticker', null),
+        if(coalesce(contracts_fp, target_cost_dollars) is null, 'a size', null)) as lacks
+    from raw.rfq_versions
+    union all
+    select observed_ts, concat_ws(', ',
+        if(status is null, 'status', null),
+        if(coalesce(yes_bid_dollars, no_bid_dollars) is null, 'a bid', null)) as lacks
+    from raw.quote_versions
+)
+select count(*) filter (lacks <> ''), count(*), mode(lacks) filter (lacks <> '')
+from seen where observed_ts >= (select started_ts from run)
+"""
+
 
 def demand_sound(connection: duckdb.DuckDBPyConnection, *, has_last: bool) -> None:
     """Raise `DataRefused` naming each rule that the attached `draft` breaks, and how often.
@@ -133,14 +173,22 @@ def demand_sound(connection: duckdb.DuckDBPyConnection, *, has_last: bool) -> No
 
 
 def demand_few_rejected(connection: duckdb.DuckDBPyConnection, limits: Limits) -> None:
-    """Raise `DataRefused` when too many rows of the last run could not be read."""
+    """Raise `DataRefused` when too many rows of the last run could not be read, or lack a field."""
     rejected, seen = connection.execute(_REJECTED).fetchall()[0]
-    if rejected >= limits.rejected_rows and rejected > limits.rejected_share * seen:
+    if limits.exceeded(rejected, seen):
         raise DataRefused(
             f"nothing was published: {rejected:,} of {seen:,} rows could not be read, more than "
             f"{limits.rejected_share:.2%}. raw.rejected_rows in the private file says why. The "
             "last published file stays; to publish without these rows, raise "
             "SOURCES__KALSHI__REJECTED_SHARE"
+        )
+    lacking, seen, fields = connection.execute(_LACKING).fetchall()[0]
+    if limits.exceeded(lacking, seen):
+        raise DataRefused(
+            f"nothing was published: {lacking:,} of {seen:,} new rows came without {fields}, which "
+            "every row has: the exchange may have renamed it. The rows are kept, with whatever it "
+            "is called now under unknown_fields in raw of the private file. The last published "
+            "file stays; to publish nevertheless, raise SOURCES__KALSHI__REJECTED_SHARE"
         )
 
 

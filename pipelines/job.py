@@ -28,6 +28,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from pipelines.database import Database, DatabaseError
 from pipelines.invariants import Limits, demand_few_rejected, demand_sound
 from pipelines.kalshi import kalshi
+from pipelines.kalshi.api_keys import demand_reading_key
 from pipelines.kalshi.client import open_reader
 from pipelines.kalshi.errors import (
     ConfigurationError,
@@ -39,8 +40,9 @@ from pipelines.kalshi.extraction import Extraction, Progress
 from pipelines.kalshi.settings import Access
 from pipelines.publish import drafted, last_published, put_in_place
 from pipelines.stopping import stoppable
-from transforms.build import Settings, build, raw_tables
+from transforms.build import build, raw_tables
 from transforms.marts import MARTS
+from transforms.settings import Settings
 
 # In this order, a load each: trouble with one list holds back no other.
 LOADS = (("accounts", "rfqs"), ("quotes",), ("rfqs_by_id",))
@@ -59,7 +61,7 @@ def run(database: Database, access: Access, on_progress: Callable[[Progress], No
     """Load, build and publish under one lock; the last published file stays if anything fails."""
     with _writing(database) as connection:
         new_versions = _load(connection, database, access, on_progress)
-        return _build_and_publish(connection, database, new_versions, as_of=None)
+        return _build_and_publish(connection, database, new_versions)
 
 
 def load(
@@ -88,9 +90,9 @@ def backfill(
 
 
 def rebuild(database: Database, as_of: datetime | None) -> Outcome:
-    """Build every mart as the data stood at *as_of* (default: the last load) and publish."""
+    """Build every mart anew, as the data stood at *as_of* (default: the last load), and publish."""
     with _writing(database) as connection:
-        return _build_and_publish(connection, database, {}, as_of)
+        return _build_and_publish(connection, database, {}, as_of, afresh=True)
 
 
 @contextmanager
@@ -116,6 +118,8 @@ def _load(
         ) as reader,
     ):
         account = reader.get_communications_id()
+        if not access.allow_writing_key:
+            demand_reading_key(reader, access.signer.api_key_id)
         reader.budget.adopt(reader.get_account_limits(), reader.get_endpoint_costs())
         extraction = Extraction(reader, connection, access.reach, uuid4().hex, account, on_progress)
         _refuse_other_origin(connection, database, extraction.origin)
@@ -173,12 +177,14 @@ def _build_and_publish(
     connection: duckdb.DuckDBPyConnection,
     database: Database,
     new_versions: dict[str, int],
-    as_of: datetime | None,
+    as_of: datetime | None = None,
+    *,
+    afresh: bool = False,
 ) -> Outcome:
     demand_few_rejected(connection, _limits())
     moment = as_of or _last_seen(connection)
     settings = Settings(moment, _viewer(connection), _scope(connection))
-    mart_rows = build(connection, MARTS, settings)
+    mart_rows = build(connection, MARTS, settings, afresh=afresh)
     _publish(connection, database)
     return Outcome(new_versions, mart_rows, moment)
 

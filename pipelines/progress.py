@@ -21,11 +21,12 @@ def shown_progress() -> Iterator[Callable[[Progress], None]]:
 
         yield show
     for progress in last.values():
-        console.print(_line(progress), highlight=False)
+        console.print(_line(progress), highlight=False, soft_wrap=True)
 
 
 def _line(progress: Progress) -> str:
     return (
         f"{progress.name}: {progress.pages:,} pages, {progress.rows_seen:,} rows, "
-        f"{progress.new_versions:,} new, {progress.read_tokens_per_s:,} tokens a second to spend"
+        f"{progress.new_versions:,} new · budget {progress.read_tokens_left:,} tokens "
+        f"+ {progress.read_tokens_per_s:,}/s, waited {progress.read_waited_s:.1f} s"
     )

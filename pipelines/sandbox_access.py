@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipelines.sandbox import (
+    Behavior,
     Market,
     ScaledClock,
     SystemClock,
@@ -41,11 +42,11 @@ def sandbox_access() -> Iterator["Access"]:
     from pipelines.kalshi.settings import Access
     from pipelines.kalshi.signing import load_signer
 
-    market = Market(clock=SystemClock())
+    market = Market(clock=SystemClock(), behavior=Behavior(tells_scopes=True))
+    desk = market.add_account("desk", scopes=("read",))
     # Up to last midnight, so that a second run on the same day meets the same market again.
     midnight = datetime.combine(datetime.now(UTC).date(), time(), UTC)
     simulate(market, seed=SEED, days=DAYS, rfqs_per_day=RFQS_PER_DAY, until=midnight)
-    desk = market.account("desk")
     with serve(market) as exchange:
         signer = load_signer(desk.api_key_id, private_key=desk.private_key_pem)
         yield Access(exchange.base_url, signer, Reach())

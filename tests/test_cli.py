@@ -1,9 +1,10 @@
 """The command line: one message and one exit code for whatever goes wrong, and no key in it."""
 
 import json
+import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from pipelines.cli import main
 from pipelines.database import Database
-from pipelines.sandbox import Account, Market
+from pipelines.sandbox import Account, Bucket, Market
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,8 @@ def assert_shows_no_key(ended: Ended, desk: Account) -> None:
 def test_a_run_ends_with_what_it_found(
     rfq: Command, key: Path, exchange: Any, market: Market, desk: Account, database: Database
 ) -> None:
+    # No bucket holds what a list costs, so that every call has to wait.
+    market.behavior = replace(market.behavior, read_bucket=Bucket(1_000, 5))
     market.create_rfq(desk, market_ticker="KXONE-26-A", contracts_fp="10.00")
 
     ended = rfq("run", "--base-url", exchange.base_url, "--database", database.path)
@@ -73,7 +76,10 @@ def test_a_run_ends_with_what_it_found(
     assert ended.code == 0
     assert "fill rate" in ended.out
     assert "select" in ended.out
-    assert "rfqs_market" in ended.err
+    first, *_, last = (line for line in ended.err.splitlines() if "tokens" in line)
+    assert first.startswith("rfqs_market: 1 pages, 1 rows, 1 new · ")
+    assert re.search(r" · budget \d+ tokens \+ 1,000/s, waited \d+\.\d s$", first)
+    assert not last.endswith("waited 0.0 s")
 
 
 def test_load_then_build_publishes_what_run_would(
@@ -119,6 +125,20 @@ def test_a_key_that_is_no_key_is_refused(
 
     assert ended.code == 77
     assert "nonsense" not in ended.err
+
+
+def test_a_key_that_may_write_is_refused_where_the_exchange_tells(
+    rfq: Command, key: Path, exchange: Any, market: Market, desk: Account, tmp_path: Path
+) -> None:
+    market.behavior = replace(market.behavior, tells_scopes=True)
+
+    ended = rfq("run", "--base-url", exchange.base_url, "--database", tmp_path / "x.duckdb")
+
+    assert ended.code == 77
+    assert "scope write" in ended.err
+    assert "allow_writing_key = true" in ended.err
+    assert not (tmp_path / "x.duckdb").exists()
+    assert_shows_no_key(ended, desk)
 
 
 def test_a_key_file_that_is_not_there_is_named(

@@ -101,7 +101,10 @@ create table if not exists raw.rejected_rows (
 -- One row per run and pass over a list: what was asked, what came, how far the watermark moved.
 create table if not exists raw.extraction_runs (
     run_id varchar not null,
-    pass varchar not null,  -- rfqs_market, rfqs_self, rfqs_open, rfqs_by_id, quotes_made, ...
+    -- rfqs_market: the market's list; rfqs_self: our own RFQs; rfqs_open: the market's open RFQs,
+    -- once a day, for raw.coverage; quotes_made, quotes_received: quotes updated since the last run;
+    -- backfill_made, backfill_received: those of a span asked for; rfqs_by_id, quotes_by_id: one by one.
+    pass varchar not null,
     origin varchar not null,
     started_ts timestamptz not null,  -- the exchange's clock, like every time here
     ended_ts timestamptz not null,
@@ -117,5 +120,12 @@ create table if not exists raw.extraction_runs (
     watermark_before_ts timestamptz,
     watermark_after_ts timestamptz,
     gap_s double,  -- from the watermark before to the start of this pass
-    clock_skew_s double  -- the exchange's clock minus ours
+    clock_skew_s double,  -- the exchange's clock minus ours
+    -- A watermark belongs to an origin, an account, a scope and a pass. Both are NULL in old rows.
+    account_fingerprint varchar,  -- a hash that tells accounts apart
+    scope varchar  -- market or self: whose RFQs the run read
 );
+
+-- For a database that was made before a run noted these.
+alter table raw.extraction_runs add column if not exists account_fingerprint varchar;
+alter table raw.extraction_runs add column if not exists scope varchar;

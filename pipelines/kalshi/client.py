@@ -8,6 +8,7 @@ expected list or object in it; reading the rows is for `pages`.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from pipelines.kalshi.api_keys import ApiKey, read_api_keys
 from pipelines.kalshi.endpoints import given, holds, quote_path, rfq_path, text_under
 from pipelines.kalshi.origin import checked_base_url
 from pipelines.kalshi.rate_budget import (
@@ -122,6 +123,10 @@ class ExchangeReader:
     def get_quote(self, quote_id: str, *, rfq_id: str | None = None) -> Page:
         """One quote; give its RFQ where it is known. Raises NotFound."""
         return self._session.read(quote_path(quote_id, rfq_id), {}, holds("quote", dict))
+
+    def get_api_keys(self) -> tuple[ApiKey, ...]:
+        """The account's keys and their scopes, as far as the answer names them."""
+        return read_api_keys(json_object(self._session.read("/api_keys", {}, json_object).body))
 
     def get_account_limits(self) -> AccountLimits:
         """What the account may spend per second."""

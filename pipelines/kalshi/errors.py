@@ -2,7 +2,7 @@
 
 ExchangeError
 ├── CredentialsRefused       401, 403: the exchange knows the key and says no, or does not know it
-├── CredentialsUnusable      a key is there and cannot be used: permissions, format, size
+├── CredentialsUnusable      a key is there and is not used: permissions, format, size, scopes
 ├── ExchangeUnavailable      no connection, 5xx, an answer that is not one; retries used up
 ├── TryLater                 rate limit, a Retry-After longer than we wait, too many faults in a row
 ├── RequestRefused           any other refusal: repeating the same request cannot help
@@ -40,7 +40,7 @@ class CredentialsRefused(ExchangeError):
 
 
 class CredentialsUnusable(ExchangeError):
-    """A key was given that cannot sign, or that others can read."""
+    """A key was given that cannot sign, that others can read, or that may write."""
 
     exit_code = 77
 

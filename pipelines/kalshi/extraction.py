@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -48,13 +49,15 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a pass stands; handed to whoever shows it."""
+    """Where a pass stands, and what the run may still spend; handed to whoever shows it."""
 
     name: str
     pages: int
     rows_seen: int
     new_versions: int
+    read_tokens_left: int
     read_tokens_per_s: int
+    read_waited_s: float
 
 
 @dataclass
@@ -104,6 +107,11 @@ class Extraction:
         """The exchange's clock, as far as the last answer told it."""
         return self.local_clock() + timedelta(seconds=self.reader.clock_skew_s or 0.0)
 
+    @property
+    def account_fingerprint(self) -> str:
+        """The account without its id, which a published table need not show: 16 hex digits."""
+        return sha256(f"rfq account {self.account}".encode()).hexdigest()[:16]
+
     def see(self, rfqs: pa.Table) -> None:
         """Remember which of our own RFQs a list has shown in this run."""
         own = rfqs.filter(pc.is_valid(rfqs.column("creator_user_id")))
@@ -146,9 +154,17 @@ class PassReport:
         self.rows_seen += batch.rows.table.num_rows + len(batch.rows.rejected)
         self.new_versions += new_versions
         self.reject(*batch.rows.rejected)
-        budget = self.extraction.reader.budget.read_limit
+        budget = self.extraction.reader.budget
         self.extraction.on_progress(
-            Progress(self.name, self.pages, self.rows_seen, self.new_versions, budget.refill_rate)
+            Progress(
+                self.name,
+                self.pages,
+                self.rows_seen,
+                self.new_versions,
+                budget.read_tokens_left,
+                budget.read_limit.refill_rate,
+                budget.read_waited_s,
+            )
         )
 
     def reject(self, *rejected: Rejected) -> None:
@@ -178,5 +194,7 @@ class PassReport:
             "watermark_after_ts": self.watermark.value,
             "gap_s": None if before is None else (started - before).total_seconds(),
             "clock_skew_s": self.extraction.reader.clock_skew_s,
+            "account_fingerprint": self.extraction.account_fingerprint,
+            "scope": self.extraction.reach.scope,
         }
         return pa.Table.from_pylist([row], schema=EXTRACTION_RUNS)

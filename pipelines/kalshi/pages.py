@@ -8,17 +8,27 @@ row and an unknown field is kept.
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from hashlib import sha256
 from io import BytesIO
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json as pa_json
 
 from pipelines.kalshi.errors import ExchangeUnavailable
-from pipelines.kalshi.fields import Unreadable, read_field, unknown_fields
+from pipelines.kalshi.fields import (
+    EARLIEST,
+    LATEST,
+    Unreadable,
+    json_text,
+    read_field,
+    unknown_fields,
+)
 from pipelines.kalshi.schema import PRIVATE_FIELDS, Entity
+
+_EARLIEST_US, _LATEST_US = (int(bound.timestamp()) * 1_000_000 for bound in (EARLIEST, LATEST))
 
 
 class BadPage(ExchangeUnavailable):
@@ -98,13 +108,25 @@ def _without_rows(body: bytes) -> dict[str, Any] | None:
 
 def _parse(body: bytes) -> Any:
     try:
-        return json.loads(body, parse_float=Decimal, parse_constant=_refuse_constant)
+        return json.loads(
+            body, parse_float=_number, parse_int=_number, parse_constant=_refuse_constant
+        )
     except (ValueError, RecursionError) as error:
         raise BadPage(f"A page is not JSON ({type(error).__name__})") from None
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
+
+
+def _number(text: str) -> int | Decimal:
+    # What is too long for Python's int or too large for a Decimal is a bad field, not a bad page.
+    if len(text) < 20 and text.lstrip("-").isdigit():
+        return int(text)
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return Decimal("Infinity")
 
 
 def _read_typed(entity: Entity, bodies: Sequence[bytes]) -> pa.Table:
@@ -125,9 +147,26 @@ def _read_typed(entity: Entity, bodies: Sequence[bytes]) -> pa.Table:
         raise _NotAsDeclared
     rows = pa.concat_arrays([page.flatten() for page in pages.chunks])
     table = pa.Table.from_struct_array(rows).cast(entity.fields)
-    if any(table.column(name).null_count for name in entity.required):
+    # The reader of JSON lets decimals through that have more digits than their type.
+    table.validate(full=True)
+    if any(_is_missing_somewhere(table.column(name)) for name in entity.required):
+        raise _NotAsDeclared
+    if any(map(_is_out_of_time, table.columns)):
         raise _NotAsDeclared
     return table.append_column("unknown_fields", pa.nulls(len(table), pa.string()))
+
+
+def _is_missing_somewhere(column: pa.ChunkedArray) -> bool:
+    is_empty = pa.types.is_string(column.type) and pc.any(pc.equal(column, "")).as_py()
+    return bool(column.null_count or is_empty)
+
+
+def _is_out_of_time(column: pa.ChunkedArray) -> bool:
+    if not pa.types.is_timestamp(column.type):
+        return False
+    span = pc.min_max(column.cast(pa.int64()))
+    earliest, latest = (span[bound].as_py() for bound in ("min", "max"))
+    return earliest is not None and (earliest < _EARLIEST_US or latest > _LATEST_US)
 
 
 def _read_row_by_row(entity: Entity, rows: Iterable[Any]) -> Rows:
@@ -159,7 +198,7 @@ def _reject(entity: Entity, row: Any, reason: str) -> Rejected:
         resource=entity.key,
         reason=reason,
         row_hash=sha256(text.encode()).hexdigest(),
-        redacted_row=json.dumps(shown, default=str, sort_keys=True),
+        redacted_row=json_text(shown),
     )
 
 

@@ -100,6 +100,7 @@ class _Bucket:
         self._now_s = now_s
         self._lock = Lock()
         self.limit = limit
+        self.waited_s = 0.0
         self._tokens = self._capacity
         self._counted_s = now_s()
 
@@ -112,7 +113,15 @@ class _Bucket:
         with self._lock:
             self._refill()
             self._tokens -= cost
-            return max(0.0, -self._tokens / self.limit.refill_rate)
+            wait_s = max(0.0, -self._tokens / self.limit.refill_rate)
+            self.waited_s += wait_s
+            return wait_s
+
+    def left(self) -> int:
+        """Whole tokens that can be spent at once."""
+        with self._lock:
+            self._refill()
+            return max(0, int(self._tokens))
 
     def adopt(self, limit: BucketLimit) -> None:
         with self._lock:
@@ -162,8 +171,18 @@ class RateBudget:
 
     @property
     def read_limit(self) -> BucketLimit:
-        """The read bucket in force, for progress lines."""
+        """The read bucket in force."""
         return self._read.limit
+
+    @property
+    def read_tokens_left(self) -> int:
+        """What reads can spend now without waiting; a tenth of the bucket is kept in reserve."""
+        return self._read.left()
+
+    @property
+    def read_waited_s(self) -> float:
+        """Seconds for which reads had to wait for tokens, all in all."""
+        return self._read.waited_s
 
     def take(self, method: str, path: str) -> None:
         """Wait until the account can afford this request, and pay for it."""

@@ -25,6 +25,7 @@ class Access:
     signer: Signer
     reach: Reach
     allow_unknown_host: bool = False
+    allow_writing_key: bool = False
 
 
 def configured_access(base_url: str | None = None, *, allow_unknown_host: bool = False) -> Access:
@@ -38,7 +39,8 @@ def configured_access(base_url: str | None = None, *, allow_unknown_host: bool =
         private_key_path=None if path is None else Path(path).expanduser(),
     )
     chosen = base_url or _setting("base_url", PRODUCTION, str)
-    return Access(chosen, signer, _reach(), allow_unknown_host)
+    allow_writing_key = _setting("allow_writing_key", False, _yes_or_no)
+    return Access(chosen, signer, _reach(), allow_unknown_host, allow_writing_key)
 
 
 def _reach() -> Reach:
@@ -54,6 +56,13 @@ def _reach() -> Reach:
     )
 
 
+def _yes_or_no(value: object) -> bool:
+    known = {"true": True, "false": False}.get(str(value).strip().lower())
+    if known is None:
+        raise ValueError
+    return known
+
+
 def _setting(name: str, usual: Any, kind: Callable[[Any], Any]) -> Any:
     value: Any = dlt.config.get(f"{SECTION}.{name}")
     if value is None:
@@ -61,6 +70,5 @@ def _setting(name: str, usual: Any, kind: Callable[[Any], Any]) -> Any:
     try:
         return kind(value)
     except ValueError:
-        raise ConfigurationError(
-            f"{SECTION}.{name} is not {'a whole number' if kind is int else 'text'}"
-        ) from None
+        expected = {int: "a whole number", _yes_or_no: "true or false"}.get(kind, "text")
+        raise ConfigurationError(f"{SECTION}.{name} is not {expected}") from None

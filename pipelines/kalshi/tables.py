@@ -100,6 +100,8 @@ EXTRACTION_RUNS = pa.schema(
         pa.field("watermark_after_ts", TIMESTAMP),
         pa.field("gap_s", pa.float64()),
         pa.field("clock_skew_s", pa.float64()),
+        pa.field("account_fingerprint", pa.string()),
+        pa.field("scope", pa.string()),
     ]
 )
 

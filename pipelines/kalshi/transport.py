@@ -34,7 +34,8 @@ _INFLATE_BYTES = 256 * 1024
 _ID = "[0-9a-fA-F-]{36}"
 _QUOTE = rf"communications/(rfqs/{_ID}/)?quotes/{_ID}"
 READS = {
-    "GET": rf"communications/(id|rfqs|quotes|rfqs/{_ID})|{_QUOTE}|account/(limits|endpoint_costs)"
+    "GET": rf"communications/(id|rfqs|quotes|rfqs/{_ID})|{_QUOTE}"
+    "|account/(limits|endpoint_costs)|api_keys"
 }
 WRITES = {
     "POST": "communications/(rfqs|quotes)",

@@ -15,7 +15,7 @@ from pipelines.sandbox.market import Market, Page
 from pipelines.sandbox.parameters import Field, Values
 from pipelines.sandbox.parties import Account
 from pipelines.sandbox.queries import ALWAYS_US, QuoteFilters, RfqFilters
-from pipelines.sandbox.refusal import invalid
+from pipelines.sandbox.refusal import invalid, not_found
 
 BASE_PATH = "/trade-api/v2"
 
@@ -62,6 +62,11 @@ class Operation:
     @property
     def is_read(self) -> bool:
         return self.method == "GET"
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """A key needs one of these."""
+        return ("read",) if self.is_read else ("write::trade", "write")
 
     def cost(self, behavior: Behavior) -> int:
         return behavior.endpoint_costs.get(self.name, DEFAULT_COST)
@@ -166,6 +171,14 @@ def _limits(call: Call) -> Body:
     }
 
 
+def _api_keys(call: Call) -> Body:
+    if not call.market.behavior.tells_scopes:
+        raise not_found()
+    key = call.caller
+    listed = {"api_key_id": key.api_key_id, "name": key.name, "scopes": list(key.scopes)}
+    return {"api_keys": [listed]}
+
+
 def _endpoint_costs(call: Call) -> Body:
     behavior = call.market.behavior
     costs = [
@@ -204,6 +217,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("CreateQuote", "POST", _QUOTES, _create_quote, 201, body=QUOTE_BODY),
     *_quote_calls("Quote", _QUOTES),
     *_quote_calls("RFQQuote", _RFQS + "/{rfq_id}/quotes"),
+    Operation("GetApiKeys", "GET", "/api_keys", _api_keys),
     Operation("GetAccountApiLimits", "GET", "/account/limits", _limits),
     Operation(
         "GetAccountEndpointCosts", "GET", "/account/endpoint_costs", _endpoint_costs, is_public=True

@@ -11,6 +11,8 @@ from typing import Literal
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
+FULL_ACCESS = ("read", "write")
+
 KeyKind = Literal["rsa", "ed25519"]
 PublicKey = rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 
@@ -29,14 +31,18 @@ class Party:
 
 @dataclass(frozen=True, slots=True)
 class Account(Party):
-    """A party that holds an API key; `private_key_pem` is PKCS#8 without a password."""
+    """A party that holds an API key; `private_key_pem` is PKCS#8 without a password.
+
+    *scopes* are what the key may do, and calls are held to them.
+    """
 
     api_key_id: str
     private_key_pem: str
     public_key: PublicKey
+    scopes: tuple[str, ...]
 
 
-def new_account(name: str, key: KeyKind) -> Account:
+def new_account(name: str, key: KeyKind, scopes: tuple[str, ...]) -> Account:
     """An account with a fresh key and identities that depend on *name* only."""
     private_key = (
         ed25519.Ed25519PrivateKey.generate()
@@ -55,6 +61,7 @@ def new_account(name: str, key: KeyKind) -> Account:
         api_key_id=_uuid(f"key {name}"),
         private_key_pem=pem.decode(),
         public_key=private_key.public_key(),
+        scopes=scopes,
     )
 
 

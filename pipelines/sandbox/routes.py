@@ -78,6 +78,8 @@ class Front:
     def _admit(self, operation: Operation, request: Request) -> Account:
         raw_path: bytes = request.scope["raw_path"]
         account = caller(self.market, request.headers, request.method, raw_path.decode("latin-1"))
+        if not set(operation.scopes) & set(account.scopes):
+            raise Refused(403, "forbidden", f"missing scope {operation.scopes[0]}")
         cost = operation.cost(self.market.behavior)
         if not self.budget.spend(account.user_id, operation.is_read, cost, self.market.behavior):
             raise outage(429)

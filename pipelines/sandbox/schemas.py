@@ -92,6 +92,7 @@ QUOTE = record(
     },
 )
 _BUCKET = record({"refill_rate": WHOLE, "bucket_capacity": WHOLE})
+_API_KEY = record({"api_key_id": TEXT, "name": TEXT, "scopes": {"type": "array", "items": TEXT}})
 _COST = record({"method": TEXT, "path": TEXT, "cost": WHOLE})
 _ERROR_FIELDS = {"code": TEXT, "message": TEXT, "details": TEXT}
 ERROR: Schema = {
@@ -120,6 +121,7 @@ ANSWERS: dict[str, Schema] = {
     "CreateQuote": record({"id": TEXT}),
     "GetQuote": _ONE_QUOTE,
     "GetRFQQuote": _ONE_QUOTE,
+    "GetApiKeys": record({"api_keys": {"type": "array", "items": _API_KEY}}),
     "GetAccountApiLimits": record(
         {"usage_tier": TEXT, "read": _BUCKET, "write": _BUCKET, "grants": {"type": "array"}}
     ),

@@ -30,6 +30,7 @@ ADMITTED_READS = {
         f"communications/rfqs/{ID}/quotes/{ID}",
         "account/limits",
         "account/endpoint_costs",
+        "api_keys",
     )
 }
 QUOTE_PATHS = (f"/communications/quotes/{ID}", f"/communications/rfqs/{ID}/quotes/{ID}")

@@ -80,6 +80,21 @@ def test_a_basic_account_reads_twenty_lists_a_second(clock: Clock) -> None:
     assert clock.now == pytest.approx(300 / 20)
 
 
+def test_what_is_left_and_what_was_waited_for_can_be_told(clock: Clock) -> None:
+    budget = clock.budget()
+    assert (budget.read_tokens_left, budget.read_waited_s) == (360, 0.0)
+
+    for _ in range(38):
+        budget.take("GET", LIST)
+
+    assert budget.read_tokens_left == 0
+    assert budget.read_waited_s == pytest.approx(0.1)
+    clock.now += 0.3
+    assert budget.read_tokens_left == 60
+    budget.take("POST", LIST)
+    assert budget.read_tokens_left == 60
+
+
 def test_reads_and_writes_spend_from_their_own_bucket(clock: Clock) -> None:
     budget = clock.budget()
     for _ in range(36):

@@ -90,7 +90,7 @@ def _lane(folder: Path, chains: Sequence[Sequence[Kill]]) -> Counter[str]:
                 counts["kills"] += _is_killed(tried, kill, lasts_s)
             tried.trade()
             counts += _ended_well(tried)
-        return counts
+        return +(counts + Counter(stale=tried.rows_built_otherwise()))
 
 
 def _is_killed(tried: Trial, kill: Kill, lasts_s: float) -> bool:

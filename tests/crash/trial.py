@@ -2,6 +2,7 @@
 
 import itertools
 import random
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -15,9 +16,11 @@ from typing import Any
 import duckdb
 
 from pipelines.database import Database
+from pipelines.job import rebuild
 from pipelines.sandbox import Account, Behavior, Bucket, ManualClock, Market, serve
 from pipelines.sandbox.queries import QuoteFilters
 from tests.crash.worker import Order, Point, start
+from transforms.marts import MARTS
 
 PLENTY = Bucket(1_000_000, 1_000_000)
 RUN_LASTS_AT_MOST_S = 90.0
@@ -172,6 +175,18 @@ class Trial:
             faults["stale"] += sum(rows.get(row[0], row) != row for row in found[name])
         return faults
 
+    def rows_built_otherwise(self) -> int:
+        """How many rows of the marts a build of everything from the same raw rows has otherwise."""
+        folder = self.folder.parent / f"{self.folder.name} built anew"
+        folder.mkdir()
+        anew = Database(folder / "rfq.duckdb")
+        shutil.copy(self.database.private_path, anew.private_path)
+        rebuild(anew, as_of=None)
+        with duckdb.connect() as connection:
+            connection.execute(f"attach '{self.database.path}' as ours (read_only)")
+            connection.execute(f"attach '{anew.path}' as anew (read_only)")
+            return sum(_different_rows(connection, mart.__name__) for mart in MARTS)
+
     def _truth(self) -> dict[str, dict[str, Row]]:
         return {
             "rfqs": {id_: _rfq(row) for id_, row in self._rfqs().items()},
@@ -270,6 +285,14 @@ def _published(connection: duckdb.DuckDBPyConnection) -> dict[str, list[Row]]:
             " confirmed_ts, executed_ts, cancelled_ts from staging.quotes"
         ).fetchall(),
     }
+
+
+def _different_rows(connection: duckdb.DuckDBPyConnection, mart: str) -> int:
+    found = connection.execute(
+        f"select count(*) from ((from ours.marts.{mart} except all from anew.marts.{mart})"
+        f" union all (from anew.marts.{mart} except all from ours.marts.{mart}))"
+    ).fetchall()
+    return int(found[0][0])
 
 
 def _doubled_versions(connection: duckdb.DuckDBPyConnection) -> int:

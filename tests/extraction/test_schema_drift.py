@@ -1,19 +1,29 @@
-"""What a later version of the exchange may send: each case is decided, none goes unnoticed."""
+"""What a later version of the exchange may send: each case is decided, none goes unnoticed.
+
+DRIFT.md lists them. Here rows meet the reader and the tables; `test_drift_through_the_job` takes
+the same ways over HTTP.
+"""
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from pipelines.kalshi.pages import BadPage, Rows, next_cursor, read_pages
-from pipelines.kalshi.schema import RFQ
-from pipelines.sandbox import Market
+from pipelines.database import DataRefused
+from pipelines.invariants import Limits, demand_few_rejected
+from pipelines.kalshi.errors import ExchangeUnavailable
+from pipelines.kalshi.pages import BadPage, Rows, next_cursor, read_pages, read_record
+from pipelines.kalshi.schema import QUOTE, RFQ, Entity
+from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.parties import Party
-from tests.extraction.loading import Store, run
-from tests.extraction.test_hazards import ask
+from tests.extraction.loading import InProcessReader, Store, run
+from tests.extraction.test_hazards import ask, offer
 
-ROW: dict[str, Any] = {
+Change = Callable[[dict[str, Any]], dict[str, Any]]
+
+COMMON: dict[str, Any] = {
     "id": "11111111-1111-4111-8111-111111111111",
     "creator_id": "",
     "market_ticker": "KX-A",
@@ -21,94 +31,355 @@ ROW: dict[str, Any] = {
     "status": "open",
     "created_ts": "2026-11-23T10:00:00Z",
 }
+BIDS = {"yes_bid_dollars": "0.4000", "no_bid_dollars": "0.5500"}
+QUOTED = {"rfq_id": "22222222-2222-4222-8222-222222222222", "rfq_creator_id": "", **BIDS}
+ROWS = {"rfqs": COMMON, "quotes": COMMON | QUOTED}
 ABSENT = object()
+NEW_NAMES = {"status": "state"}
+BOTH = pytest.mark.parametrize("entity", [RFQ, QUOTE], ids=lambda entity: entity.key)
 
 
-def read(changes: dict[str, Any]) -> Rows:
-    row = {name: value for name, value in (ROW | changes).items() if value is not ABSENT}
-    return read_pages(RFQ, [json.dumps({"rfqs": [row]}).encode()])
+def read(entity: Entity, **changes: Any) -> Rows:
+    """The rows of a page with a changed one between two that are as ever."""
+    usual = ROWS[entity.key]
+    changed = {name: v for name, v in (usual | changes).items() if v is not ABSENT}
+    page = [usual | {"id": "before"}, changed, usual | {"id": "after"}]
+    rows = read_pages(entity, [json.dumps({entity.key: page}).encode()])
+    ids = rows.table.column("id").to_pylist()
+    assert (ids[0], ids[-1]) == ("before", "after")
+    return rows
 
 
-@pytest.mark.parametrize(
-    ("changes", "field", "value"),
-    [
-        ({"market_ticker": None}, "market_ticker", None),
-        ({"market_ticker": ABSENT}, "market_ticker", None),
-        ({"cancellation_reason": "first seen today"}, "cancellation_reason", "first seen today"),
-        ({"contracts_fp": 1}, "contracts_fp", Decimal("1.00")),
-        ({"contracts_fp": 0.57}, "contracts_fp", Decimal("0.57")),
-        ({"target_cost_dollars": "0.570000"}, "target_cost_dollars", Decimal("0.570000")),
-        ({"status": "expired_by_admin"}, "status", "expired_by_admin"),
-        ({"mve_selected_legs": []}, "mve_selected_legs", []),
-    ],
-)
-def test_what_still_means_the_same_is_read(changes: dict[str, Any], field: str, value: Any) -> None:
-    rows = read(changes)
-
+def read_one(entity: Entity, **changes: Any) -> dict[str, Any]:
+    """The changed row, which can be read."""
+    rows = read(entity, **changes)
     assert rows.rejected == ()
-    assert rows.table.column(field).to_pylist() == [value]
+    row: dict[str, Any] = rows.table.to_pylist()[1]
+    return row
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"venue": "shard 1"},
-        {"creatorId": "beside creator_id"},
-        {"mve_selected_legs": [{"side": "yes", "weight": 2}]},
-    ],
-)
-def test_what_nobody_announced_is_kept(changes: dict[str, Any]) -> None:
-    (kept,) = read(changes).table.column("unknown_fields").to_pylist()
-
-    assert json.loads(kept) == changes
+def set_aside(entity: Entity, **changes: Any) -> str:
+    """Why the changed row, and it alone, cannot be read."""
+    rows = read(entity, **changes)
+    assert rows.table.num_rows == 2
+    (rejected,) = rows.rejected
+    assert rejected.resource == entity.key
+    return rejected.reason
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"id": None},
-        {"id": ABSENT},
-        {"created_ts": "yesterday"},
-        {"created_ts": 1_795_000_000},
-        {"creator_subaccount": 2.5},
-        {"creator_subaccount": "abc"},
-        {"creator_subaccount": 2**63},
-        {"market_ticker": {"series": "KX"}},
-        {"contracts_fp": "1.005"},
-        {"rest_remainder": "yes"},
-    ],
-)
-def test_what_no_longer_fits_its_column_is_set_aside_alone(changes: dict[str, Any]) -> None:
-    rows = read(changes)
+@BOTH
+def test_a_new_field_is_kept(entity: Entity) -> None:
+    row = read_one(entity, venue={"shard": 1})
 
-    assert rows.table.num_rows == 0
-    assert len(rows.rejected) == 1
+    assert json.loads(row["unknown_fields"]) == {"venue": {"shard": 1}}
 
 
-@pytest.mark.parametrize("body", [b'{"rfqs": {}}', b'{"RFQs": []}', b'{"rfqs": [], "cursor": 7}'])
-def test_a_page_of_another_shape_is_an_error(body: bytes) -> None:
-    with pytest.raises(BadPage):
-        next_cursor(RFQ, body)
+def test_text_that_is_half_a_character_is_kept_as_text_that_duckdb_takes(store: Store) -> None:
+    row = read_one(RFQ, venue="\ud800", place="\U0001f600")
+    assert "not Unicode" in set_aside(RFQ, market_ticker="\ud800")
+
+    (kept,) = store.rows(f"select $${row['unknown_fields']}$$::json")
+
+    assert json.loads(kept[0]) == {"venue": "?", "place": "\U0001f600"}
 
 
-def test_a_field_that_appears_is_one_new_version_and_a_field_that_goes_is_none_lost(
-    store: Store, market: Market, me: Party, reader: Any
+@BOTH
+def test_a_value_where_there_was_none_is_read(entity: Entity) -> None:
+    assert read_one(entity, cancellation_reason=None)["cancellation_reason"] is None
+    assert read_one(entity, cancellation_reason="new")["cancellation_reason"] == "new"
+
+
+@BOTH
+def test_text_that_becomes_a_number_is_read_exactly(entity: Entity) -> None:
+    assert read_one(entity, contracts_fp=3)["contracts_fp"] == Decimal("3.00")
+    assert read_one(entity, contracts_fp=0.57)["contracts_fp"] == Decimal("0.57")
+    assert "exactly" in set_aside(entity, contracts_fp=0.575)
+    if entity is QUOTE:
+        assert read_one(entity, yes_bid_dollars=0.407)["yes_bid_dollars"] == Decimal("0.407")
+
+
+@BOTH
+def test_a_whole_number_stays_one_however_it_is_written_and_a_fraction_is_set_aside(
+    entity: Entity,
 ) -> None:
-    rfq = ask(market, me)
-    run(store, reader)
-    usual = reader._answer
+    assert read_one(entity, creator_subaccount=2.0)["creator_subaccount"] == 2
+    assert "64-bit integer" in set_aside(entity, creator_subaccount=2.5)
 
-    def with_a_field(body: dict[str, Any]) -> Any:
-        for row in body.get("rfqs", ()):
-            row["venue"] = "shard 1"
+
+@BOTH
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"creator_subaccount": "abc"},
+        {"contracts_fp": "many"},
+        {"contracts_fp": ""},
+        {"contracts_fp": "1_000"},
+        {"contracts_fp": "\uff11"},
+        {"rest_remainder": "yes"},
+        {"status": 3},
+        {"id": 5},
+    ],
+)
+def test_a_value_of_another_kind_is_set_aside(entity: Entity, changes: dict[str, Any]) -> None:
+    (name,) = changes
+
+    assert set_aside(entity, **changes).startswith(f"{name} is ")
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "time",
+    [
+        "yesterday",
+        1_795_000_000,
+        "0001-01-01T00:00:00Z",
+        "1970-01-01T00:00:00Z",
+        "0001-01-01T00:00:00+14:00",
+        "9999-12-31T23:59:59-14:00",
+    ],
+)
+def test_a_time_that_is_none_is_set_aside(entity: Entity, time: object) -> None:
+    assert set_aside(entity, created_ts=time).startswith("created_ts is ")
+    assert set_aside(entity, cancelled_ts=time).startswith("cancelled_ts is ")
+
+
+@BOTH
+def test_a_value_that_becomes_an_object_is_set_aside(entity: Entity) -> None:
+    assert "is dict" in set_aside(entity, market_ticker={"series": "KX"})
+    assert "is dict" in set_aside(entity, contracts_fp={"value": "1.00"})
+    assert set_aside(entity, created_ts={"seconds": 5}).startswith("created_ts is not ")
+
+
+@BOTH
+def test_a_new_status_is_read_as_it_is(entity: Entity) -> None:
+    assert read_one(entity, status="expired_by_admin")["status"] == "expired_by_admin"
+
+
+@BOTH
+def test_two_spellings_of_a_field_do_not_mix(entity: Entity) -> None:
+    row = read_one(entity, creatorId="theirs", creator_id="ours")
+
+    assert row["creator_id"] == "ours"
+    assert json.loads(row["unknown_fields"]) == {"creatorId": "theirs"}
+
+
+@BOTH
+def test_a_row_whose_id_is_null_is_set_aside(entity: Entity) -> None:
+    assert set_aside(entity, id=None) == "id is missing"
+
+
+@BOTH
+@pytest.mark.parametrize("id_", [ABSENT, ""], ids=["absent", "empty"])
+def test_a_row_without_an_id_is_set_aside(entity: Entity, id_: object) -> None:
+    """Two rows with an empty id would be taken for one."""
+    assert set_aside(entity, id=id_) == "id is missing"
+    if entity is QUOTE:
+        assert set_aside(entity, rfq_id=id_) == "rfq_id is missing"
+
+
+@BOTH
+@pytest.mark.parametrize("number", ["1e400", "1e1000000", "1e99999999999999999999", "9" * 5_000])
+@pytest.mark.parametrize("name", ["contracts_fp", "creator_subaccount", "status"])
+def test_a_number_beyond_all_bounds_is_set_aside(entity: Entity, name: str, number: str) -> None:
+    row = json.dumps(ROWS[entity.key] | {name: "?"}).replace('"?"', number)
+    good = json.dumps(ROWS[entity.key])
+    body = f'{{"{entity.key}": [{good}, {row}]}}'.encode()
+
+    assert next_cursor(entity, body) is None
+    rows = read_pages(entity, [body])
+
+    assert (rows.table.num_rows, len(rows.rejected)) == (1, 1)
+    assert json.loads(rows.rejected[0].redacted_row)
+
+
+@BOTH
+def test_a_number_too_large_for_its_column_is_set_aside(entity: Entity) -> None:
+    assert "64-bit integer" in set_aside(entity, creator_subaccount=2**63)
+    assert read_one(entity, creator_subaccount=2**63 - 1)["creator_subaccount"] == 2**63 - 1
+    for number in ("1e400", "NaN", "Infinity", 10**16):
+        assert set_aside(entity, contracts_fp=number).startswith("contracts_fp ")
+
+
+@BOTH
+def test_a_page_with_a_number_that_json_does_not_know_is_refused(entity: Entity) -> None:
+    body = json.dumps({entity.key: [ROWS[entity.key] | {"contracts_fp": float("nan")}]}).encode()
+
+    with pytest.raises(BadPage, match="not JSON"):
+        read_pages(entity, [body])
+
+
+@BOTH
+def test_a_list_that_becomes_an_object_is_an_error_and_never_empty(entity: Entity) -> None:
+    for body in (b'{"%s": {}}', b'{"%sV2": []}', b'{"%s": [], "cursor": 7}'):
+        with pytest.raises(BadPage):
+            next_cursor(entity, body % entity.key.encode())
+
+
+@pytest.mark.parametrize("legs", [{"side": "yes"}, "none", [5], [{"side": {"of": "yes"}}]])
+def test_legs_that_are_no_list_of_legs_are_set_aside(legs: object) -> None:
+    assert "expected" in set_aside(RFQ, mve_selected_legs=legs)
+
+
+def test_a_leg_that_says_more_is_kept_whole() -> None:
+    legs = [{"market_ticker": "KX-A", "side": "yes", "weight": 2}]
+
+    row = read_one(RFQ, mve_selected_legs=legs)
+
+    assert row["mve_selected_legs"][0]["side"] == "yes"
+    assert json.loads(row["unknown_fields"]) == {"mve_selected_legs": legs}
+
+
+@BOTH
+def test_a_renamed_field_is_kept_under_its_new_name_and_one_that_must_be_there_is_missed(
+    entity: Entity,
+) -> None:
+    row = read_one(entity, status=ABSENT, state="open")
+
+    assert row["status"] is None
+    assert json.loads(row["unknown_fields"]) == {"state": "open"}
+    assert set_aside(entity, created_ts=ABSENT, created_time="2026-11-23T10:00:00Z") == (
+        "created_ts is missing"
+    )
+
+
+@BOTH
+def test_a_record_read_by_id_is_judged_like_a_listed_one(entity: Entity) -> None:
+    name = entity.key.removesuffix("s")
+    bodies = [{name: ROWS[entity.key] | {"id": bad}} for bad in ("", None, 5)]
+
+    judged = [read_record(entity, name, json.dumps(body).encode()) for body in bodies]
+
+    assert [len(rows.rejected) for rows in judged] == [1, 1, 1]
+
+
+def serve_changed(reader: InProcessReader, change: Change | None = None) -> None:
+    """Let every row that is served from now on go through *change*."""
+    usual = InProcessReader._answer.__get__(reader)
+
+    def answer(body: dict[str, Any]) -> Any:
+        for key in ("rfqs", "quotes"):
+            if change and key in body:
+                body = body | {key: [change(row) for row in body[key]]}
         return usual(body)
 
-    reader._answer = with_a_field
+    reader._answer = answer  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("value", [None, ABSENT], ids=["null", "absent"])
+def test_a_value_that_goes_takes_nothing_away(
+    value: object, store: Store, market: Market, me: Party, other: Party, reader: InProcessReader
+) -> None:
+    """The row without it is a state of its own; what was known stays known."""
+    rfq = ask(market, me)
+    quote = offer(market, other, rfq)
     run(store, reader)
-    run(store, reader)
-    reader._answer = usual
+    gone = ("market_ticker", "contracts_fp", "updated_ts", "yes_bid_dollars")
+
+    def without(row: dict[str, Any]) -> dict[str, Any]:
+        kept = {name: v for name, v in row.items() if name not in gone}
+        return kept if value is ABSENT else kept | dict.fromkeys(gone)
+
+    serve_changed(reader, without)
     run(store, reader)
 
-    kept = store.rows("select unknown_fields from raw.rfq_versions order by all nulls first")
-    assert kept == [(None,), ('{"venue": "shard 1"}',)]
+    assert store.current("rfqs").keys() | store.current("quotes").keys() == {rfq, quote}
+    held = "select {}, count(*) from raw.{} where id = '{}' group by 1 order by 1"
+    assert store.rows(held.format("market_ticker", "rfq_versions", rfq)) == [
+        ("KX-0", 1),
+        (None, 1),
+    ]
+    assert store.rows(f"select market_ticker, contracts from {known('rfqs', rfq)}") == [
+        ("KX-0", Decimal("1.00"))
+    ]
+    assert store.rows(f"select yes_bid_dollars from {known('quotes', quote)}") == [
+        (Decimal("0.400000"),)
+    ]
+
+
+def known(entity: str, id_: str) -> str:
+    return f"staging.{entity} where {entity.removesuffix('s')}_id = '{id_}'"
+
+
+def test_a_field_that_every_row_had_and_none_has_stops_publishing_and_loses_nothing(
+    store: Store, market: Market, clock: ManualClock, me: Party, reader: InProcessReader
+) -> None:
+    rfqs = [ask(market, me, n) for n in range(10)]
+    run(store, reader)
+    demand_few_rejected(store.connection, Limits())
+    clock.advance(1)
+    serve_changed(reader, lambda row: {NEW_NAMES.get(name, name): row[name] for name in row})
+
+    run(store, reader)
+
+    with pytest.raises(DataRefused, match="10 of 10 new rows came without status, which"):
+        demand_few_rejected(store.connection, Limits())
+    kept = "select status, unknown_fields ->> 'state', count(*) from raw.rfq_versions group by all"
+    assert set(store.rows(kept)) == {("open", None, 10), (None, "open", 10)}
+    assert {id_: state for id_, (state, _) in store.current("rfqs").items()} == dict.fromkeys(
+        rfqs, "open"
+    )
+
+
+def test_a_field_that_comes_and_goes_is_one_new_version_and_no_row_is_lost(
+    store: Store, market: Market, me: Party, other: Party, reader: InProcessReader
+) -> None:
+    rfq = ask(market, me)
+    quote = offer(market, other, rfq)
+    run(store, reader)
+    serve_changed(reader, lambda row: row | {"venue": "shard 1"})
+    run(store, reader)
+    run(store, reader)
+    serve_changed(reader)
+    run(store, reader)
+
+    for table in ("rfq_versions", "quote_versions"):
+        kept = store.rows(f"select unknown_fields from raw.{table} order by all nulls first")
+        assert kept == [(None,), ('{"venue": "shard 1"}',)]
     assert store.current("rfqs").keys() == {rfq}
+    assert store.current("quotes").keys() == {quote}
+
+
+def test_an_older_version_from_a_replica_changes_nothing(
+    store: Store,
+    market: Market,
+    clock: ManualClock,
+    me: Party,
+    other: Party,
+    reader: InProcessReader,
+) -> None:
+    """Neither one that was seen before, nor one that was not."""
+    rfq, closed = ask(market, me, 0), ask(market, me, 1)
+    quote = offer(market, other, rfq)
+    run(store, reader)
+    clock.advance(1)
+    market.accept_quote(me, quote, "no")
+    market.fall_behind(0)
+    clock.advance(1)
+    market.confirm_quote(other, quote)
+    market.delete_rfq(me, closed)
+    clock.advance(30)
+    run(store, reader)
+    newest = store.current("rfqs") | store.current("quotes")
+    assert newest[quote][0] == "executed"
+
+    market.faults.stale_reads = 100
+    run(store, reader)
+
+    assert store.current("rfqs") | store.current("quotes") == newest
+    seen = store.rows("select status from raw.quote_versions order by observed_ts, updated_ts desc")
+    assert seen == [("open",), ("executed",), ("accepted",)]
+
+
+def test_a_page_refused_for_one_row_leaves_everything_where_it_was(
+    store: Store, market: Market, me: Party, reader: InProcessReader
+) -> None:
+    ask(market, me)
+    run(store, reader)
+    before = store.watermarks(), store.versions()
+    ask(market, me, 1)
+    serve_changed(reader, lambda row: row | {"contracts_fp": float("nan")})
+
+    with pytest.raises(ExchangeUnavailable):
+        run(store, reader)
+
+    assert (store.watermarks(), store.versions()) == before

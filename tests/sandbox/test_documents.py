@@ -61,6 +61,9 @@ def whole_life(parties, clock):
     yield call(desk, "GET", "/communications/id")
     yield call(desk, "GET", "/account/limits")
     yield call(desk, "GET", "/account/endpoint_costs")
+    yield call(desk, "GET", "/api_keys")
+    parties.exchange.market.behavior = Behavior(rate_limits=False, tells_scopes=True)
+    yield call(desk, "GET", "/api_keys")
     created = call(desk, "POST", rfqs, json=body)
     yield created
     yield call(desk, "POST", rfqs, json=body)
@@ -114,7 +117,9 @@ def test_every_answer_fits_the_sandboxs_own_document(parties, clock, own):
 def test_every_answer_fits_the_official_document(parties, clock, official):
     undeclared = set()
     for method, path, response in whole_life(parties, clock):
-        if str(response.status_code) in official["paths"][path][method.lower()]["responses"]:
+        if path not in official["paths"]:
+            assert path == "/api_keys"  # the copy is of the calls about RFQs and quotes
+        elif str(response.status_code) in official["paths"][path][method.lower()]["responses"]:
             check(official, method, path, response)
         else:
             undeclared.add((method, path, response.status_code))

@@ -23,6 +23,32 @@ def test_the_communications_id_is_the_callers_public_name(parties):
     assert body == {"communications_id": parties.desk.account.communications_id}
 
 
+def test_a_key_is_told_with_its_scopes_where_that_is_switched_on(parties, market):
+    key = parties.desk.account
+    assert parties.desk("GET", "/api_keys").status_code == 404
+
+    market.behavior = Behavior(tells_scopes=True)
+
+    listed = {"api_key_id": key.api_key_id, "name": "desk", "scopes": ["read", "write"]}
+    assert parties.desk.get("/api_keys") == {"api_keys": [listed]}
+
+
+@pytest.mark.parametrize(
+    ("scopes", "reads", "writes"),
+    [(("read",), 200, 403), (("read", "write::trade"), 200, 204), (("write",), 403, 204)],
+)
+def test_a_key_does_what_its_scopes_say_and_nothing_else(market, serving, scopes, reads, writes):
+    bot = market.add_account("bot", key="ed25519", scopes=scopes)
+    rfq_id = market.create_rfq(bot, market_ticker=SINGLE, contracts=1)
+    path = f"/communications/rfqs/{rfq_id}"
+    caller = serving(market).bot
+
+    read, written = caller("GET", path), caller("DELETE", path)
+
+    assert (read.status_code, written.status_code) == (reads, writes)
+    assert all("missing scope" in a.text for a in (read, written) if a.status_code == 403)
+
+
 @pytest.mark.parametrize("form", ["flat", "scoped"])
 def test_an_rfq_lives_from_request_to_execution(parties, clock, form):
     """Create, quote by two makers, accept, confirm, execute, list."""

@@ -1,0 +1,47 @@
+"""What a run notes of itself: each pass under its name, and whose watermark it moved."""
+
+from dataclasses import replace
+
+from pipelines.sandbox import ManualClock, Market
+from pipelines.sandbox.parties import Party
+from tests.extraction.loading import NOON, SMALL, InProcessReader, Store, run
+from tests.extraction.test_hazards import ask, offer
+from transforms.catalogue import description
+
+
+def test_the_fingerprint_tells_accounts_apart_and_stays(
+    store: Store, reader: InProcessReader
+) -> None:
+    for account in ("one", "another", "one"):
+        run(store, reader, account=account)
+
+    (one,), (another,), (again,) = store.rows(
+        "select account_fingerprint from raw.extraction_runs where pass = 'quotes_made'"
+        " order by rowid"
+    )
+    assert one == again != another
+
+
+def test_every_pass_is_described(
+    store: Store,
+    market: Market,
+    clock: ManualClock,
+    me: Party,
+    other: Party,
+    reader: InProcessReader,
+) -> None:
+    """Everything that a run may do, so that every name of a pass is met."""
+    everyones = replace(SMALL, scope="market")
+    rfq = ask(market, other)
+    offer(market, me, rfq)
+    for reach in (SMALL, everyones):
+        run(store, reader, reach)
+    market.delete_rfq(other, rfq)
+    clock.advance(86_500)
+    for reach in (everyones, replace(SMALL, since=NOON)):
+        run(store, reader, reach)
+
+    met = {name for (name,) in store.rows("select distinct pass from raw.extraction_runs")}
+    text = description("raw", "extraction_runs", "pass") or ""
+    assert len(met) == 9
+    assert {name for name in met if name not in text} == set()

@@ -1,0 +1,66 @@
+"""A database that an earlier version of ours made goes on under this one."""
+
+from datetime import timedelta
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from pipelines import job
+from pipelines.database import Database
+from pipelines.kalshi import extraction
+from pipelines.kalshi.extraction import Reach
+from pipelines.sandbox import Account, ManualClock, Market
+from tests.running import access_of, ignore, read
+
+NOTED = ("account_fingerprint", "scope")
+QUICK = Reach(history=timedelta(days=7))
+
+
+def test_a_database_made_before_runs_noted_their_account_goes_on(
+    exchange: Any,
+    market: Market,
+    desk: Account,
+    maker: Account,
+    clock: ManualClock,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = market.create_rfq(desk, market_ticker="KXONE-26-A", contracts_fp="10.00")
+    _load_as_before(access_of(exchange, desk, QUICK), database, monkeypatch)
+    job.rebuild(database, None)
+    clock.advance(60)
+    second = market.create_rfq(desk, market_ticker="KXONE-26-B", contracts_fp="10.00")
+
+    job.run(database, access_of(exchange, desk, QUICK), ignore)
+
+    assert read(database, "select rfq_id from staging.rfqs order by created_ts") == [
+        (first,),
+        (second,),
+    ]
+    noted = read(
+        database,
+        "select pass, account_fingerprint, scope from raw.extraction_runs"
+        " where pass in ('rfqs_market', 'quotes_made') order by rowid",
+    )
+    fingerprint = noted[-1][1]
+    assert noted == [
+        ("rfqs_market", None, None),
+        ("quotes_made", None, None),
+        ("rfqs_market", fingerprint, "market"),
+        ("quotes_made", fingerprint, "market"),
+    ]
+    assert len(fingerprint) == 16
+    assert fingerprint not in desk.communications_id
+
+
+def _load_as_before(access: Any, database: Database, patch: pytest.MonkeyPatch) -> None:
+    now = extraction.EXTRACTION_RUNS
+    with patch.context() as earlier:
+        fields = [field for field in now if field.name not in NOTED]
+        earlier.setattr(extraction, "EXTRACTION_RUNS", pa.schema(fields))
+        job.load(database, access, ignore)
+    with duckdb.connect(database.private_path) as connection:
+        for name in NOTED:
+            connection.execute(f"alter table raw.extraction_runs drop column {name}")

@@ -1,4 +1,4 @@
-"""How long the marts take after a small load: going on from the last build against beginning afresh.
+"""How long the marts take after a small load: going on from the last build, or beginning afresh.
 
 python tests/benches/marts_build.py                    # 500,000 RFQs held, 5,000 more
 python tests/benches/marts_build.py 2000000 10000

@@ -6,7 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from transforms.metrics.sample import ENDED, Sample, exact_sum, rate, share
+from transforms.metrics.sample import Sample, exact_sum, rate, share
+from transforms.partition import is_terminal
 
 
 def rates(sample: Sample) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def _executions(sample: Sample) -> dict[str, Any]:
         "fill_rate_own": of_all,
         # Nobody sees the executions of others: the rate is unknown, not 0.
         "fill_rate_foreign": None,
-        "fill_rate_terminal": share(own.filter(pl.col("state").is_in(ENDED)), is_executed),
+        "fill_rate_terminal": share(own.filter(is_terminal()), is_executed),
         "fill_rate_matured": share(sample.matured, _is_filled_in_time(sample)),
     }
 
@@ -125,7 +126,7 @@ def _hit_ratio_by_maker(sample: Sample) -> dict[str, float | None]:
 
 def _hit_ratio(quotes: pl.DataFrame, rfqs: pl.DataFrame) -> float | None:
     """Return #RFQs won / #RFQs quoted by one maker, of those that are decided."""
-    decided = rfqs.filter(pl.col("state").is_in(ENDED)).select("rfq_id")
+    decided = rfqs.filter(is_terminal()).select("rfq_id")
     judged = quotes.join(decided, on="rfq_id", how="semi")
     won = judged.filter((pl.col("outcome") == "done") & pl.col("is_reference_accept"))
     return rate(won["rfq_id"].n_unique(), judged["rfq_id"].n_unique())

@@ -11,10 +11,10 @@ import polars as pl
 
 from transforms.clocks import observations
 from transforms.curves import incidence
+from transforms.partition import is_terminal
 from transforms.settings import Settings
 
 Number = int | Decimal | Fraction
-ENDED = ("executed", "closed_unfilled")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Sample:
     @cached_property
     def ended_quotes(self) -> pl.DataFrame:
         """Quotes on our own RFQs whose fate is sealed: filled, or closed unfilled."""
-        ended = self.own_rfqs.filter(pl.col("state").is_in(ENDED)).select("rfq_id")
+        ended = self.own_rfqs.filter(is_terminal()).select("rfq_id")
         return self.own_quotes.join(ended, on="rfq_id", how="semi")
 
     @cached_property

@@ -26,6 +26,7 @@ import duckdb
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from pipelines.database import Database, DatabaseError
+from pipelines.destination import HeldDuckDb
 from pipelines.invariants import Limits, demand_few_rejected, demand_sound
 from pipelines.kalshi import kalshi
 from pipelines.kalshi.api_keys import demand_reading_key
@@ -156,9 +157,7 @@ def _pipeline(extraction: Extraction, directory: Path) -> dlt.Pipeline:
     return dlt.pipeline(
         "kalshi",
         pipelines_dir=str(directory),
-        destination=dlt.destinations.duckdb(
-            extraction.connection, staging_dataset_name_layout="_merge_%s"
-        ),
+        destination=HeldDuckDb(extraction.connection, staging_dataset_name_layout="_merge_%s"),
         dataset_name="raw",
     )
 

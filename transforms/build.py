@@ -158,6 +158,3 @@ def _execute(connection: duckdb.DuckDBPyConnection, name: str) -> None:
 def _count(connection: duckdb.DuckDBPyConnection, mart: str) -> int:
     count: int = connection.execute(f"select count(*) from marts.{mart}").fetchall()[0][0]  # noqa: S608
     return count
-
-
-publish_views = stage

@@ -8,6 +8,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 import duckdb
+import polars as pl
 
 from transforms.settings import Settings
 
@@ -17,12 +18,13 @@ GROWING = ("rfq_versions", "quote_versions", "tombstones")
 def recipe_of(
     connection: duckdb.DuckDBPyConnection, marts: Sequence[str], settings: Settings
 ) -> str:
-    """Return a fingerprint of all that *marts* depend on besides rows and time: the rules too."""
+    """Return a fingerprint of all that *marts* depend on besides rows and time: rules, engines."""
     accounts = connection.execute(
         "select distinct communications_id from raw.accounts order by all"
     ).fetchall()
     asked = (settings.viewer_id, settings.maturity_s, settings.skew_tol_s)
-    return sha256(repr((_rules(), marts, asked, accounts)).encode()).hexdigest()
+    engines = (duckdb.__version__, pl.__version__)
+    return sha256(repr((_rules(), engines, marts, asked, accounts)).encode()).hexdigest()
 
 
 def can_go_on(connection: duckdb.DuckDBPyConnection, as_of: datetime, recipe: str) -> bool:

@@ -16,8 +16,9 @@ COMMON = {
     "stateful_step_count": 8,
     "print_blob": True,
 }
-settings.register_profile("ci", max_examples=150, derandomize=True, **COMMON)
-settings.register_profile("nightly", max_examples=20_000, **COMMON)
+# Of each of the two machines.
+settings.register_profile("ci", max_examples=300, derandomize=True, **COMMON)
+settings.register_profile("nightly", max_examples=10_000, **COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 

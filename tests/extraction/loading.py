@@ -6,9 +6,9 @@ resource state are stored together or not at all, and a version is stored once.
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 from itertools import count
 from typing import Any
 
@@ -23,12 +23,12 @@ from pipelines.kalshi.pages import Rows
 from pipelines.kalshi.rate_budget import RateBudget
 from pipelines.kalshi.reread import rfqs_by_id_pass
 from pipelines.kalshi.schema import Entity
-from pipelines.kalshi.versions import Versions, keys
+from pipelines.kalshi.versions import Key, Versions, keys
 from pipelines.sandbox import Behavior, ManualClock, Market, Refused
 from pipelines.sandbox.parties import Party
 from pipelines.sandbox.queries import ALWAYS_US, QuoteFilters, RfqFilters
 from tests.running import ignore
-from transforms.build import Settings, publish_views, raw_tables
+from transforms.build import raw_tables
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LOADS = (("accounts", "rfqs"), ("quotes",), ("rfqs_by_id",))
@@ -50,6 +50,7 @@ STATES = {
     "rfqs": "select rfq_id, status, updated_ts from staging.rfqs where is_own and gone_ts is null",
     "quotes": "select quote_id, status, updated_ts from staging.quotes where gone_ts is null",
 }
+IN_THE_END = "timestamptz '2027-11-20 12:00:00+00'"
 _RUNS = count()
 
 
@@ -186,17 +187,24 @@ class Store:
         self.connection = duckdb.connect(config={"threads": 1})
         self.connection.execute("set timezone = 'UTC'")
         raw_tables(self.connection)
-        publish_views(self.connection, Settings(NOON + timedelta(days=300)))
-        self.states: dict[str, dict[str, Any]] = {}
+        _show_current(self.connection)
         self.keeps_reports = True
+        self._filled: set[str] = set()
+        self.clear()
 
     def clear(self) -> None:
         """Start again with nothing; cheaper than another database."""
-        for (table,) in self.rows(
-            "select table_name from information_schema.tables where table_schema = 'raw'"
-        ):
+        for table in self._filled:
             self.connection.execute(f"truncate raw.{table}")
-        self.states = {}
+        self._filled = set()
+        self._held: dict[str, set[Key]] = {table: set() for table in VERSION_TABLES}
+        self._states = "{}"
+
+    @property
+    def states(self) -> dict[str, dict[str, Any]]:
+        """The resource states as the last load left them; a copy."""
+        states: dict[str, dict[str, Any]] = json.loads(self._states)
+        return states
 
     def rows(self, query: str) -> list[Any]:
         return self.connection.execute(query).fetchall()
@@ -220,14 +228,14 @@ class Store:
         """One resource after the other, in as many loads as they ask for."""
         for _ in range(60):
             extraction.begin_load()
-            states = deepcopy(self.states)
+            states = self.states
             items = [
                 item
                 for resource in resources
                 for item in ITEMS[resource](extraction, states.setdefault(resource, {}))
             ]
             self._commit(items)
-            self.states = json.loads(json.dumps(states))
+            self._states = json.dumps(states)
             if not extraction.is_unfinished:
                 return
         raise AssertionError("the loads never come to an end")
@@ -242,16 +250,22 @@ class Store:
             self._insert(name, pa.concat_tables(parts))
 
     def _insert(self, name: str, rows: pa.Table) -> None:
-        source = "_rows"
         if name in VERSION_TABLES:
-            handed_on = keys(rows)
-            assert len(handed_on) == len(set(handed_on)), "one load hands a version on twice"
-            source = f"_rows anti join raw.{name} using (created_ts, id, version_hash)"
+            rows = self._not_held(name, rows)
+        self._filled.add(name)
         legs = " replace (to_json(mve_selected_legs) as mve_selected_legs)"
         every = f"*{legs if name == 'rfq_versions' else ''}"
         self.connection.register("_rows", rows)
-        self.connection.execute(f"insert into raw.{name} by name select {every} from {source}")
+        self.connection.execute(f"insert into raw.{name} by name select {every} from _rows")
         self.connection.unregister("_rows")
+
+    def _not_held(self, name: str, rows: pa.Table) -> pa.Table:
+        """Drop the versions that raw holds; no load may hand one on twice."""
+        handed_on = keys(rows)
+        assert len(handed_on) == len(set(handed_on)), "one load hands a version on twice"
+        is_new = pa.array([key not in self._held[name] for key in handed_on], pa.bool_())
+        self._held[name].update(handed_on)
+        return rows.filter(is_new)
 
 
 def run(
@@ -268,6 +282,17 @@ def run(
     for resources in LOADS:
         store.load(extraction, resources)
     return extraction
+
+
+def _show_current(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the staging tables views here, which follow every load."""
+    connection.execute("create schema staging")
+    for name, raw in (("rfqs", "rfq_versions"), ("quotes", "quote_versions")):
+        query = (files("transforms") / "views" / f"{name}.sql").read_text()
+        known = {"$versions": f"raw.{raw}", "$as_of": IN_THE_END, "$viewer_id": "null::varchar"}
+        for parameter, value in known.items():
+            query = query.replace(parameter, value)
+        connection.execute(f"create view staging.{name} as {query}")
 
 
 def empty_market(**behavior: Any) -> tuple[Market, ManualClock]:

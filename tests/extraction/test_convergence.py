@@ -2,4 +2,18 @@
 
 from tests.extraction.exchange_and_us import ExchangeAndUs
 
-TestExchangeAndUs = ExchangeAndUs.TestCase
+
+class ReadingOurOwn(ExchangeAndUs):
+    """Histories that begin with our own RFQs alone."""
+
+    scope = "self"
+
+
+class ReadingTheMarket(ExchangeAndUs):
+    """Histories that begin with everybody's."""
+
+    scope = "market"
+
+
+TestReadingOurOwn = ReadingOurOwn.TestCase
+TestReadingTheMarket = ReadingTheMarket.TestCase

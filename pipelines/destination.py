@@ -1,0 +1,30 @@
+"""dlt's DuckDB destination, held to one connection."""
+
+from typing import Any
+
+import dlt
+from dlt.common.destination.client import DestinationClientConfiguration
+
+
+class HeldDuckDb(dlt.destinations.duckdb):
+    """Asks for its configuration once.
+
+    dlt asks some fifty times a run, to learn what DuckDB can do, and looks through every place a
+    setting may stand in each time: a quarter of a run that finds nothing new. None of it changes
+    while a run lasts.
+    """
+
+    _known: DestinationClientConfiguration | None = None
+
+    @property
+    def destination_type(self) -> str:
+        """The usual one: it stands in the state that every run restores."""
+        return "dlt.destinations.duckdb"
+
+    def configuration(self, initial_config: Any, accept_partial: bool = False) -> Any:
+        """Return the resolved settings; the partial ones are those that were found first."""
+        if not accept_partial:
+            return super().configuration(initial_config)
+        if self._known is None:
+            self._known = super().configuration(initial_config, accept_partial=True)
+        return self._known

@@ -59,7 +59,8 @@ class InProcessReader:
     """The reader's methods over a market. `listing` is how lists are served:
 
     "keyset" as the sandbox does; "newest", "oldest" (by update) or "by id" with offset cursors,
-    which skip and repeat rows when the list shifts.
+    which skip and repeat rows when the list shifts. `moves` holds what happens before which page
+    once "rfqs" or "quotes" are read.
     """
 
     market: Market
@@ -70,6 +71,7 @@ class InProcessReader:
     budget: RateBudget = field(default_factory=RateBudget)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     fails: dict[str, Exception] = field(default_factory=dict)
+    moves: dict[str, dict[int, Callable[[], None]]] = field(default_factory=dict)
 
     def local_clock(self) -> datetime:
         return self.market.clock.now() + timedelta(seconds=self.local_ahead_s)
@@ -80,6 +82,7 @@ class InProcessReader:
 
     def get_rfqs(self, *, cursor: str | None = None, limit: int = 100, **asked: Any) -> Page:
         self.calls.append(("rfqs", {"cursor": cursor} | asked))
+        self.market.faults.before_page.update(self.moves.pop("rfqs", {}))
         mine = self.caller.user_id if asked.get("user_filter") else None
         filters = RfqFilters(status=asked.get("status"), requester=mine)
 
@@ -90,6 +93,7 @@ class InProcessReader:
 
     def get_quotes(self, *, cursor: str | None = None, limit: int = 500, **asked: Any) -> Page:
         self.calls.append(("quotes", {"cursor": cursor} | asked))
+        self.market.faults.before_page.update(self.moves.pop("quotes", {}))
         me, behavior = self.caller.user_id, self.market.behavior
         low, high = asked["min_ts"], asked["max_ts"]
         filters = QuoteFilters(

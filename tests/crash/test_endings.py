@@ -26,7 +26,7 @@ from tests.crash.worker import (
 )
 
 # A release is tried with RFQ_CRASH_PAIRS=10.
-PAIRS = int(os.environ.get("RFQ_CRASH_PAIRS", "2"))
+PAIRS = int(os.environ.get("RFQ_CRASH_PAIRS", "1"))
 BUSY = FULL = 75
 REFUSED = 65
 STOPPED = {signal.SIGTERM: 143, signal.SIGINT: 130}
@@ -118,7 +118,7 @@ def test_a_signal_ends_a_run_that_waits_for_a_silent_exchange(tried: Trial) -> N
 def test_of_two_runs_started_at_once_one_leaves(tried: Trial) -> None:
     for _ in range(PAIRS):
         tried.trade()
-        tried.market.faults.latency_s = 1.0
+        tried.market.faults.latency_s = 0.5
         pair = [start(tried.order()) for _ in range(2)]
         wait_until(lambda runs=pair: not all(run.is_alive() for run in runs))
         tried.market.faults.latency_s = 0.0
@@ -176,7 +176,7 @@ def _is_whole_elsewhere(path: Path) -> bool:
 # Disks
 
 
-@pytest.mark.parametrize("size", [100_000, 1_000_000, 3_000_000])
+@pytest.mark.parametrize("size", [100_000, 3_000_000])
 def test_a_file_that_cannot_grow_ends_the_run_and_harms_nothing(tried: Trial, size: int) -> None:
     before = tried.database.path.read_bytes()
 
@@ -198,7 +198,7 @@ def test_a_full_disk_ends_the_run_and_harms_nothing(tmp_path: Path) -> None:
     try:
         with trial(disk / "trial", seed=5) as tried:
             assert tried.run() == 0, tried.output()
-            for left_kib in (16, 400, 2_000, 4_000):
+            for left_kib in (16, 2_000):
                 tried.trade()
                 before = tried.database.path.read_bytes()
                 _fill(disk / "ballast", left_kib)
@@ -221,9 +221,13 @@ def _fill(path: Path, left_kib: int) -> None:
 # Damage
 
 
-@pytest.mark.parametrize("damage", [delete_working_files, truncate_working_files])
 @pytest.mark.parametrize(
-    "point", ["extract: after the commit", "normalize: after the commit", "archive: after"]
+    ("point", "damage"),
+    [
+        ("extract: after the commit", delete_working_files),
+        ("normalize: after the commit", truncate_working_files),
+        ("archive: after", delete_working_files),
+    ],
 )
 def test_damaged_working_files_cost_a_run_at_most(
     tried: Trial, damage: Callable[[Path], None], point: str

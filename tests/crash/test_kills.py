@@ -63,10 +63,10 @@ def test_a_run_killed_at_any_instant_loses_and_doubles_nothing(
 
 
 def _in_chains(kills: Sequence[Kill], rng: random.Random) -> Iterator[list[Kill]]:
-    """One to four kills in a row, then a plain run."""
+    """Two to five kills in a row, then a plain run."""
     done = 0
     while done < len(kills):
-        length = rng.randint(1, 4)
+        length = rng.randint(2, 5)
         yield list(kills[done : done + length])
         done += length
 

@@ -13,7 +13,7 @@ from tests.extraction.loading import InProcessReader, Store, empty_market
 COMMON = {
     "deadline": None,
     "suppress_health_check": list(HealthCheck),
-    "stateful_step_count": 8,
+    "stateful_step_count": 6,
     "print_blob": True,
 }
 # Of each of the two machines.

@@ -16,7 +16,7 @@ from tests.crash.trial import Trial, leftovers, trial
 from tests.crash.worker import Point
 
 # Besides the named points; a release is tried with RFQ_CRASH_KILLS=500.
-KILLS = int(os.environ.get("RFQ_CRASH_KILLS", "4"))
+KILLS = int(os.environ.get("RFQ_CRASH_KILLS", "2"))
 AT_ONCE = 2
 KILLED = -9
 

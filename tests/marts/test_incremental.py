@@ -147,8 +147,8 @@ def test_a_build_begins_afresh_where_it_cannot_go_on(history: History) -> None:
     early, late = (MIDNIGHT + timedelta(hours=hours) for hours in (1, 30))
     for now in (early, late):
         history.load(now)
+    build(history.connection, MARTS, Settings(as_of=late, viewer_id="desk"))
     for settings in (
-        Settings(as_of=late, viewer_id="desk"),
         Settings(as_of=early, viewer_id="desk"),
         Settings(as_of=late, viewer_id="desk"),
         Settings(as_of=late, viewer_id="A"),

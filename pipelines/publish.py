@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from pipelines.database import DatabaseBusy, DatabaseError
-from transforms.catalogue import describe
+from transforms.catalogue import LOGS, describe
 
 # Files of this format are read by every DuckDB since 1.4, not only by the one that wrote them.
 STORAGE_VERSION = "v1.4.0"
@@ -40,8 +40,8 @@ def last_published(connection: duckdb.DuckDBPyConnection, path: Path) -> Iterato
 def drafted(connection: duckdb.DuckDBPyConnection, directory: Path) -> Iterator[Path]:
     """Write what readers may see to a new file in *directory*, attached as `draft` meanwhile.
 
-    No private field is in it: the staging views do not show them, and raw stays behind but for
-    `raw.extraction_runs`. The file is complete once the context is left.
+    No private field is in it: the staging views do not show them, and of raw only the `LOGS` go
+    along. The file is complete once the context is left.
     """
     path = directory / "draft.duckdb"
     private = connection.execute("select current_catalog()").fetchall()[0][0]
@@ -94,8 +94,9 @@ def _readable_tables(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, s
         "select table_schema, table_name from information_schema.tables"
         " where table_catalog = current_catalog()"
         " and (table_schema in ('staging', 'marts')"
-        " or (table_schema = 'raw' and table_name = 'extraction_runs'))"
-        " order by all"
+        " or (table_schema = 'raw' and table_name in (select unnest($1))))"
+        " order by all",
+        [LOGS],
     ).fetchall()
 
 

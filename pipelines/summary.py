@@ -1,12 +1,13 @@
 """What a run found and what a database holds, as short tables on stdout."""
 
 import sys
+from datetime import datetime
 
 import duckdb
 from rich.console import Console
 from rich.table import Table
 
-from pipelines.database import Database
+from pipelines.database import Database, DatabaseError
 
 _COUNTS = """
 select
@@ -52,10 +53,48 @@ select pass, max(started_ts), arg_max(watermark_after_ts, started_ts), sum(pages
 from raw.extraction_runs group by pass order by pass
 """
 
+_GONE = """
+select min(started_ts),
+    if(count(watermark_before_ts) = count(*), min(watermark_before_ts), null),
+    max(forgotten_before_ts)
+from raw.extraction_runs
+where forgotten_before_ts is not null and pass not like 'backfill%'
+group by run_id order by 1
+"""
+
+_COVERAGE = """
+select checked_ts, open_rfqs_listed, open_rfqs_missed,
+    open_rfqs_missed / nullif(open_rfqs_listed, 0), is_complete
+from raw.coverage order by checked_ts desc limit 7
+"""
+
 _ROWS = """
 select schema_name || '.' || table_name, estimated_size from duckdb_tables()
 where schema_name in ('staging', 'marts') order by 1
 """
+
+_QUALITY = 'select "check", count, share, meaning from marts.data_quality order by 1'
+
+# Title, columns and query of each table that `rfq status` shows.
+_STATUS = (
+    (
+        "loads",
+        "pass;last run (UTC);read up to (UTC);pages;new versions;rejected;verified;gap s",
+        _RUNS,
+    ),
+    (
+        "gone before they were loaded: closed RFQs and cancelled quotes",
+        "found by the run of (UTC);ended after (UTC);ended before (UTC)",
+        _GONE,
+    ),
+    (
+        "open RFQs of the market, compared once a day",
+        "compared (UTC);listed;missed by earlier runs;share;whole list",
+        _COVERAGE,
+    ),
+    ("rows", "table;rows", _ROWS),
+    ("data quality", "check;count;share;what it means", _QUALITY),
+)
 
 
 def show_summary(database: Database) -> None:
@@ -75,23 +114,14 @@ def show_summary(database: Database) -> None:
 
 
 def show_status(database: Database) -> None:
-    """Print each pass's last run, the rows per table and the data-quality counters."""
+    """Print each pass's last run, what was or may be missed, the rows, the quality counters."""
     with database.reading() as connection:
-        tables = [
-            _listed(
-                connection,
-                "loads",
-                "pass;last run (UTC);read up to (UTC);pages;new versions;rejected;verified;gap s",
-                _RUNS,
-            ),
-            _listed(connection, "rows", "table;rows", _ROWS),
-            _listed(
-                connection,
-                "data quality",
-                "check;count;share;what it means",
-                'select "check", count, share, meaning from marts.data_quality order by 1',
-            ),
-        ]
+        try:
+            tables = [_listed(connection, *section) for section in _STATUS]
+        except (duckdb.BinderException, duckdb.CatalogException):
+            raise DatabaseError(
+                f"{database.path} was published by an earlier version: `rfq build` makes it anew"
+            ) from None
     console = _console()
     for table in tables:
         console.print(table)
@@ -138,8 +168,8 @@ def _listed(connection: duckdb.DuckDBPyConnection, title: str, columns: str, que
 def _cell(value: object) -> str:
     if value is None:
         return "-"
-    if isinstance(value, float):
-        return f"{value:,.4g}"
-    return (
-        f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else f"{value}"[:60]
-    )
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,.4g}" if isinstance(value, float) else f"{value:,}"

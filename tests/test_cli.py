@@ -95,6 +95,22 @@ def test_load_then_build_publishes_what_run_would(
     assert (loaded.code, built.code, status.code) == (0, 0, 0)
     assert "rfq_versions: 1 new" in loaded.out
     assert "rfqs_market" in status.out
+    assert "gone before they were loaded" in status.out
+
+
+def test_the_status_of_a_file_that_an_earlier_version_published_says_what_to_do(
+    rfq: Command, key: Path, exchange: Any, database: Database
+) -> None:
+    rfq("run", "--base-url", exchange.base_url, "--database", database.path)
+    with duckdb.connect(database.path) as connection:
+        connection.execute("drop table raw.coverage")
+
+    status = rfq("status", "--database", database.path)
+
+    assert status.code == 78
+    assert "`rfq build` makes it anew" in status.err
+    assert rfq("build", "--database", database.path).code == 0
+    assert rfq("status", "--database", database.path).code == 0
 
 
 def test_no_key_is_a_matter_of_configuration(rfq: Command, exchange: Any, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pipelines.kalshi.extraction import Reach
 from pipelines.sandbox import Account, ManualClock, Market
 from tests.running import access_of, ignore, read
 
-NOTED = ("account_fingerprint", "scope")
+NOTED = ("account_fingerprint", "scope", "forgotten_before_ts")
 QUICK = Reach(history=timedelta(days=7))
 
 

@@ -36,6 +36,7 @@ TABLES = {
     "marts.fill_rates",
     "marts.quote_spreads",
     "marts.response_latencies",
+    "raw.coverage",
     "raw.extraction_runs",
 }
 

@@ -11,6 +11,9 @@ from importlib.resources import files
 
 import duckdb
 
+# The raw tables that are published: they tell of the reading and hold no row of the exchange.
+LOGS = ["coverage", "extraction_runs"]
+
 
 def describe(connection: duckdb.DuckDBPyConnection) -> None:
     """Comment the tables and columns of the current database and define its SQL functions.
@@ -26,7 +29,7 @@ def describe(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def undescribed(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    """Return the tables and columns of staging and marts that the catalogue has no text for."""
+    """Return the published tables and columns that the catalogue has no text for."""
     return [name for name, _, text in _texts(connection) if text is None]
 
 
@@ -54,14 +57,15 @@ def _comments(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
 
 
 def _texts(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str | None]]:
-    """Return name, kind and text of every table, view and column of staging and marts."""
+    """Return name, kind and text of every published table, view and column."""
     found = connection.execute(
         "select table_schema, table_name, if(table_type = 'VIEW', 'view', 'table'), column_name"
         " from information_schema.columns join information_schema.tables"
         " using (table_catalog, table_schema, table_name)"
         " where table_catalog = current_catalog()"
-        " and (table_schema in ('staging', 'marts') or table_name = 'extraction_runs')"
-        " order by table_schema, table_name, ordinal_position"
+        " and (table_schema in ('staging', 'marts') or table_name in (select unnest($1)))"
+        " order by table_schema, table_name, ordinal_position",
+        [LOGS],
     ).fetchall()
     tables = {
         (f"{schema}.{table}", kind, description(schema, table, "_table"))

@@ -101,7 +101,7 @@ create table if not exists raw.rejected_rows (
 -- One row per run and pass over a list: what was asked, what came, how far the watermark moved.
 create table if not exists raw.extraction_runs (
     run_id varchar not null,
-    -- rfqs_market: the market's list; rfqs_self: our own RFQs; rfqs_open: the market's open RFQs,
+    -- rfqs_market: the market's list; rfqs_self: our own RFQs, in scope market once a day; rfqs_open: the market's open RFQs,
     -- once a day, for raw.coverage; quotes_made, quotes_received: quotes updated since the last run;
     -- backfill_made, backfill_received: those of a span asked for; rfqs_by_id, quotes_by_id: one by one.
     pass varchar not null,
@@ -123,9 +123,13 @@ create table if not exists raw.extraction_runs (
     clock_skew_s double,  -- the exchange's clock minus ours
     -- A watermark belongs to an origin, an account, a scope and a pass. Both are NULL in old rows.
     account_fingerprint varchar,  -- a hash that tells accounts apart
-    scope varchar  -- market or self: whose RFQs the run read
+    scope varchar,  -- market or self: whose RFQs the run read
+    -- RFQs closed and quotes cancelled before this were gone when the pass asked for all that changed
+    -- since watermark_before_ts (NULL: ever); NULL where none of them could be gone.
+    forgotten_before_ts timestamptz
 );
 
 -- For a database that was made before a run noted these.
 alter table raw.extraction_runs add column if not exists account_fingerprint varchar;
 alter table raw.extraction_runs add column if not exists scope varchar;
+alter table raw.extraction_runs add column if not exists forgotten_before_ts timestamptz;

@@ -1,5 +1,6 @@
 """What one extraction shares among its passes: the reader, the held database, the account."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
@@ -20,6 +21,8 @@ from pipelines.kalshi.tables import EXTRACTION_RUNS, REJECTED_ROWS
 from pipelines.kalshi.tombstones import Tombstones
 from pipelines.kalshi.versions import Versions
 from pipelines.kalshi.watermark import Watermark, utc_now
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class Extraction:
     own_rfqs_seen: set[str] = field(default_factory=set)
     read_by_id: set[str] = field(default_factory=set)
     finished: set[str] = field(default_factory=set)
+    has_told_what_is_gone: bool = False
 
     def __post_init__(self) -> None:
         self.cursor = self.connection.cursor()
@@ -112,6 +116,19 @@ class Extraction:
         """The account without its id, which a published table need not show: 16 hex digits."""
         return sha256(f"rfq account {self.account}".encode()).hexdigest()[:16]
 
+    def tell_what_is_gone(self, since: datetime | None, kept_since: datetime) -> None:
+        """Say, once a run, that of all since *since* the exchange kept what ended later only."""
+        if self.has_told_what_is_gone:
+            return
+        self.has_told_what_is_gone = True
+        begin = "" if since is None else f"between {since:%Y-%m-%d %H:%M} and "
+        _log.warning(
+            "the exchange keeps closed RFQs and cancelled quotes for %g days: those that ended "
+            "%s UTC are gone there, and in no figure unless they were loaded before",
+            self.reach.retention / timedelta(days=1),
+            f"{begin or 'before '}{kept_since:%Y-%m-%d %H:%M}",
+        )
+
     def see(self, rfqs: pa.Table) -> None:
         """Remember which of our own RFQs a list has shown in this run."""
         own = rfqs.filter(pc.is_valid(rfqs.column("creator_user_id")))
@@ -142,9 +159,17 @@ class PassReport:
     sweeps: int = 0
     is_verified: bool = True
     is_order_held: bool | None = None
+    forgotten_before_ts: datetime | None = None
 
     def __post_init__(self) -> None:
         self.watermark_before_ts = self.watermark.value
+
+    def look_back(self, since: datetime | None) -> None:
+        """Note what is gone by now of all that changed from *since* on (None: ever)."""
+        kept_since = self.extraction.now - self.extraction.reach.retention
+        if since is None or since < kept_since:
+            self.forgotten_before_ts = kept_since
+            self.extraction.tell_what_is_gone(since, kept_since)
 
     def count(self, batch: Batch, new_versions: int) -> None:
         """Add a batch, of which so many were versions not seen before."""

@@ -26,6 +26,7 @@ def market_rfqs_pass(extraction: Extraction, state: dict[str, Any]) -> Iterator[
     """Read every RFQ updated since the watermark, newest first; long reads are kept in slices."""
     watermark = extraction.watermark(state, "rfqs_market")
     report = PassReport(extraction, "rfqs_market", watermark, sweeps=1)
+    report.look_back(watermark.value)
     since = watermark.read_from
     boundary = None if since is None else since - extraction.reach.overlap - ORDER_TOLERANCE
     sweep = MarketSweep(watermark.state, boundary)

@@ -1,7 +1,7 @@
 """The passes over the exchange's lists. Each yields rows marked for raw, then its own report."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -40,6 +40,7 @@ def quotes_pass(extraction: Extraction, state: dict[str, Any], side: str) -> Ite
         history=reach.history,
     )
     report = PassReport(extraction, name, watermark)
+    report.look_back(watermark.value)
     yield from _read_windows(report, side, spans)
     yield from report_rows(report)
 
@@ -58,6 +59,7 @@ def backfill_pass(extraction: Extraction, state: dict[str, Any], side: str) -> I
     if watermark.state.pop("is_finished", False):
         watermark.state.clear()
     report = PassReport(extraction, name, watermark)
+    report.look_back(since)
     is_whole = yield from _read_windows(report, side, slices(watermark.value or since, until))
     if is_whole:
         extraction.finished.add(name)
@@ -65,10 +67,18 @@ def backfill_pass(extraction: Extraction, state: dict[str, Any], side: str) -> I
     yield from report_rows(report)
 
 
-def own_rfqs_pass(extraction: Extraction, state: dict[str, Any]) -> Items:
-    """Read all of our own RFQs: the list has no time filter, so nothing less is certain."""
+def own_rfqs_pass(
+    extraction: Extraction, state: dict[str, Any], every: timedelta | None = None
+) -> Items:
+    """Read all of our own RFQs; with *every*, only if the last time is that long ago.
+
+    The list has no time filter, so nothing less than all of it is certain.
+    """
     watermark = extraction.watermark(state, "rfqs_self")
+    if every and watermark.value and extraction.now < watermark.value + every:
+        return
     report = PassReport(extraction, "rfqs_self", watermark)
+    report.look_back(watermark.value)
     started, report.is_verified = yield from _verified(
         report, extraction.rfqs, extraction.gone_rfqs, partial(_read_own_rfqs, extraction), SWEEPS
     )

@@ -102,6 +102,7 @@ EXTRACTION_RUNS = pa.schema(
         pa.field("clock_skew_s", pa.float64()),
         pa.field("account_fingerprint", pa.string()),
         pa.field("scope", pa.string()),
+        pa.field("forgotten_before_ts", TIMESTAMP),
     ]
 )
 

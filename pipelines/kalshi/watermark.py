@@ -13,6 +13,9 @@ FOUR_WEEKS = timedelta(weeks=4)
 SHORTEST = timedelta(seconds=2)
 # Both clocks tell whole seconds and answers take time: less than this is no step.
 CLOCK_STEP = timedelta(seconds=5)
+# How far the watermark must have gone on before a step back no longer counts: what was dated too
+# early meanwhile may show up late, and after the clock was put right again.
+STEP_COUNTS = timedelta(minutes=10)
 
 
 def utc_now() -> datetime:
@@ -66,6 +69,7 @@ class Watermark:
         self.state = state
         self._clock_skew_s = clock_skew_s
         self._local_clock = local_clock
+        self._note_step_back()
 
     @property
     def value(self) -> datetime | None:
@@ -85,7 +89,21 @@ class Watermark:
     @property
     def read_from(self) -> datetime | None:
         """The earliest time that a change since the watermark can bear; None if it never moved."""
-        return None if self.value is None else self.value - self.step_back
+        if self.value is None or "set_back" not in self.state:
+            return self.value
+        return min(self.value, datetime.fromisoformat(self.state["set_back"]["to"]))
+
+    def _note_step_back(self) -> None:
+        if self.value is None:
+            return
+        noted: dict[str, str] | None = self.state.get("set_back")
+        if self.step_back:
+            to = self.value - self.step_back
+            if noted:
+                to = min(to, datetime.fromisoformat(noted["to"]))
+            self.state["set_back"] = {"to": to.isoformat(), "at": self.value.isoformat()}
+        elif noted and self.value > datetime.fromisoformat(noted["at"]) + STEP_COUNTS:
+            del self.state["set_back"]
 
     def advance(self, to: datetime) -> None:
         """Move forward to *to*; never back, and never past our own clock by more than a minute."""

@@ -10,11 +10,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from pipelines.kalshi.errors import ExchangeError
 from pipelines.sandbox import Market, Refused
-from pipelines.sandbox.parties import stranger
+from pipelines.sandbox.parties import Party, stranger
 from pipelines.sandbox.queries import QuoteFilters
 from tests.extraction.loading import SMALL, InProcessReader, Store, empty_market, run
 
-ME, OTHER, THIRD = stranger(1), stranger(2), stranger(3)
 LISTINGS = ("keyset", "newest", "oldest", "by id")
 OVERLAP_S = 60
 LATEST_S = 40.0
@@ -57,6 +56,23 @@ class ExchangeAndUs(RuleBasedStateMachine):
     """Whatever happens on the exchange and on the way, in the end we hold what is ours."""
 
     scope: ClassVar[str]
+    reader: Any
+    store: Any
+
+    def meet(self) -> tuple[Party, Party, Party]:
+        """Ourselves, somebody who deals with us, and somebody who does not."""
+        return stranger(1), stranger(2), stranger(3)
+
+    def set_up(self) -> None:
+        """Make `reader`, how we read the exchange, and `store`, where we keep it."""
+        self.reader = InProcessReader(self.market, self.me)
+        self.store = shared_store()
+        self.store.clear()
+
+    def run_once(self, who: Party) -> None:
+        """One run of ours, with somebody's key. Raises `ExchangeError`."""
+        reader = self.reader if who is self.me else InProcessReader(self.market, who)
+        run(self.store, reader, self.reach, who.user_id)
 
     @initialize(
         listing=st.sampled_from(LISTINGS),
@@ -69,7 +85,9 @@ class ExchangeAndUs(RuleBasedStateMachine):
         self.market, self.clock = empty_market(
             min_ts_inclusive=is_inclusive, max_ts_inclusive=is_inclusive, quotes_of_deleted_rfq=fate
         )
-        self.listing, self.reader = listing, InProcessReader(self.market, ME)
+        self.me, self.other, self.third = self.meet()
+        self.listing = listing
+        self.set_up()
         self.reach = replace(
             SMALL,
             overlap=timedelta(seconds=overlap_s),
@@ -77,8 +95,6 @@ class ExchangeAndUs(RuleBasedStateMachine):
             quotes_per_page=page,
         )
         self.read_in(self.scope)
-        self.store = shared_store()
-        self.store.clear()
         self.held: dict[tuple[str, str], int] = {}
         self.has_been_elsewhere = False
         self.tickers = 0
@@ -109,11 +125,12 @@ class ExchangeAndUs(RuleBasedStateMachine):
     def run_while_a_list_moves(
         self, moving: str, page: int, steps: list[tuple[str, int]], more: list[tuple[str, int]]
     ) -> None:
-        self.reader.moves = {
-            moving: {page: lambda: self.take(steps), page + 1: lambda: self.take(more)}
+        self.reader.moves[moving] = {
+            page: lambda: self.take(steps),
+            page + 1: lambda: self.take(more),
         }
         self.run()
-        self.reader.moves = {}
+        self.reader.moves.clear()
         self.market.faults.before_page.clear()
 
     @rule(
@@ -151,7 +168,7 @@ class ExchangeAndUs(RuleBasedStateMachine):
 
     @rule()
     def run_as_somebody_else(self) -> None:
-        run(self.store, InProcessReader(self.market, OTHER), self.reach, "other")
+        self.run_once(self.other)
         self.check_what_is_held()
 
     @precondition(lambda self: not self.has_been_elsewhere)
@@ -160,8 +177,8 @@ class ExchangeAndUs(RuleBasedStateMachine):
         """Once: a run of the job refuses to, as two would find that all of ours is gone there."""
         self.has_been_elsewhere = True
         elsewhere = Market(clock=self.clock, behavior=self.market.behavior)
-        reader = InProcessReader(elsewhere, ME, origin="https://demo.test:443")
-        run(self.store, reader, self.reach)
+        reader = InProcessReader(elsewhere, self.me, origin="https://demo.test:443")
+        run(self.store, reader, self.reach, self.me.user_id)
         self.check_what_is_held()
 
     def teardown(self) -> None:
@@ -182,7 +199,7 @@ class ExchangeAndUs(RuleBasedStateMachine):
     def run(self) -> None:
         before = self.store.watermarks()
         try:
-            run(self.store, self.reader, self.reach)
+            self.run_once(self.me)
         except ExchangeError:
             assert self.market.faults.cursor_loops_at_page or (
                 self.market.faults.cursor_expires_after_page
@@ -208,17 +225,18 @@ class ExchangeAndUs(RuleBasedStateMachine):
             held |= {id_: status for id_, status in truth.items() if (id_, status) in known}
         assert {id_: held.get(id_, "missing") for id_ in truth} == truth
         vanished = {id_: held[id_] for id_ in held.keys() - truth.keys()}
-        ours = self.store.rows(OWN[entity].format(ME.user_id))
+        ours = self.store.rows(OWN[entity].format(self.me.user_id))
         assert not [id_ for (id_,) in ours if vanished.get(id_) == "open"]
 
     def true_rfqs(self) -> dict[str, str]:
-        page = self.reader.market.get_rfqs(ME, limit=100)
+        page = self.market.get_rfqs(self.me, limit=100)
         ours = (row for row in page.rows if "creator_user_id" in row)
         return {row["id"]: row["status"] for row in ours}
 
     def true_quotes(self) -> dict[str, str]:
-        mine = (QuoteFilters(maker=ME.user_id), QuoteFilters(requester=ME.user_id))
-        pages = [self.market.get_quotes(ME, side, limit=500) for side in mine]
+        me = self.me.user_id
+        mine = (QuoteFilters(maker=me), QuoteFilters(requester=me))
+        pages = [self.market.get_quotes(self.me, side, limit=500) for side in mine]
         return {row["id"]: row["status"] for page in pages for row in page.rows}
 
     def take(self, steps: list[tuple[str, int]]) -> None:
@@ -233,12 +251,12 @@ class ExchangeAndUs(RuleBasedStateMachine):
 
     def ask(self, choice: int) -> None:
         self.tickers += 1
-        who = (ME, ME, OTHER, THIRD)[choice % 4]
+        who = (self.me, self.me, self.other, self.third)[choice % 4]
         self.market.create_rfq(who, market_ticker=f"KX-{self.tickers}", contracts_fp="1.00")
 
     def quote(self, choice: int) -> None:
         rfq = self.pick(self.market._book.rfqs, "open", choice)
-        maker = OTHER if rfq.requester is ME else ME
+        maker = self.other if rfq.requester is self.me else self.me
         self.market.create_quote(maker, rfq_id=rfq.id, yes_bid="0.4000", no_bid="0.5500")
 
     def accept(self, choice: int) -> None:

@@ -58,9 +58,9 @@ _RUNS = count()
 class InProcessReader:
     """The reader's methods over a market. `listing` is how lists are served:
 
-    "keyset" as the sandbox does; "newest", "oldest" (by update) or "by id" with offset cursors,
-    which skip and repeat rows when the list shifts. `moves` holds what happens before which page
-    once "rfqs" or "quotes" are read.
+    "keyset" as the sandbox does; "newest", "oldest" (by update), "by id" or "open first" with
+    offset cursors, which skip and repeat rows when the list shifts. `moves` holds what happens
+    before which page once "rfqs" or "quotes" are read.
     """
 
     market: Market
@@ -152,6 +152,8 @@ class InProcessReader:
             rows = rows[::-1]
         if self.listing == "by id":
             rows = sorted(rows, key=lambda row: row["id"])
+        if self.listing == "open first":
+            rows = sorted(rows, key=lambda row: row["status"] != "open")
         end = start + limit
         return self._answer({key: rows[start:end], "cursor": str(end) if end < len(rows) else ""})
 

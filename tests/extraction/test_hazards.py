@@ -143,6 +143,25 @@ def test_what_happens_after_the_exchanges_clock_was_set_back_is_found(
     assert store.watermarks() == before
 
 
+def test_what_was_dated_too_early_is_found_though_it_shows_up_once_the_clock_is_right_again(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
+) -> None:
+    run(store, reader)
+    clock.advance(-3600)
+    reader.local_ahead_s += 3600
+    market.fall_behind(100)
+    quote = offer(market, other, ask(market, me))
+    run(store, reader)
+    assert store.current("quotes") == {}
+    market.faults.clear()
+    clock.advance(3660)
+    reader.local_ahead_s -= 3600
+
+    run(store, reader)
+
+    assert status(store, "quotes", quote) == "open"
+
+
 @pytest.mark.parametrize("ahead_s", [-3600, 3600])
 def test_our_own_clock_decides_nothing(
     store: Store,
@@ -347,6 +366,28 @@ def test_a_list_in_another_order_is_read_to_its_end(
     run(store, reader, MARKET)
 
     assert (new,) in store.rows("select rfq_id from staging.rfqs")
+
+
+def test_an_order_that_hides_what_closed_hides_nothing_of_ours_for_more_than_a_day(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
+) -> None:
+    """The open rows alone look as expected, so the list is left before the closed ones."""
+    market.behavior = replace(market.behavior, rfq_lifetime_s=7 * 86_400)
+    reader.listing = "open first"
+    for n in range(4):
+        ask(market, other, n)
+        clock.advance(600)
+    run(store, reader, MARKET)
+    unquoted = ask(market, me, 9)
+    market.delete_rfq(me, unquoted)
+    clock.advance(600)
+    run(store, reader, MARKET)
+    assert status(store, "rfqs", unquoted) is None
+    clock.advance(86_400)
+
+    run(store, reader, MARKET)
+
+    assert status(store, "rfqs", unquoted) == "closed"
 
 
 def test_another_account_or_scope_starts_at_nothing(

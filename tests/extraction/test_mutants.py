@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from pipelines import kalshi
 from pipelines.kalshi import market, passes, reread, sweep, watermark
 from pipelines.kalshi.errors import ExchangeError
 from pipelines.kalshi.extraction import Extraction
@@ -69,6 +70,16 @@ def nothing_is_read_twice(patch: Patch) -> None:
 @kills(5, hazards.test_what_happens_after_the_exchanges_clock_was_set_back_is_found)
 def a_clock_set_back_is_not_noticed(patch: Patch) -> None:
     patch.setattr(watermark, "CLOCK_STEP", timedelta(days=1))
+
+
+@kills(
+    5,
+    hazards.test_what_was_dated_too_early_is_found_though_it_shows_up_once_the_clock_is_right_again,
+)
+def a_clock_put_right_is_as_if_it_had_never_been_wrong(patch: Patch) -> None:
+    patch.setattr(
+        Watermark, "read_from", property(lambda self: self.value and self.value - self.step_back)
+    )
 
 
 @kills(6, hazards.test_our_own_clock_decides_nothing)
@@ -170,6 +181,11 @@ def the_order_is_taken_on_trust(patch: Patch) -> None:
         self.is_order_held = True
 
     patch.setattr(market.MarketSweep, "_check_order", check)
+
+
+@kills(17, hazards.test_an_order_that_hides_what_closed_hides_nothing_of_ours_for_more_than_a_day)
+def our_own_list_is_never_read(patch: Patch) -> None:
+    patch.setattr(kalshi, "own_rfqs_pass", lambda extraction, state, every: iter(()))
 
 
 @kills(18, hazards.test_another_account_or_scope_starts_at_nothing)

@@ -96,6 +96,64 @@ def test_an_interrupted_backfill_goes_on_where_it_stood_and_a_finished_one_start
     assert asked_from.count(Window(NOON - 5 * DAY).min_ts) == 2
 
 
+def forgotten(store: Store) -> dict[str, Any]:
+    """What the last run found gone, by pass."""
+    last = "run_id = (select run_id from raw.extraction_runs order by rowid desc limit 1)"
+    asked = f"select pass, forgotten_before_ts from raw.extraction_runs where {last}"
+    return dict(store.rows(asked))
+
+
+def test_a_first_load_says_what_the_exchange_no_longer_holds(
+    store: Store, market: Market, clock: ManualClock, me: Party, reader: Any, caplog: Any
+) -> None:
+    market.behavior = replace(market.behavior, retention_s=SMALL.retention.total_seconds())
+    market.delete_rfq(me, ask(market, me))
+    clock.advance(SMALL.retention.total_seconds() + 1)
+
+    run(store, reader)
+
+    kept_since = clock.now().replace(microsecond=0) - SMALL.retention
+    assert store.rows("select rfq_id from staging.rfqs") == []
+    passes_of_lists = ("rfqs_self", "quotes_made", "quotes_received")
+    assert forgotten(store) == dict.fromkeys(passes_of_lists, kept_since)
+    (said,) = caplog.messages
+    assert f"those that ended before {kept_since:%Y-%m-%d %H:%M} UTC are gone there" in said
+
+    clock.advance(600)
+    run(store, reader)
+    assert set(forgotten(store).values()) == {None}
+    assert len(caplog.messages) == 1
+
+
+def test_a_gap_longer_than_the_retention_is_told_from_where_to_where(
+    store: Store, clock: ManualClock, reader: Any, caplog: Any
+) -> None:
+    run(store, reader)
+    caplog.clear()
+    clock.advance(3 * 86_400)
+
+    run(store, reader)
+
+    kept_since = clock.now() - SMALL.retention
+    assert set(forgotten(store).values()) == {kept_since}
+    (said,) = caplog.messages
+    assert f"between 2026-11-20 12:00 and {kept_since:%Y-%m-%d %H:%M} UTC are gone" in said
+
+
+def test_a_backfill_says_what_of_its_span_is_gone(
+    store: Store, clock: ManualClock, reader: Any, caplog: Any
+) -> None:
+    run(store, reader)
+    caplog.clear()
+
+    run(store, reader, backfill())
+
+    gone = {name: moment for name, moment in forgotten(store).items() if moment}
+    assert gone == dict.fromkeys(("backfill_made", "backfill_received"), NOON - SMALL.retention)
+    (said,) = caplog.messages
+    assert "between 2026-11-15 12:00 and 2026-11-20 00:00 UTC are gone" in said
+
+
 def test_a_window_too_busy_to_be_swept_twice_alike_is_cut_until_it_is(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:

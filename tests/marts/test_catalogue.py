@@ -9,7 +9,7 @@ import pytest
 from tests.marts.exchange_objects import executed_quote_object, load, rfq_object
 from tests.marts.facts import after
 from transforms.build import build
-from transforms.catalogue import catalogue, describe, undescribed
+from transforms.catalogue import LOGS, catalogue, describe, undescribed
 from transforms.marts import MARTS
 from transforms.settings import Settings
 from transforms.staging import TABLES
@@ -29,7 +29,8 @@ def columns(database: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str | No
     found: dict[str, dict[str, str | None]] = {}
     for table, column, comment in database.execute(
         "select schema_name || '.' || table_name, column_name, comment from duckdb_columns()"
-        " where schema_name in ('staging', 'marts') or table_name = 'extraction_runs'"
+        " where schema_name in ('staging', 'marts') or table_name in (select unnest($1))",
+        [LOGS],
     ).fetchall():
         found.setdefault(table, {})[column] = comment
     return found

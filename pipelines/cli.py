@@ -108,7 +108,7 @@ def backfill(
     base_url: BaseUrlOption = None,
     allow_unknown_host: UnknownHostOption = False,
 ) -> None:
-    """Load the quotes updated in a span of time again, then build and publish.
+    """Load the RFQs and quotes updated in a span of time again, then build and publish.
 
     Takes up where an interrupted one with the same span stopped.
     Example: `rfq backfill --since 2026-11-01 --until 2026-11-08`

@@ -82,9 +82,10 @@ def backfill(
     until: datetime | None,
     on_progress: Callable[[Progress], None],
 ) -> Outcome:
-    """Run with the quotes updated from *since* to *until* (default: now) read by the day.
+    """Run with what was updated from *since* to *until* (default: now) read again.
 
-    The usual passes run as well. Interrupted, it goes on where it stood when asked the same again.
+    Quotes are read by the day, RFQs down to *since*, and the usual passes run as well. Interrupted,
+    it goes on where it stood when asked the same again.
     """
     reach = replace(access.reach, since=since, until=until)
     return run(database, replace(access, reach=reach), on_progress)

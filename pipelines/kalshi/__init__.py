@@ -81,7 +81,8 @@ def rfq_items(extraction: Extraction, state: dict[str, Any]) -> Iterator[Any]:
     yield from coverage_pass(extraction, state)
     yield from market_rfqs_pass(extraction, state)
     if not extraction.is_unfinished:
-        yield from own_rfqs_pass(extraction, state, every=timedelta(days=1))
+        due = None if extraction.reach.since else timedelta(days=1)
+        yield from own_rfqs_pass(extraction, state, every=due)
 
 
 def quote_items(extraction: Extraction, state: dict[str, Any]) -> Iterator[Any]:

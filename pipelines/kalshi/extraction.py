@@ -29,7 +29,8 @@ _log = logging.getLogger(__name__)
 class Reach:
     """How much is read: *scope* is "market" (every RFQ) or "self" (the account's own).
 
-    With *since* and *until*, quotes updated in that span are read again, whatever the watermark.
+    With *since* and *until*, what was updated in that span is read again, whatever the watermark.
+    RFQs have no filter for it: they are read from *since* on.
     """
 
     scope: str = "market"

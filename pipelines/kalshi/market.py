@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.kalshi.client import Page
-from pipelines.kalshi.extraction import Extraction, PassReport
+from pipelines.kalshi.extraction import Extraction, PassReport, Reach
 from pipelines.kalshi.passes import RFQ_PAGES_PER_BATCH, hand_on, report_rows
 from pipelines.kalshi.schema import RFQ
 from pipelines.kalshi.sweep import Batch, read_list
@@ -23,12 +23,14 @@ ORDER_TOLERANCE = timedelta(seconds=10)
 
 
 def market_rfqs_pass(extraction: Extraction, state: dict[str, Any]) -> Iterator[Any]:
-    """Read every RFQ updated since the watermark, newest first; long reads are kept in slices."""
+    """Read every RFQ updated since the watermark, newest first; long reads are kept in slices.
+
+    With a span to be read again, down to its beginning: above it nothing can be left out.
+    """
     watermark = extraction.watermark(state, "rfqs_market")
     report = PassReport(extraction, "rfqs_market", watermark, sweeps=1)
-    report.look_back(watermark.value)
-    since = watermark.read_from
-    boundary = None if since is None else since - extraction.reach.overlap - ORDER_TOLERANCE
+    boundary = _boundary(watermark.read_from, extraction.reach)
+    report.look_back(boundary)
     sweep = MarketSweep(watermark.state, boundary)
     # What an earlier run began with is old: once that sweep is over, the top is due again.
     extraction.is_unfinished |= sweep.run_id not in (None, extraction.run_id)
@@ -49,6 +51,14 @@ def market_rfqs_pass(extraction: Extraction, state: dict[str, Any]) -> Iterator[
             break
     report.is_order_held = sweep.is_order_held
     yield from report_rows(report)
+
+
+def _boundary(read_from: datetime | None, reach: Reach) -> datetime | None:
+    """Before when what was last updated need not be read; None where all of it must."""
+    if read_from is None:
+        return None
+    begin = read_from - reach.overlap
+    return (min(begin, reach.since) if reach.since else begin) - ORDER_TOLERANCE
 
 
 class MarketSweep:

@@ -62,6 +62,27 @@ def test_a_backfill_reads_what_lies_before_the_usual_window(
     assert passed == [(2,)]
 
 
+def test_a_backfill_reads_the_markets_list_down_to_where_it_begins(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
+) -> None:
+    """What the list had left out when it was read shows further down than a usual run looks."""
+    market.behavior = replace(market.behavior, rfq_lifetime_s=7 * 86_400)
+    left_out = ask(market, other)
+    market.faults.vanished.add(left_out)
+    clock.advance(3_600)
+    for n in range(1, 5):
+        ask(market, other, n)
+        clock.advance(1_200)
+    run(store, reader, MARKET)
+    market.faults.clear()
+    run(store, reader, MARKET)
+    assert (left_out,) not in store.rows("select rfq_id from staging.rfqs")
+
+    run(store, reader, replace(MARKET, since=NOON - timedelta(seconds=1)))
+
+    assert (left_out,) in store.rows("select rfq_id from staging.rfqs")
+
+
 def test_an_interrupted_backfill_goes_on_where_it_stood_and_a_finished_one_starts_anew(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:

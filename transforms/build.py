@@ -6,13 +6,15 @@ that are our own, `settings` the `Settings` of the build.
 
 `MARTS` says by which columns a mart's rows are replaced: those of one RFQ, of one market and day,
 of one day, or all. Whatever of a key was touched is deleted and computed again from all rows with
-that key, so many small builds end where one of everything does.
+that key, so many small builds end where one of everything does. Keys are taken some at a time, so
+that a market of any size needs no more memory than a part of it.
 """
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
+from itertools import groupby
 from threading import Lock
 
 import duckdb
@@ -29,8 +31,8 @@ PARTITION: Key = ("cohort_date", "market_ticker")
 DAY: Key = ("cohort_date",)
 WHOLE: Key = ()
 
-_TOUCHED = {RFQ: "touched_rfqs", PARTITION: "touched_partitions", DAY: "touched_days"}
-
+_PARTS = {RFQ: "parts_of_rfqs", PARTITION: "parts_of_partitions", DAY: "parts_of_days"}
+ROWS_PER_PART = 200_000
 
 Mart = Callable[..., pl.LazyFrame]
 """A function from frames to a frame; its name is the table's name."""
@@ -59,10 +61,8 @@ def build(
     with _transaction(connection):
         goes_on = not afresh and can_go_on(connection, settings.as_of, recipe)
         _prepare(connection, settings, goes_on=goes_on)
-        for mart, key in marts.items():
-            touched = _TOUCHED.get(key) if goes_on else None
-            frame = _computed(connection, mart, key, touched, settings)
-            _replace(connection, mart.__name__, key, touched, frame)
+        for key, together in groupby(marts, key=marts.__getitem__):
+            _compute(connection, list(together), key, settings, goes_on=goes_on)
         _sign(connection, settings)
         remember(connection, settings.as_of, recipe)
     return {mart.__name__: _count(connection, mart.__name__) for mart in marts}
@@ -80,14 +80,50 @@ def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 
 def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, *, goes_on: bool) -> None:
-    """Bring staging up to date and, to go on from the last build, say what that touches."""
-    if not goes_on:
+    """Bring staging up to date, and say which keys that touches: all, unless the build goes on."""
+    if goes_on:
+        _execute(connection, "incremental/changed.sql")
+        restage(connection, settings)
+        _execute(connection, "incremental/touched.sql")
+    else:
         stage(connection, settings)
         connection.execute("drop schema if exists marts cascade; create schema marts")
-        return
-    _execute(connection, "incremental/changed.sql")
-    restage(connection, settings)
-    _execute(connection, "incremental/touched.sql")
+        _execute(connection, "incremental/everything.sql")
+    connection.execute(f"set variable rows_per_part = {ROWS_PER_PART}")
+    _execute(connection, "incremental/parts.sql")
+
+
+def _compute(
+    connection: duckdb.DuckDBPyConnection,
+    marts: list[Mart],
+    key: Key,
+    settings: Settings,
+    *,
+    goes_on: bool,
+) -> None:
+    """Compute the touched rows of *marts*, which share a key, part by part."""
+    is_kept = goes_on and key is not WHOLE
+    rows = {mart: _count(connection, mart.__name__) if is_kept else 0 for mart in marts}
+    for touched in _parts(connection, key):
+        for mart in marts:
+            frame = _computed(connection, mart, key, touched, settings)
+            if is_kept and touched:
+                rows[mart] -= _delete(connection, mart.__name__, key, touched)
+            _store(connection, mart.__name__, frame, is_whole=touched is None)
+            rows[mart] += frame.height
+    for mart, expected in rows.items():
+        held = _count(connection, mart.__name__)
+        if held != expected:
+            raise RuntimeError(f"marts.{mart.__name__} shows {held} of {expected} rows written")
+
+
+def _parts(connection: duckdb.DuckDBPyConnection, key: Key) -> list[str | None]:
+    """Return the touched keys in parts, each as a query; None stands for every row there is."""
+    table = _PARTS.get(key)
+    if table is None:
+        return [None]
+    parts = connection.execute(f"select distinct part from {table} order by part").fetchall()  # noqa: S608
+    return [f"(from {table} where part = {part})" for (part,) in parts] or [f"(from {table})"]
 
 
 def _computed(
@@ -123,22 +159,33 @@ def _same(key: Key) -> str:
     return " and ".join(f"held.{column} is not distinct from touched.{column}" for column in key)
 
 
-def _replace(
-    connection: duckdb.DuckDBPyConnection,
-    name: str,
-    key: Key,
-    touched: str | None,
-    frame: pl.DataFrame,
+def _delete(connection: duckdb.DuckDBPyConnection, name: str, key: Key, touched: str) -> int:
+    """Delete the touched rows of a mart; return how many there were."""
+    deleted: int = connection.execute(
+        f"delete from marts.{name} as held using {touched} as touched where {_same(key)}"  # noqa: S608
+    ).fetchall()[0][0]
+    return deleted
+
+
+def _store(
+    connection: duckdb.DuckDBPyConnection, name: str, frame: pl.DataFrame, *, is_whole: bool
 ) -> None:
     connection.register("_rows", frame.to_arrow())
-    if touched is None:
+    if is_whole:
         connection.execute(f"create or replace table marts.{name} as from _rows")
     else:
-        connection.execute(
-            f"delete from marts.{name} as held using {touched} as touched where {_same(key)}"  # noqa: S608
-        )
-        connection.execute(f"insert into marts.{name} by name from _rows")
+        _create_as_rows(connection, name)
+        # DuckDB 2.0: once a table was given no rows of Arrow in a transaction, those it is given
+        # next are not seen until the commit, if they fill a row group.
+        if frame.height:
+            connection.execute(f"insert into marts.{name} by name from _rows")
     connection.unregister("_rows")
+
+
+def _create_as_rows(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    described = connection.execute("describe from _rows").fetchall()
+    columns = ", ".join(f'"{column}" {kind}' for column, kind, *_ in described)
+    connection.execute(f"create table if not exists marts.{name} ({columns})")
 
 
 def _sign(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:

@@ -46,7 +46,7 @@ POINTS = {
     "load id: after the second": Point(_CLIENT, "SqlJobClientBase.complete_load", "after", 2),
     "archive: after": Point(_STORAGE, "LoadStorage.complete_load_package", "after"),
     "staging: brought up to date": Point("transforms.build", "_prepare", "after"),
-    "marts: in the middle": Point("transforms.build", "_replace", "after", 3),
+    "marts: in the middle": Point("transforms.build", "_store", "after", 3),
     "marts: before the commit": Point("transforms.build", "_sign", "after"),
     "marts: committed": Point("pipelines.job", "build", "after"),
     "publish: draft half written": Point("pipelines.publish", "describe", "before"),

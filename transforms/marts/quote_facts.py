@@ -46,7 +46,8 @@ def quote_facts(rfqs: pl.LazyFrame, quotes: pl.LazyFrame, settings: Settings) ->
         .pipe(_timed, settings)
         .with_columns(
             outcome=outcome(),
-            market_ticker=pl.coalesce("market_ticker", "rfq_market_ticker"),
+            # The RFQ's own, so that both are in one partition whatever the quote says.
+            market_ticker=pl.when("is_orphan").then("market_ticker").otherwise("rfq_market_ticker"),
             is_self_quote=_is_self_quote(),
             exchange_status="status",
         )

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, settings
 
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.parties import Party, stranger
-from tests.extraction.loading import InProcessReader, Store, empty_market
+from tests.extraction.loading import Store, empty_market
+from tests.extraction.reading import InProcessReader
 
 COMMON = {
     "deadline": None,

@@ -12,7 +12,8 @@ from pipelines.kalshi.errors import ExchangeError
 from pipelines.sandbox import Market, Refused
 from pipelines.sandbox.parties import Party, stranger
 from pipelines.sandbox.queries import QuoteFilters
-from tests.extraction.loading import SMALL, InProcessReader, Store, empty_market, run
+from tests.extraction.loading import SMALL, Store, empty_market, run
+from tests.extraction.reading import InProcessReader
 
 LISTINGS = ("keyset", "newest", "oldest", "by id")
 OVERLAP_S = 60

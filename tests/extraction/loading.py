@@ -6,7 +6,6 @@ resource state are stored together or not at all, and a version is stored once.
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from itertools import count
@@ -16,17 +15,14 @@ import duckdb
 import pyarrow as pa
 
 from pipelines.kalshi import account_items, quote_items, rfq_items, sweep
-from pipelines.kalshi.client import ExchangeReader, Page
-from pipelines.kalshi.errors import CursorRefused, NotFound
+from pipelines.kalshi.client import ExchangeReader
 from pipelines.kalshi.extraction import Extraction, Reach
 from pipelines.kalshi.pages import Rows
-from pipelines.kalshi.rate_budget import RateBudget
 from pipelines.kalshi.reread import rfqs_by_id_pass
 from pipelines.kalshi.schema import Entity
 from pipelines.kalshi.versions import Key, Versions, keys
-from pipelines.sandbox import Behavior, ManualClock, Market, Refused
-from pipelines.sandbox.parties import Party
-from pipelines.sandbox.queries import ALWAYS_US, QuoteFilters, RfqFilters
+from pipelines.sandbox import Behavior, ManualClock, Market
+from tests.extraction.reading import InProcessReader
 from tests.running import ignore
 from transforms.build import raw_tables
 
@@ -52,117 +48,6 @@ STATES = {
 }
 IN_THE_END = "timestamptz '2027-11-20 12:00:00+00'"
 _RUNS = count()
-
-
-@dataclass
-class InProcessReader:
-    """The reader's methods over a market. `listing` is how lists are served:
-
-    "keyset" as the sandbox does; "newest", "oldest" (by update), "by id" or "open first" with
-    offset cursors, which skip and repeat rows when the list shifts. `moves` holds what happens
-    before which page once "rfqs" or "quotes" are read.
-    """
-
-    market: Market
-    caller: Party
-    listing: str = "keyset"
-    local_ahead_s: float = 0.0
-    origin: str = "https://exchange.test:443"
-    budget: RateBudget = field(default_factory=RateBudget)
-    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    fails: dict[str, Exception] = field(default_factory=dict)
-    moves: dict[str, dict[int, Callable[[], None]]] = field(default_factory=dict)
-
-    def local_clock(self) -> datetime:
-        return self.market.clock.now() + timedelta(seconds=self.local_ahead_s)
-
-    @property
-    def clock_skew_s(self) -> float:
-        return (self._served_ts() - self.local_clock()).total_seconds()
-
-    def get_rfqs(self, *, cursor: str | None = None, limit: int = 100, **asked: Any) -> Page:
-        self.calls.append(("rfqs", {"cursor": cursor} | asked))
-        self.market.faults.before_page.update(self.moves.pop("rfqs", {}))
-        mine = self.caller.user_id if asked.get("user_filter") else None
-        filters = RfqFilters(status=asked.get("status"), requester=mine)
-
-        def listed(limit: int, cursor: str | None) -> Any:
-            return self.market.get_rfqs(self.caller, filters, limit=limit, cursor=cursor)
-
-        return self._list("rfqs", listed, limit, 100, cursor)
-
-    def get_quotes(self, *, cursor: str | None = None, limit: int = 500, **asked: Any) -> Page:
-        self.calls.append(("quotes", {"cursor": cursor} | asked))
-        self.market.faults.before_page.update(self.moves.pop("quotes", {}))
-        me, behavior = self.caller.user_id, self.market.behavior
-        low, high = asked["min_ts"], asked["max_ts"]
-        filters = QuoteFilters(
-            maker=me if asked["user_filter"] else None,
-            requester=me if asked["rfq_user_filter"] else None,
-            low_us=low * 1_000_000 + (not behavior.min_ts_inclusive),
-            high_us=(ALWAYS_US if high is None else high * 1_000_000)
-            - (not behavior.max_ts_inclusive),
-        )
-
-        def listed(limit: int, cursor: str | None) -> Any:
-            return self.market.get_quotes(self.caller, filters, limit=limit, cursor=cursor)
-
-        return self._list("quotes", listed, limit, 500, cursor)
-
-    def get_rfq(self, rfq_id: str) -> Page:
-        return self._one("rfq", rfq_id, lambda: self.market.get_rfq(self.caller, rfq_id))
-
-    def get_quote(self, quote_id: str, *, rfq_id: str | None = None) -> Page:
-        read = lambda: self.market.get_quote(self.caller, quote_id, rfq_id)  # noqa: E731
-        return self._one("quote", quote_id, read)
-
-    def _one(self, name: str, id_: str, read: Callable[[], Any]) -> Page:
-        self.calls.append((name, {"id": id_}))
-        if id_ in self.fails:
-            raise self.fails[id_]
-        try:
-            return self._answer({name: read()})
-        except Refused as refused:
-            raise NotFound(refused.message, status=refused.status) from None
-
-    def _list(
-        self, key: str, listed: Callable[..., Any], limit: int, most: int, cursor: str | None
-    ) -> Page:
-        if self.listing != "keyset":
-            return self._by_offset(key, listed, limit, most, cursor)
-        try:
-            page = listed(limit, cursor)
-        except Refused as refused:
-            raise CursorRefused(refused.message, status=refused.status) from None
-        return self._answer({key: page.rows, "cursor": page.cursor})
-
-    def _by_offset(
-        self, key: str, listed: Callable[..., Any], limit: int, most: int, cursor: str | None
-    ) -> Page:
-        start = int(cursor or 0)
-        scripts = self.market.faults.before_page
-        script = scripts.pop(start // limit + 1, None)
-        if script:
-            script()
-        held, scripts_left = dict(scripts), scripts.clear()
-        assert scripts_left is None
-        rows = listed(most, None).rows
-        scripts.update(held)
-        if self.listing == "oldest":
-            rows = rows[::-1]
-        if self.listing == "by id":
-            rows = sorted(rows, key=lambda row: row["id"])
-        if self.listing == "open first":
-            rows = sorted(rows, key=lambda row: row["status"] != "open")
-        end = start + limit
-        return self._answer({key: rows[start:end], "cursor": str(end) if end < len(rows) else ""})
-
-    def _served_ts(self) -> datetime:
-        step = timedelta(seconds=self.market.faults.clock_step_s)
-        return (self.market.clock.now() + step).replace(microsecond=0)
-
-    def _answer(self, body: dict[str, Any]) -> Page:
-        return Page(json.dumps(body).encode(), self._served_ts(), self.local_clock(), 200)
 
 
 def _remember_answers() -> None:

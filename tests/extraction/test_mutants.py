@@ -16,7 +16,9 @@ from pipelines.kalshi.pages import Rows
 from pipelines.kalshi.tombstones import Tombstones
 from pipelines.kalshi.versions import Versions
 from pipelines.kalshi.watermark import Watermark, Window
-from tests.extraction import test_hazards as hazards
+from tests.extraction import test_hazards_of_lists as lists
+from tests.extraction import test_hazards_of_records as records
+from tests.extraction import test_hazards_of_time as time
 
 Patch = pytest.MonkeyPatch
 MUTANTS: list[tuple[int, Callable[..., None], Callable[[Patch], None]]] = []
@@ -33,18 +35,18 @@ def kills(number: int, test: Callable[..., None]) -> Callable[[Mutant], Mutant]:
     return note
 
 
-@kills(1, hazards.test_a_row_skipped_because_another_left_its_page_is_found)
+@kills(1, lists.test_a_row_skipped_because_another_left_its_page_is_found)
 def the_first_sweep_counts(patch: Patch) -> None:
     patch.setattr(passes, "SWEEPS", 1)
 
 
-@kills(2, hazards.test_what_changes_behind_a_sweep_is_read_by_the_next_run)
+@kills(2, time.test_what_changes_behind_a_sweep_is_read_by_the_next_run)
 def the_watermark_is_the_end_of_the_sweep(patch: Patch) -> None:
     advance = Watermark.advance
     patch.setattr(Watermark, "advance", lambda self, to: advance(self, self._local_clock()))
 
 
-@kills(3, hazards.test_a_change_at_the_same_instant_is_a_change)
+@kills(3, time.test_a_change_at_the_same_instant_is_a_change)
 def a_version_is_an_id_and_an_update_time(patch: Patch) -> None:
     def hashes(self: Versions, rows: pa.Table) -> pa.Array:
         return pa.array([str(at) for at in rows.column("updated_ts").to_pylist()])
@@ -52,12 +54,12 @@ def a_version_is_an_id_and_an_update_time(patch: Patch) -> None:
     patch.setattr(Versions, "hashes", hashes)
 
 
-@kills(4, hazards.test_whole_seconds_leave_nothing_out_whether_bounds_count_or_not)
+@kills(4, time.test_whole_seconds_leave_nothing_out_whether_bounds_count_or_not)
 def min_ts_is_not_a_second_early(patch: Patch) -> None:
     patch.setattr(Window, "min_ts", property(lambda self: int(self.start.timestamp())))
 
 
-@kills(5, hazards.test_a_row_that_shows_up_late_is_found)
+@kills(5, time.test_a_row_that_shows_up_late_is_found)
 def nothing_is_read_twice(patch: Patch) -> None:
     usual = passes.windows
 
@@ -67,14 +69,14 @@ def nothing_is_read_twice(patch: Patch) -> None:
     patch.setattr(passes, "windows", windows)
 
 
-@kills(5, hazards.test_what_happens_after_the_exchanges_clock_was_set_back_is_found)
+@kills(5, time.test_what_happens_after_the_exchanges_clock_was_set_back_is_found)
 def a_clock_set_back_is_not_noticed(patch: Patch) -> None:
     patch.setattr(watermark, "CLOCK_STEP", timedelta(days=1))
 
 
 @kills(
     5,
-    hazards.test_what_was_dated_too_early_is_found_though_it_shows_up_once_the_clock_is_right_again,
+    time.test_what_was_dated_too_early_is_found_though_it_shows_up_once_the_clock_is_right_again,
 )
 def a_clock_put_right_is_as_if_it_had_never_been_wrong(patch: Patch) -> None:
     patch.setattr(
@@ -82,32 +84,32 @@ def a_clock_put_right_is_as_if_it_had_never_been_wrong(patch: Patch) -> None:
     )
 
 
-@kills(6, hazards.test_our_own_clock_decides_nothing)
+@kills(6, time.test_our_own_clock_decides_nothing)
 def our_clock_dates_the_pages(patch: Patch) -> None:
     patch.setattr(sweep, "served_ts", lambda page: page.received_ts)
 
 
-@kills(7, hazards.test_an_expired_cursor_starts_the_list_again)
+@kills(7, lists.test_an_expired_cursor_starts_the_list_again)
 def an_expired_cursor_is_fatal(patch: Patch) -> None:
     patch.setattr(sweep, "RESTARTS", 0)
 
 
-@kills(8, hazards.test_a_cursor_that_leads_back_is_an_error)
+@kills(8, lists.test_a_cursor_that_leads_back_is_an_error)
 def a_cursor_may_repeat(patch: Patch) -> None:
     patch.setattr(sweep, "_refuse_repeated", lambda entity, cursor, used: None)
 
 
-@kills(9, hazards.test_a_page_served_twice_is_stored_once)
+@kills(9, lists.test_a_page_served_twice_is_stored_once)
 def a_load_may_hand_a_version_on_twice(patch: Patch) -> None:
     patch.setattr(Versions, "_hand_on", lambda self, key: True)
 
 
-@kills(9, hazards.test_pages_that_bring_nothing_new_for_ever_are_an_error)
+@kills(9, lists.test_pages_that_bring_nothing_new_for_ever_are_an_error)
 def fruitless_pages_go_on(patch: Patch) -> None:
     patch.setattr(sweep, "FRUITLESS_PAGES", 5_000)
 
 
-@kills(10, hazards.test_an_empty_page_with_a_cursor_is_not_the_end)
+@kills(10, lists.test_an_empty_page_with_a_cursor_is_not_the_end)
 def an_empty_page_ends_the_list(patch: Patch) -> None:
     usual = sweep.next_cursor
 
@@ -117,24 +119,24 @@ def an_empty_page_ends_the_list(patch: Patch) -> None:
     patch.setattr(sweep, "next_cursor", next_cursor)
 
 
-@kills(11, hazards.test_a_page_without_its_list_is_not_an_empty_one)
+@kills(11, lists.test_a_page_without_its_list_is_not_an_empty_one)
 def a_missing_list_is_an_empty_one(patch: Patch) -> None:
     patch.setattr(sweep, "next_cursor", lambda entity, body: None)
     none = pa.table({"id": pa.array([], pa.string())})
     patch.setattr(sweep, "read_pages", lambda entity, bodies: Rows(none))
 
 
-@kills(12, hazards.test_an_rfq_that_left_no_list_behind_is_read_by_id_when_it_must_be_over)
+@kills(12, records.test_an_rfq_that_left_no_list_behind_is_read_by_id_when_it_must_be_over)
 def what_is_held_open_is_not_read_again(patch: Patch) -> None:
     patch.setattr(reread, "_HELD_OPEN", "select '' where $1 is null")
 
 
-@kills(13, hazards.test_an_rfq_opened_and_closed_between_runs_is_found_through_its_quote)
+@kills(13, records.test_an_rfq_opened_and_closed_between_runs_is_found_through_its_quote)
 def quotes_name_no_rfqs(patch: Patch) -> None:
     patch.setattr(reread, "_NAMED_BY_A_QUOTE", "select '' where false")
 
 
-@kills(14, hazards.test_an_id_is_gone_after_two_runs_missed_it_and_back_once_it_is_seen)
+@kills(14, records.test_an_id_is_gone_after_two_runs_missed_it_and_back_once_it_is_seen)
 def one_miss_buries(patch: Patch) -> None:
     usual = Tombstones.missed
 
@@ -144,17 +146,17 @@ def one_miss_buries(patch: Patch) -> None:
     patch.setattr(Tombstones, "missed", missed)
 
 
-@kills(14, hazards.test_an_id_is_gone_after_two_runs_missed_it_and_back_once_it_is_seen)
+@kills(14, records.test_an_id_is_gone_after_two_runs_missed_it_and_back_once_it_is_seen)
 def gone_is_gone(patch: Patch) -> None:
     patch.setattr(Tombstones, "_gone", lambda self: {})
 
 
-@kills(14, hazards.test_a_quote_that_vanished_with_its_rfq_is_gone)
+@kills(14, records.test_a_quote_that_vanished_with_its_rfq_is_gone)
 def open_quotes_are_left_alone(patch: Patch) -> None:
     patch.setattr(reread, "_OUTLIVED", "select '', '' where $1 is null")
 
 
-@kills(15, hazards.test_who_asked_is_read_once_a_quote_executed)
+@kills(15, records.test_who_asked_is_read_once_a_quote_executed)
 def an_execution_changes_no_rfq(patch: Patch) -> None:
     patch.setattr(reread, "_executed", lambda extraction, mark: set())
 
@@ -167,12 +169,12 @@ def _mark_named(patch: Patch, key: Callable[[Extraction, str], str]) -> None:
     patch.setattr(Extraction, "watermark", mark)
 
 
-@kills(16, hazards.test_each_pass_has_a_watermark_of_its_own_and_failure_moves_none)
+@kills(16, records.test_each_pass_has_a_watermark_of_its_own_and_failure_moves_none)
 def the_passes_share_a_watermark(patch: Patch) -> None:
     _mark_named(patch, lambda run, name: f"{run.origin} {run.account} {run.reach.scope}")
 
 
-@kills(17, hazards.test_a_list_in_another_order_is_read_to_its_end)
+@kills(17, lists.test_a_list_in_another_order_is_read_to_its_end)
 def the_order_is_taken_on_trust(patch: Patch) -> None:
     usual = market.MarketSweep._check_order
 
@@ -183,22 +185,22 @@ def the_order_is_taken_on_trust(patch: Patch) -> None:
     patch.setattr(market.MarketSweep, "_check_order", check)
 
 
-@kills(17, hazards.test_an_order_that_hides_what_closed_hides_nothing_of_ours_for_more_than_a_day)
+@kills(17, lists.test_an_order_that_hides_what_closed_hides_nothing_of_ours_for_more_than_a_day)
 def our_own_list_is_never_read(patch: Patch) -> None:
     patch.setattr(kalshi, "own_rfqs_pass", lambda extraction, state, every: iter(()))
 
 
-@kills(18, hazards.test_another_account_or_scope_starts_at_nothing)
+@kills(18, records.test_another_account_or_scope_starts_at_nothing)
 def accounts_share_a_watermark(patch: Patch) -> None:
     _mark_named(patch, lambda run, name: f"{run.origin} anybody {run.reach.scope} {name}")
 
 
-@kills(19, hazards.test_another_exchange_starts_at_nothing)
+@kills(19, records.test_another_exchange_starts_at_nothing)
 def exchanges_share_a_watermark(patch: Patch) -> None:
     _mark_named(patch, lambda run, name: f"anywhere {run.account} {run.reach.scope} {name}")
 
 
-@kills(20, hazards.test_a_page_shorter_than_asked_for_is_not_the_last)
+@kills(20, lists.test_a_page_shorter_than_asked_for_is_not_the_last)
 def a_short_page_ends_the_list(patch: Patch) -> None:
     usual = sweep.next_cursor
 
@@ -208,7 +210,7 @@ def a_short_page_ends_the_list(patch: Patch) -> None:
     patch.setattr(sweep, "next_cursor", next_cursor)
 
 
-@kills(21, hazards.test_a_clock_far_ahead_does_not_carry_the_watermark_away)
+@kills(21, time.test_a_clock_far_ahead_does_not_carry_the_watermark_away)
 def the_future_is_believed(patch: Patch) -> None:
     patch.setattr(watermark, "FUTURE_TOLERANCE", timedelta(days=500))
 

@@ -13,8 +13,9 @@ from pipelines.kalshi.extraction import Reach
 from pipelines.kalshi.watermark import Window, slices
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.parties import Party
-from tests.extraction.loading import NOON, SMALL, InProcessReader, Store, run
-from tests.extraction.test_hazards import MARKET, ask, offer, received
+from tests.extraction.dealings import MARKET, ask, offer, received
+from tests.extraction.loading import NOON, SMALL, Store, run
+from tests.extraction.reading import InProcessReader
 
 DAY = timedelta(days=1)
 

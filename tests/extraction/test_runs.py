@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.parties import Party
-from tests.extraction.loading import NOON, SMALL, InProcessReader, Store, run
-from tests.extraction.test_hazards import ask, offer
+from tests.extraction.dealings import ask, offer
+from tests.extraction.loading import NOON, SMALL, Store, run
+from tests.extraction.reading import InProcessReader
 from transforms.catalogue import description
 
 

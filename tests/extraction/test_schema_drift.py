@@ -18,8 +18,9 @@ from pipelines.kalshi.pages import BadPage, Rows, next_cursor, read_pages, read_
 from pipelines.kalshi.schema import QUOTE, RFQ, Entity
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.parties import Party
-from tests.extraction.loading import InProcessReader, Store, run
-from tests.extraction.test_hazards import ask, offer
+from tests.extraction.dealings import ask, offer
+from tests.extraction.loading import Store, run
+from tests.extraction.reading import InProcessReader
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 

@@ -1,0 +1,44 @@
+"""What the tests of hazards do on the exchange, and how they look at what is held."""
+
+from dataclasses import replace
+
+from pipelines.kalshi.tombstones import GONE
+from pipelines.sandbox import ManualClock, Market
+from pipelines.sandbox.parties import Party
+from tests.extraction.loading import SMALL, Store
+
+MARKET = replace(SMALL, scope="market")
+BY_TWOS = replace(SMALL, rfqs_per_page=2, quotes_per_page=2)
+
+
+def ask(market: Market, who: Party, n: int = 0) -> str:
+    return market.create_rfq(who, market_ticker=f"KX-{n}", contracts_fp="1.00")
+
+
+def offer(market: Market, maker: Party, rfq_id: str) -> str:
+    return market.create_quote(maker, rfq_id=rfq_id, yes_bid="0.4000", no_bid="0.5500")
+
+
+def asked(market: Market, clock: ManualClock, who: Party, times: int) -> list[str]:
+    ids = []
+    for n in range(times):
+        ids.append(ask(market, who, n))
+        clock.advance(1)
+    return ids
+
+
+def received(market: Market, clock: ManualClock, me: Party, other: Party, times: int) -> list[str]:
+    quotes = []
+    for rfq_id in asked(market, clock, me, times):
+        quotes.append(offer(market, other, rfq_id))
+        clock.advance(1)
+    return quotes
+
+
+def status(store: Store, entity: str, id_: str) -> str | None:
+    row = store.current(entity).get(id_)
+    return row[0] if row else None
+
+
+def gone(store: Store, resource: str) -> set[str]:
+    return {row[0] for row in store.rows(GONE.format(resource=resource))}

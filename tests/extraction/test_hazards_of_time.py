@@ -1,0 +1,152 @@
+"""Clocks, bounds and moments that mislead; HAZARDS.md has them all."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pipelines.sandbox import ManualClock, Market
+from pipelines.sandbox.parties import Party
+from tests.extraction.dealings import BY_TWOS, ask, offer, received, status
+from tests.extraction.loading import SMALL, Store, run
+
+
+def test_what_changes_behind_a_sweep_is_read_by_the_next_run(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
+) -> None:
+    *_, newest = received(market, clock, me, other, 3)
+
+    pages = market.faults.before_page
+
+    def change_behind_the_second_sweep() -> None:
+        if sum(name == "quotes" and bool(call["cursor"]) for name, call in reader.calls) < 2:
+            pages[2] = change_behind_the_second_sweep
+            return
+        market.accept_quote(me, newest, "no")
+        clock.advance(400)
+
+    pages[2] = change_behind_the_second_sweep
+    run(store, reader, BY_TWOS)
+    assert status(store, "quotes", newest) == "open"
+
+    run(store, reader, BY_TWOS)
+
+    assert status(store, "quotes", newest) == "accepted"
+
+
+def test_a_change_at_the_same_instant_is_a_change(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
+) -> None:
+    quote = offer(market, other, ask(market, me))
+    run(store, reader)
+    market.accept_quote(me, quote, "no")
+
+    run(store, reader)
+
+    assert status(store, "quotes", quote) == "accepted"
+
+
+@pytest.mark.parametrize("is_inclusive", [True, False])
+def test_whole_seconds_leave_nothing_out_whether_bounds_count_or_not(
+    store: Store, market: Market, me: Party, other: Party, reader: Any, is_inclusive: bool
+) -> None:
+    market.behavior = replace(
+        market.behavior, min_ts_inclusive=is_inclusive, max_ts_inclusive=is_inclusive
+    )
+    no_overlap = replace(SMALL, overlap=timedelta(0))
+    run(store, reader, no_overlap)
+    quote = offer(market, other, ask(market, me))
+
+    run(store, reader, no_overlap)
+
+    assert status(store, "quotes", quote) == "open"
+
+
+def test_a_row_that_shows_up_late_is_found(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
+) -> None:
+    market.faults.late_visibility_s = 200
+    quote = offer(market, other, ask(market, me))
+    clock.advance(199)
+    run(store, reader)
+    assert store.current("quotes") == {}
+    clock.advance(2)
+
+    run(store, reader)
+
+    assert status(store, "quotes", quote) == "open"
+
+
+def test_what_happens_after_the_exchanges_clock_was_set_back_is_found(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
+) -> None:
+    run(store, reader)
+    before = store.watermarks()
+    clock.advance(-3600)
+    reader.local_ahead_s += 3600
+    quote = offer(market, other, ask(market, me))
+    clock.advance(1800)
+
+    run(store, reader)
+
+    assert status(store, "quotes", quote) == "open"
+    assert store.watermarks() == before
+
+
+def test_what_was_dated_too_early_is_found_though_it_shows_up_once_the_clock_is_right_again(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
+) -> None:
+    run(store, reader)
+    clock.advance(-3600)
+    reader.local_ahead_s += 3600
+    market.fall_behind(100)
+    quote = offer(market, other, ask(market, me))
+    run(store, reader)
+    assert store.current("quotes") == {}
+    market.faults.clear()
+    clock.advance(3660)
+    reader.local_ahead_s -= 3600
+
+    run(store, reader)
+
+    assert status(store, "quotes", quote) == "open"
+
+
+@pytest.mark.parametrize("ahead_s", [-3600, 3600])
+def test_our_own_clock_decides_nothing(
+    store: Store,
+    market: Market,
+    clock: ManualClock,
+    me: Party,
+    other: Party,
+    reader: Any,
+    ahead_s: float,
+) -> None:
+    reader.local_ahead_s = ahead_s
+    run(store, reader)
+    clock.advance(1000)
+    quote = offer(market, other, ask(market, me))
+    clock.advance(1000)
+
+    run(store, reader)
+
+    assert status(store, "quotes", quote) == "open"
+    assert all(datetime.fromisoformat(mark) <= clock.now() for mark in store.watermarks().values())
+
+
+def test_a_clock_far_ahead_does_not_carry_the_watermark_away(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
+) -> None:
+    market.faults.clock_step_s = 2 * 86_400
+    run(store, reader)
+    market.faults.clear()
+    clock.advance(3600)
+    quote = offer(market, other, ask(market, me))
+    clock.advance(3600)
+
+    run(store, reader)
+
+    assert status(store, "quotes", quote) == "open"
+    soon = (clock.now() + timedelta(seconds=61)).astimezone(UTC).isoformat()
+    assert all(mark <= soon for mark in store.watermarks().values())

@@ -122,7 +122,7 @@ def _load(
         account = reader.get_communications_id()
         if not access.allow_writing_key:
             demand_reading_key(reader, access.signer.api_key_id)
-        reader.budget.adopt(reader.get_account_limits(), reader.get_endpoint_costs())
+        reader.learn_budget()
         extraction = Extraction(reader, connection, access.reach, uuid4().hex, account, on_progress)
         _refuse_other_origin(connection, database, extraction.origin)
         _load_all(extraction, directory)

@@ -5,11 +5,13 @@ but GET on the paths it lists. Lists and records come back as bytes, once they a
 expected list or object in it; reading the rows is for `pages`.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pipelines.kalshi.api_keys import ApiKey, read_api_keys
 from pipelines.kalshi.endpoints import given, holds, quote_path, rfq_path, text_under
+from pipelines.kalshi.errors import CredentialsRefused, ExchangeUnavailable, RequestRefused
 from pipelines.kalshi.origin import checked_base_url
 from pipelines.kalshi.rate_budget import (
     AccountLimits,
@@ -33,6 +35,8 @@ __all__ = [
     "open_reader",
     "open_writer",
 ]
+
+_log = logging.getLogger(__name__)
 
 
 class ExchangeReader:
@@ -137,6 +141,16 @@ class ExchangeReader:
         """What each kind of request costs."""
         page = self._session.read("/account/endpoint_costs", {}, _endpoint_costs)
         return _endpoint_costs(page.body)
+
+    def learn_budget(self) -> None:
+        """Spend as much as the account may; what the exchange does not tell, as the smallest may.
+
+        A key need not be allowed to ask, and an answer that changed must not stop the reading.
+        """
+        try:
+            self.budget.adopt(self.get_account_limits(), self.get_endpoint_costs())
+        except (CredentialsRefused, ExchangeUnavailable, RequestRefused) as error:
+            _log.warning("limits unknown, so at the pace of the smallest tier: %s", error.what)
 
 
 @contextmanager

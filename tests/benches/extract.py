@@ -1,9 +1,9 @@
-"""How long it takes to load quotes over loopback HTTP: ours beside dlt's own REST source.
+"""How long it takes to load RFQs and quotes over loopback HTTP: ours beside dlt's REST source.
 
-    python tests/benches/extract.py              # 50,000 quotes, three runs each
+    python tests/benches/extract.py              # 50,000 quotes on 5,000 RFQs, three runs each
     python tests/benches/extract.py 100000 5
 
-Ours signs each request, reads the list twice (a sweep counts when two agree), types prices, keeps
+Ours signs each request, reads each list twice (a sweep counts when two agree), types prices, keeps
 every state and checks its rate budget. The peers read once, unsigned, and merge by id: dlt's
 `rest_api` as it comes, and told to load parquet. Pages are made beforehand and served by a process
 of their own. Every run is a process of its own and is timed without its imports.
@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -37,32 +37,51 @@ PLENTY = {"refill_rate": 1_000_000, "bucket_capacity": 1_000_000}
 KEY_ID = "00000000-0000-4000-8000-000000000000"
 
 
-def pages_of(quotes: int) -> list[bytes]:
-    """What the sandbox's desk sees of its quotes, page by page, as the exchange would send it."""
+@dataclass
+class Lists:
+    """The pages of each list, made beforehand, and every record on them by id."""
+
+    pages: dict[str, list[bytes]] = field(default_factory=dict)
+    records: dict[str, bytes] = field(default_factory=dict)
+
+    def add(self, key: str, page_after: Callable[[str | None], Any], most: int) -> None:
+        """Read up to *most* pages of a list of the sandbox."""
+        listed, cursor = [], None
+        while len(listed) < most and (not listed or cursor):
+            page = page_after(cursor)
+            listed.append(page.rows)
+            cursor = page.cursor
+        self.pages[key] = [
+            json.dumps({key: rows, "cursor": str(n) if n < len(listed) else ""}).encode()
+            for n, rows in enumerate(listed, 1)
+        ]
+        for row in (row for rows in listed for row in rows):
+            self.records[row["id"]] = json.dumps({key.removesuffix("s"): row}).encode()
+
+
+def lists_of(quotes: int) -> Lists:
+    """What the sandbox's desk sees of its own RFQs of a day, and of the quotes on them."""
     from pipelines.sandbox import Behavior, ManualClock, Market, simulate
-    from pipelines.sandbox.queries import QuoteFilters
+    from pipelines.sandbox.queries import QuoteFilters, RfqFilters
 
     clock = ManualClock(datetime(2026, 11, 20, 12, tzinfo=UTC))
     market = Market(clock=clock, behavior=Behavior(rate_limits=False))
     desk = market.add_account("desk", key="ed25519")
     simulate(market, seed=1, days=1, rfqs_per_day=quotes // 3)
-    ours, bodies, cursor = QuoteFilters(requester=desk.user_id), [], None
-    while len(bodies) < quotes // QUOTES_PER_PAGE:
-        page = market.get_quotes(desk, ours, limit=QUOTES_PER_PAGE, cursor=cursor)
-        bodies.append(page.rows)
-        cursor = page.cursor
-    count = len(bodies)
-    following = [str(n) if n < count else "" for n in range(1, count + 1)]
-    return [
-        json.dumps({"quotes": rows} | ({"cursor": after} if after else {})).encode()
-        for rows, after in zip(bodies, following, strict=True)
-    ]
+    own, received = RfqFilters(requester=desk.user_id), QuoteFilters(requester=desk.user_id)
+    lists = Lists()
+    lists.add("rfqs", lambda at: market.get_rfqs(desk, own, limit=100, cursor=at), 1_000_000)
+    lists.add(
+        "quotes",
+        lambda at: market.get_quotes(desk, received, limit=500, cursor=at),
+        quotes // QUOTES_PER_PAGE,
+    )
+    return lists
 
 
-def serve(pages: list[bytes], pipe: Any) -> None:
+def serve(lists: Lists, pipe: Any) -> None:
     fixed = {
         "/communications/id": {"communications_id": "0" * 64},
-        "/communications/rfqs": {"rfqs": []},
         "/account/limits": {"usage_tier": "bench", "read": PLENTY, "write": PLENTY},
         "/account/endpoint_costs": {"default_cost": 10, "endpoint_costs": []},
         "/api_keys": {"api_keys": [{"api_key_id": KEY_ID, "scopes": ["read"]}]},
@@ -74,21 +93,21 @@ def serve(pages: list[bytes], pipe: Any) -> None:
 
         def do_GET(self) -> None:
             asked = urlsplit(self.path)
-            path = asked.path.removeprefix("/trade-api/v2")
-            body = self._quotes(parse_qs(asked.query)) if path.endswith("/quotes") else None
-            if body is None:
-                body = json.dumps(fixed.get(path, {})).encode()
+            body = self._answer(asked.path.removeprefix("/trade-api/v2"), parse_qs(asked.query))
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
 
-        def _quotes(self, asked: dict[str, list[str]]) -> bytes:
-            """All of them in the window that is still open, which is where the newest are."""
-            if "max_ts" in asked or "rfq_user_filter" not in asked:
+        def _answer(self, path: str, asked: dict[str, list[str]]) -> bytes:
+            name = path.rpartition("/")[2]
+            if name not in lists.pages:
+                return lists.records.get(name) or json.dumps(fixed[path]).encode()
+            # All quotes are in the window that is still open, as those of a day's end would be.
+            if name == "quotes" and ("max_ts" in asked or "rfq_user_filter" not in asked):
                 return b'{"quotes": []}'
-            return pages[int(asked.get("cursor", ["0"])[0])]
+            return lists.pages[name][int(asked.get("cursor", ["0"])[0])]
 
         def log_message(self, *_: object) -> None:
             """Say nothing."""
@@ -108,7 +127,7 @@ def load_ours(base_url: str, folder: Path) -> None:
     from pipelines.kalshi.signing import Signer
 
     signer = Signer.from_key(KEY_ID, rsa.generate_private_key(65537, 2048))
-    reach = replace(Reach(), history=Reach().retention)
+    reach = replace(Reach(), scope="self", history=Reach().retention)
     began_s = time.perf_counter()
     new = job.load(
         Database(folder / "ours.duckdb"), Access(base_url, signer, reach), lambda _: None
@@ -120,19 +139,23 @@ def load_with_dlt(base_url: str, folder: Path, **how: Any) -> None:
     import dlt
     from dlt.sources.rest_api import rest_api_source
 
-    quotes = {
-        "name": "quotes",
-        "primary_key": "id",
-        "write_disposition": "merge",
-        "endpoint": {
-            "path": "communications/quotes",
-            "params": {"limit": QUOTES_PER_PAGE, "rfq_user_filter": "self"},
-            "data_selector": "quotes",
-        },
-    }
+    filters = {"rfqs": {"user_filter": "self"}, "quotes": {"rfq_user_filter": "self"}}
+    resources = [
+        {
+            "name": name,
+            "primary_key": "id",
+            "write_disposition": "merge",
+            "endpoint": {
+                "path": f"communications/{name}",
+                "params": {"limit": 500} | mine,
+                "data_selector": name,
+            },
+        }
+        for name, mine in filters.items()
+    ]
     paginator = {"type": "cursor", "cursor_path": "cursor", "cursor_param": "cursor"}
     source = rest_api_source(
-        {"client": {"base_url": f"{base_url}/", "paginator": paginator}, "resources": [quotes]}
+        {"client": {"base_url": f"{base_url}/", "paginator": paginator}, "resources": resources}
     )
     began_s = time.perf_counter()
     pipeline = dlt.pipeline(
@@ -177,9 +200,9 @@ def run(method: Callable[[str, Path], None], base_url: str) -> tuple[float, floa
 
 def main(quotes: int, rounds: int) -> None:
     print(heading())
-    pages = pages_of(quotes)
+    lists = lists_of(quotes)
     ours, theirs = multiprocessing.Pipe()
-    server = multiprocessing.Process(target=serve, args=(pages, theirs), daemon=True)
+    server = multiprocessing.Process(target=serve, args=(lists, theirs), daemon=True)
     server.start()
     base_url = f"http://127.0.0.1:{ours.recv()}/trade-api/v2"
     taken: dict[str, list[tuple[float, float, int]]] = {name: [] for name in METHODS}

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,7 @@ from pipelines.kalshi.rate_budget import (
     read_endpoint_costs,
 )
 from tests.client.conftest import Clock
-from tests.client.fault_server import FaultServer, says
+from tests.client.fault_server import Act, FaultServer, says
 
 ID = "7b4b2c5e-4b0c-4d6f-9b1a-0c2d3e4f5a6b"
 LIST = "/trade-api/v2/communications/rfqs"
@@ -163,6 +164,29 @@ def test_the_budget_is_what_the_account_says(
     assert costs.of("GET", f"{LIST}/{ID}/quotes/{ID}") == 3
     assert costs.of("GET", LIST) == 12
     assert costs.of("DELETE", QUOTE) == 12
+
+
+@pytest.mark.parametrize(
+    "untold",
+    [
+        says(403, {"error": {"code": "forbidden"}}),
+        says(404, {"error": {"code": "not_found"}}),
+        says(200, LIMITS | {"read": "plenty"}),
+    ],
+)
+@pytest.mark.parametrize("knows_limits", [True, False])
+def test_an_account_whose_limits_are_not_told_reads_like_the_smallest(
+    exchange: FaultServer, reader: ExchangeReader, caplog: Any, untold: Act, knows_limits: bool
+) -> None:
+    rich = LIMITS | {"read": {"refill_rate": 300, "bucket_capacity": 900}}
+    exchange.answers(*([says(200, rich)] if knows_limits else []), untold)
+
+    reader.learn_budget()
+
+    assert reader.budget.read_limit == BucketLimit(200, 400)
+    (said,) = caplog.messages
+    assert "pace of the smallest tier" in said
+    assert "GET /account/" in said
 
 
 def test_new_limits_do_not_give_back_what_was_spent(clock: Clock) -> None:

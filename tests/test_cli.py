@@ -11,9 +11,10 @@ from typing import Any
 import duckdb
 import pytest
 
+from pipelines import progress
 from pipelines.cli import main
 from pipelines.database import Database
-from pipelines.sandbox import Account, Bucket, Market
+from pipelines.sandbox import Account, Bucket, ManualClock, Market
 
 
 @dataclass(frozen=True)
@@ -77,9 +78,35 @@ def test_a_run_ends_with_what_it_found(
     assert "fill rate" in ended.out
     assert "select" in ended.out
     first, *_, last = (line for line in ended.err.splitlines() if "tokens" in line)
-    assert first.startswith("rfqs_market: 1 pages, 1 rows, 1 new · ")
+    assert first.startswith("rfqs_market: 1 pages, 1 rows, 1 new, at 2026-11-20 12:00 UTC · ")
     assert re.search(r" · budget \d+ tokens \+ 1,000/s, waited \d+\.\d s$", first)
     assert not last.endswith("waited 0.0 s")
+
+
+def test_a_long_load_says_now_and_then_where_it_stands_also_in_a_log(
+    rfq: Command,
+    key: Path,
+    exchange: Any,
+    market: Market,
+    desk: Account,
+    clock: ManualClock,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.0)
+    for n in range(250):
+        closed = market.create_rfq(desk, market_ticker=f"KXONE-26-{n}", contracts_fp="10.00")
+        market.delete_rfq(desk, closed)
+        clock.advance(60)
+
+    ended = rfq("load", "--base-url", exchange.base_url, "--database", database.path)
+
+    lines = [line for line in ended.err.splitlines() if line.startswith("rfqs_market")]
+    assert [line.split(" · ")[0] for line in lines] == [
+        "rfqs_market: 1 pages, 100 rows, 100 new, at 2026-11-20 14:30 UTC",
+        "rfqs_market: 3 pages, 250 rows, 250 new, at 2026-11-20 12:00 UTC",
+        "rfqs_market: 3 pages, 250 rows, 250 new, at 2026-11-20 12:00 UTC",
+    ]
 
 
 def test_load_then_build_publishes_what_run_would(

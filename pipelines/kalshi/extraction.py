@@ -53,12 +53,16 @@ class Reach:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a pass stands, and what the run may still spend; handed to whoever shows it."""
+    """Where a pass stands, and what the run may still spend; handed to whoever shows it.
+
+    *reached_ts* is when the last row read was updated or, where that is hidden, created.
+    """
 
     name: str
     pages: int
     rows_seen: int
     new_versions: int
+    reached_ts: datetime | None
     read_tokens_left: int
     read_tokens_per_s: int
     read_waited_s: float
@@ -161,6 +165,7 @@ class PassReport:
     is_verified: bool = True
     is_order_held: bool | None = None
     forgotten_before_ts: datetime | None = None
+    reached_ts: datetime | None = None
 
     def __post_init__(self) -> None:
         self.watermark_before_ts = self.watermark.value
@@ -180,6 +185,7 @@ class PassReport:
         self.rows_seen += batch.rows.table.num_rows + len(batch.rows.rejected)
         self.new_versions += new_versions
         self.reject(*batch.rows.rejected)
+        self.reached_ts = _last_change(batch.rows.table) or self.reached_ts
         budget = self.extraction.reader.budget
         self.extraction.on_progress(
             Progress(
@@ -187,6 +193,7 @@ class PassReport:
                 self.pages,
                 self.rows_seen,
                 self.new_versions,
+                self.reached_ts,
                 budget.read_tokens_left,
                 budget.read_limit.refill_rate,
                 budget.read_waited_s,
@@ -224,3 +231,12 @@ class PassReport:
             "scope": self.extraction.reach.scope,
         }
         return pa.Table.from_pylist([row], schema=EXTRACTION_RUNS)
+
+
+def _last_change(rows: pa.Table) -> datetime | None:
+    """When the last row was updated, or created where no update is shown; None without rows."""
+    if not rows.num_rows:
+        return None
+    last = rows.select(("updated_ts", "created_ts")).slice(rows.num_rows - 1).to_pylist()[0]
+    changed: datetime = last["updated_ts"] or last["created_ts"]
+    return changed

@@ -23,7 +23,6 @@ os.environ |= {
 
 import dlt
 import duckdb
-from dlt.pipeline.exceptions import PipelineStepFailed
 
 from pipelines.database import Database, DatabaseError
 from pipelines.destination import HeldDuckDb
@@ -31,12 +30,7 @@ from pipelines.invariants import Limits, demand_few_rejected, demand_sound
 from pipelines.kalshi import kalshi
 from pipelines.kalshi.api_keys import demand_reading_key
 from pipelines.kalshi.client import open_reader
-from pipelines.kalshi.errors import (
-    ConfigurationError,
-    ExchangeError,
-    ExchangeUnavailable,
-    RequestRefused,
-)
+from pipelines.kalshi.errors import ConfigurationError
 from pipelines.kalshi.extraction import Extraction, Progress
 from pipelines.kalshi.settings import Access
 from pipelines.publish import drafted, last_published, put_in_place
@@ -45,8 +39,8 @@ from transforms.build import build, raw_tables
 from transforms.marts import MARTS
 from transforms.settings import Settings
 
-# In this order, a load each: trouble with one list holds back no other.
-LOADS = (("accounts", "rfqs"), ("quotes",), ("rfqs_by_id",))
+# A load each, in this order: what is ours does not wait for the market, which may take hours.
+LOADS = (("accounts", "quotes"), ("rfqs",), ("quotes_by_id", "rfqs_by_id"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,28 +124,12 @@ def _load(
 
 
 def _load_all(extraction: Extraction, directory: Path) -> None:
-    """Try every load, then raise what the first that failed met: each list counts for itself."""
-    failures: list[PipelineStepFailed] = []
+    """Try every list, then raise what the first that failed met: each counts for itself."""
     pipeline = _pipeline(extraction, directory)
     for resources in LOADS:
-        try:
-            _load_resources(pipeline, extraction, resources)
-        except PipelineStepFailed as failure:
-            if not _is_of_one_list(failure):
-                raise
-            failures.append(failure)
-            # A pipeline goes on with what it failed at, so the next load gets another one.
-            pipeline = _pipeline(extraction, directory / "_".join(resources))
-    if failures:
-        raise failures[0]
-
-
-def _is_of_one_list(failure: BaseException) -> bool:
-    """Whether *failure* was caused by one list; what concerns the whole exchange ends the run."""
-    cause: BaseException | None = failure
-    while cause is not None and not isinstance(cause, ExchangeError):
-        cause = cause.__cause__ or cause.__context__
-    return isinstance(cause, ExchangeUnavailable | RequestRefused)
+        _load_resources(pipeline, extraction, resources)
+    if extraction.failures:
+        raise extraction.failures[0]
 
 
 def _pipeline(extraction: Extraction, directory: Path) -> dlt.Pipeline:
@@ -184,6 +162,9 @@ def _build_and_publish(
     demand_few_rejected(connection, _limits())
     moment = as_of or _last_seen(connection)
     settings = Settings(moment, _viewer(connection), _scope(connection))
+    if settings.viewer_id is None:
+        # Without it every RFQ would pass for our own.
+        raise DatabaseError("whose account this is was not loaded yet: `rfq run` loads it")
     mart_rows = build(connection, MARTS, settings, afresh=afresh)
     _publish(connection, database)
     return Outcome(new_versions, mart_rows, moment)

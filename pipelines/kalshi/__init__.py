@@ -1,7 +1,7 @@
 """Kalshi's RFQs and quotes as a dlt source.
 
 The section of its configuration is [sources.kalshi]. Its resources share one `Extraction`, and are
-loaded one after the other, each with its own watermark: trouble with one list holds no other back.
+loaded one after the other, each with its own watermark. What is ours and does not last comes first.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,13 @@ def kalshi(extraction: Extraction) -> tuple[DltResource, ...]:
     Calling this begins a load: whatever the load before handed on must be in the database.
     """
     extraction.begin_load()
-    return accounts(extraction), rfqs(extraction), quotes(extraction), rfqs_by_id(extraction)
+    return (
+        accounts(extraction),
+        quotes(extraction),
+        rfqs(extraction),
+        quotes_by_id(extraction),
+        rfqs_by_id(extraction),
+    )
 
 
 @dlt.resource
@@ -53,9 +59,15 @@ def quotes(extraction: Extraction) -> Iterator[Any]:
     """Quotes we made and quotes we received, updated since the watermark.
 
     `min_ts` filters on update time in whole seconds, so the overlap is read twice each run and
-    dropped by version. Those that no list will show again are read by id.
+    dropped by version.
     """
     yield from quote_items(extraction, dlt.current.resource_state())
+
+
+@dlt.resource
+def quotes_by_id(extraction: Extraction) -> Iterator[Any]:
+    """Quotes held as open that no list will show again; runs after `rfqs`, which tells so."""
+    yield from quotes_by_id_pass(extraction, dlt.current.resource_state())
 
 
 @dlt.resource
@@ -91,4 +103,3 @@ def quote_items(extraction: Extraction, state: dict[str, Any]) -> Iterator[Any]:
         if extraction.reach.since:
             yield from backfill_pass(extraction, state, side)
         yield from quotes_pass(extraction, state, side)
-    yield from quotes_by_id_pass(extraction, state)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from pipelines.kalshi.client import Page
 from pipelines.kalshi.extraction import Extraction, PassReport
-from pipelines.kalshi.passes import RFQ_PAGES_PER_BATCH, hand_on, report_rows
+from pipelines.kalshi.passes import RFQ_PAGES_PER_BATCH, attempted, hand_on, report_rows
 from pipelines.kalshi.schema import RFQ, TIMESTAMP
 from pipelines.kalshi.sweep import read_list
 from pipelines.kalshi.tables import COVERAGE, into
@@ -33,9 +33,13 @@ def coverage_pass(extraction: Extraction, state: dict[str, Any]) -> Iterator[Any
     if now - watermark.value < INTERVAL:
         return
     report = PassReport(extraction, "rfqs_open", watermark, sweeps=1)
-    listed, missed, is_complete = yield from _compare(
-        extraction, report, market - extraction.reach.overlap
+    compared = yield from attempted(
+        report, _compare(extraction, report, market - extraction.reach.overlap)
     )
+    if compared is None:
+        yield from report_rows(report)
+        return
+    listed, missed, is_complete = compared
     watermark.advance(report.started_ts or now)
     row = {
         "run_id": extraction.run_id,

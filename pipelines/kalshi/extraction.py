@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.kalshi.client import ExchangeReader
-from pipelines.kalshi.errors import ConfigurationError
+from pipelines.kalshi.errors import ConfigurationError, ExchangeError
 from pipelines.kalshi.pages import Rejected
 from pipelines.kalshi.schema import QUOTE, RFQ
 from pipelines.kalshi.sweep import Batch
@@ -86,6 +86,7 @@ class Extraction:
     own_rfqs_seen: set[str] = field(default_factory=set)
     read_by_id: set[str] = field(default_factory=set)
     finished: set[str] = field(default_factory=set)
+    failures: list[ExchangeError] = field(default_factory=list)
     has_told_what_is_gone: bool = False
 
     def __post_init__(self) -> None:
@@ -166,6 +167,7 @@ class PassReport:
     is_order_held: bool | None = None
     forgotten_before_ts: datetime | None = None
     reached_ts: datetime | None = None
+    failures: int = 0
 
     def __post_init__(self) -> None:
         self.watermark_before_ts = self.watermark.value

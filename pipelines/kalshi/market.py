@@ -6,17 +6,25 @@ watermark, everything below it was read before. The order is checked on every ro
 not hold, nothing is concluded from it and the list is read to its end, this time and the next.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
 
 from pipelines.kalshi.client import Page
-from pipelines.kalshi.extraction import Extraction, PassReport, Reach
-from pipelines.kalshi.passes import RFQ_PAGES_PER_BATCH, hand_on, report_rows
+from pipelines.kalshi.errors import CursorRefused
+from pipelines.kalshi.extraction import Extraction, PassReport
+from pipelines.kalshi.passes import (
+    OF_ONE_LIST,
+    RFQ_PAGES_PER_BATCH,
+    attempted,
+    hand_on,
+    report_rows,
+)
 from pipelines.kalshi.schema import RFQ
-from pipelines.kalshi.sweep import Batch, read_list
+from pipelines.kalshi.sweep import RESTARTS, Batch, read_list
+from pipelines.kalshi.watermark import Watermark
 
 # Rows that changed at almost the same moment may be listed either way round.
 ORDER_TOLERANCE = timedelta(seconds=10)
@@ -29,57 +37,92 @@ def market_rfqs_pass(extraction: Extraction, state: dict[str, Any]) -> Iterator[
     """
     watermark = extraction.watermark(state, "rfqs_market")
     report = PassReport(extraction, "rfqs_market", watermark, sweeps=1)
-    boundary = _boundary(watermark.read_from, extraction.reach)
+    boundary = _boundary(extraction, watermark)
     report.look_back(boundary)
-    sweep = MarketSweep(watermark.state, boundary)
+    sweep = MarketSweep(watermark.state, boundary, extraction)
     # What an earlier run began with is old: once that sweep is over, the top is due again.
-    extraction.is_unfinished |= sweep.run_id not in (None, extraction.run_id)
+    extraction.is_unfinished |= sweep.is_resumed_from_another_run
+    was_read = yield from attempted(report, _read_market(report, sweep))
+    if was_read is None:
+        sweep.fail()
+        extraction.is_unfinished = False
+    elif sweep.is_done:
+        watermark.advance(*sweep.finish())
+        extraction.finished.add("rfqs_market")
+    else:
+        sweep.pause()
+        extraction.is_unfinished = True
+    report.is_order_held = sweep.is_order_held
+    yield from report_rows(report)
+
+
+def _boundary(extraction: Extraction, watermark: Watermark) -> datetime | None:
+    """Before when what was last updated need not be read; None where all of it must."""
+    if watermark.read_from is None:
+        return None
+    begin, since = watermark.read_from - extraction.reach.overlap, extraction.reach.since
+    if since and "rfqs_market" not in extraction.finished:
+        begin = min(begin, since)
+    return begin - ORDER_TOLERANCE
+
+
+def _read_market(report: PassReport, sweep: "MarketSweep") -> Generator[Any, None, bool]:
+    """Read on until the rest is old or the load is full; return True."""
+    extraction = report.extraction
 
     def fetch(cursor: str | None) -> Page:
-        return extraction.reader.get_rfqs(cursor=cursor, limit=extraction.reach.rfqs_per_page)
+        sweep.ask(cursor)
+        try:
+            return extraction.reader.get_rfqs(cursor=cursor, limit=extraction.reach.rfqs_per_page)
+        except OF_ONE_LIST as refusal:
+            # How an old cursor is refused is not documented. The top of the list tells the rest.
+            if cursor is not None and cursor == sweep.resume_at and not sweep.has_begun:
+                raise CursorRefused(refusal.what) from None
+            raise
 
     for batch in read_list(RFQ, fetch, RFQ_PAGES_PER_BATCH, sweep.resume_at):
         extraction.see(batch.rows.table)
         yield from hand_on(report, extraction.rfqs, extraction.gone_rfqs, batch)
         sweep.see(batch)
-        if sweep.is_done:
-            watermark.advance(sweep.finish())
+        is_full = report.rows_seen >= extraction.reach.rows_per_load
+        # Where cursors do not last, a pause would only lead back to the top, for ever.
+        if sweep.is_done or (is_full and not sweep.has_restarted):
             break
-        if report.rows_seen >= extraction.reach.rows_per_load:
-            sweep.pause(extraction.run_id)
-            extraction.is_unfinished = True
-            break
-    report.is_order_held = sweep.is_order_held
-    yield from report_rows(report)
-
-
-def _boundary(read_from: datetime | None, reach: Reach) -> datetime | None:
-    """Before when what was last updated need not be read; None where all of it must."""
-    if read_from is None:
-        return None
-    begin = read_from - reach.overlap
-    return (min(begin, reach.since) if reach.since else begin) - ORDER_TOLERANCE
+    return True
 
 
 class MarketSweep:
     """One reading of the market-wide list, possibly over several loads."""
 
-    def __init__(self, state: dict[str, Any], boundary: datetime | None) -> None:
+    def __init__(
+        self, state: dict[str, Any], boundary: datetime | None, extraction: Extraction
+    ) -> None:
         self._state = state
         self._boundary = boundary
         self._was_order_held: bool = state.get("is_order_held", True)
-        paused: dict[str, Any] = state.pop("paused", {})
+        paused: dict[str, Any] = state.get("paused", {})
         self.resume_at: str | None = paused.get("cursor")
-        self.run_id: str | None = paused.get("run_id")  # of the run that began it
+        self._run_id: str = paused.get("run_id", extraction.run_id)  # of the run that began it
+        self.is_resumed_from_another_run = self._run_id != extraction.run_id
         self.is_order_held: bool = paused.get("is_order_held", True)
         self.is_done = False
+        self.has_begun = False
+        self.has_restarted = False
+        self._failures: int = paused.get("failures", 0)
         self._next_cursor: str | None = None
         self._started_ts = _moment(paused.get("started_ts"))
+        self._clock_skew_s = paused.get("clock_skew_s", extraction.reader.clock_skew_s)
         self._lowest_ts: datetime | None = None
         self._ids: set[str] = set()
 
+    def ask(self, cursor: str | None) -> None:
+        """Note that the page at *cursor* is asked for."""
+        if cursor is None and (self.resume_at or self.has_begun):
+            self.has_restarted = True
+
     def see(self, batch: Batch) -> None:
         """Take in the next rows of the list and decide whether the rest is old."""
+        self.has_begun = True
         self._started_ts = self._started_ts or batch.started_ts
         self._next_cursor = batch.next_cursor
         if batch.is_first:
@@ -89,19 +132,32 @@ class MarketSweep:
         is_old = self._boundary and self._lowest_ts and self._lowest_ts < self._boundary
         self.is_done = not batch.next_cursor or bool(is_known_order and is_old)
 
-    def pause(self, run_id: str) -> None:
+    def pause(self, failures: int = 0) -> None:
         """Remember where to go on; the rows so far are loaded with it."""
         self._state["paused"] = {
-            "run_id": self.run_id or run_id,
+            "run_id": self._run_id,
             "cursor": self._next_cursor,
             "is_order_held": self.is_order_held,
             "started_ts": self._started().isoformat(),
+            "clock_skew_s": self._clock_skew_s,
+            "failures": failures,
         }
 
-    def finish(self) -> datetime:
-        """Return the watermark that a complete sweep earns: the moment it began."""
+    def fail(self) -> None:
+        """Remember how far the list was read, unless that is where it keeps failing.
+
+        Where nothing was read, what an earlier load remembered is as good as before.
+        """
+        if self.has_begun and self._failures < RESTARTS:
+            self.pause(self._failures + 1)
+        elif self.has_begun:
+            self._state.pop("paused", None)
+
+    def finish(self) -> tuple[datetime, float | None]:
+        """Return the watermark that a complete sweep earns: when it began, by which clock."""
+        self._state.pop("paused", None)
         self._state["is_order_held"] = self.is_order_held
-        return self._started()
+        return self._started(), self._clock_skew_s
 
     def _started(self) -> datetime:
         if self._started_ts is None:

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Generator, Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from pipelines.kalshi.client import Page
+from pipelines.kalshi.errors import ExchangeUnavailable, RequestRefused
 from pipelines.kalshi.extraction import Extraction, PassReport
 from pipelines.kalshi.schema import QUOTE, RFQ
 from pipelines.kalshi.sweep import Batch, read_list
@@ -19,6 +20,10 @@ QUOTE_PAGES_PER_BATCH = 20
 SWEEPS = 5
 SWEEPS_BEFORE_HALVING = 2
 
+# What concerns one list and not the whole exchange.
+OF_ONE_LIST = (ExchangeUnavailable, RequestRefused)
+
+T = TypeVar("T")
 Items: TypeAlias = Iterator[Any]
 Outcome: TypeAlias = Generator[Any, None, tuple[datetime, bool]]
 
@@ -41,7 +46,7 @@ def quotes_pass(extraction: Extraction, state: dict[str, Any], side: str) -> Ite
     )
     report = PassReport(extraction, name, watermark)
     report.look_back(watermark.value)
-    yield from _read_windows(report, side, spans)
+    yield from attempted(report, _read_windows(report, side, spans))
     yield from report_rows(report)
 
 
@@ -60,7 +65,8 @@ def backfill_pass(extraction: Extraction, state: dict[str, Any], side: str) -> I
         watermark.state.clear()
     report = PassReport(extraction, name, watermark)
     report.look_back(since)
-    is_whole = yield from _read_windows(report, side, slices(watermark.value or since, until))
+    spans = slices(watermark.value or since, until)
+    is_whole = yield from attempted(report, _read_windows(report, side, spans))
     if is_whole:
         extraction.finished.add(name)
         watermark.state["is_finished"] = report.is_verified
@@ -79,12 +85,27 @@ def own_rfqs_pass(
         return
     report = PassReport(extraction, "rfqs_self", watermark)
     report.look_back(watermark.value)
-    started, report.is_verified = yield from _verified(
+    sweeps = _verified(
         report, extraction.rfqs, extraction.gone_rfqs, partial(_read_own_rfqs, extraction), SWEEPS
     )
-    if report.is_verified:
+    started, report.is_verified = (yield from attempted(report, sweeps)) or (None, False)
+    if started and report.is_verified:
         watermark.advance(started)
     yield from report_rows(report)
+
+
+def attempted(report: PassReport, items: Generator[Any, None, T]) -> Generator[Any, None, T | None]:
+    """Yield *items* and return their result; None where the exchange ended them early.
+
+    The failure is kept for the end of the run. What was read until then is loaded, no watermark
+    vouches for it, and trouble with one list holds no other back.
+    """
+    try:
+        return (yield from items)
+    except OF_ONE_LIST as failure:
+        report.is_verified = False
+        report.extraction.failures.append(failure)
+        return None
 
 
 def report_rows(report: PassReport) -> Items:
@@ -137,16 +158,25 @@ def _read_windows(
 
 
 def _read_window(report: PassReport, side: str, window: Window) -> Outcome:
-    """Sweep *window*; where two sweeps disagree, its halves: one page is one moment's answer."""
+    """Sweep *window*; where two sweeps disagree, its halves: one page is one moment's answer.
+
+    So, too, where it is a long one that the exchange does not manage to answer.
+    """
     extraction = report.extraction
     halves = window.halves(extraction.now)
-    started, is_verified = yield from _verified(
-        report,
-        extraction.quotes,
-        extraction.gone_quotes,
-        partial(_read_quotes, extraction, side, window),
-        SWEEPS_BEFORE_HALVING if halves else SWEEPS,
-    )
+    started = extraction.now
+    try:
+        started, is_verified = yield from _verified(
+            report,
+            extraction.quotes,
+            extraction.gone_quotes,
+            partial(_read_quotes, extraction, side, window),
+            SWEEPS_BEFORE_HALVING if halves else SWEEPS,
+        )
+    except ExchangeUnavailable:
+        if not halves or not window.is_long(extraction.now):
+            raise
+        is_verified = False
     if is_verified or not halves:
         return started, is_verified
     # The older first: a quote that changes meanwhile moves to the newer.

@@ -1,5 +1,6 @@
 """Records read one by one, because no list would show what is new about them."""
 
+import logging
 import re
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -11,10 +12,15 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.kalshi.client import Page
-from pipelines.kalshi.errors import ExchangeError, ExchangeUnavailable, NotFound, RequestRefused
+from pipelines.kalshi.errors import (
+    CredentialsRefused,
+    ExchangeError,
+    NotFound,
+    RequestRefused,
+)
 from pipelines.kalshi.extraction import Extraction, PassReport
 from pipelines.kalshi.pages import Rejected, read_record
-from pipelines.kalshi.passes import hand_on, report_rows
+from pipelines.kalshi.passes import OF_ONE_LIST, hand_on, report_rows
 from pipelines.kalshi.schema import QUOTE, RFQ, Entity
 from pipelines.kalshi.sweep import Batch, served_ts
 from pipelines.kalshi.tables import TOMBSTONES, into
@@ -22,10 +28,16 @@ from pipelines.kalshi.tombstones import GONE, Tombstones
 from pipelines.kalshi.versions import Versions
 from pipelines.kalshi.watermark import Watermark
 
+_log = logging.getLogger(__name__)
+_LEFT = "%s: %d reads failed, so the rest is left to the next run"
+
+# A refusal of one record says nothing of the key: the lists were read with it.
+OF_ONE_RECORD = (*OF_ONE_LIST, CredentialsRefused)
 UUID = re.compile(r"[0-9a-fA-F-]{36}")
 READS_PER_LOAD = 1_000
-# More ids than these in one pass that cannot be read are no accident of theirs.
-UNREADABLE_IDS = 3
+# More failures than these in one pass are no accident of the ids. So few that the pass ends before
+# the client takes the whole exchange for down: each stands for five attempts.
+FAILURES = 2
 # Observed: an RFQ that nobody closes is closed by the exchange after three hours.
 RFQ_LIFETIME = timedelta(hours=3)
 # Execution reveals who asked; whatever else it changes late is met by a second look a day after.
@@ -65,6 +77,11 @@ with held_open as (
     select id, any_value(rfq_id) as rfq_id, min(created_ts) as created_ts from raw.quote_versions
     where id not in ({_GONE_QUOTES})
     group by id having bool_and(status = 'open')
+    -- The quotes of another account are not found with our key, and not gone.
+    and (
+        (select count(distinct communications_id) <= 1 from raw.accounts)
+        or bool_or(coalesce($2 in (creator_id, rfq_creator_id), false))
+    )
 ),
 ended as (
     select id from raw.rfq_versions
@@ -93,30 +110,32 @@ def rfqs_by_id_pass(extraction: Extraction, state: dict[str, Any]) -> Iterator[A
     report = PassReport(extraction, "rfqs_by_id", watermark, sweeps=1)
     read = extraction.reader.get_rfq
     shelf = Shelf(RFQ, "rfq", extraction.rfqs, extraction.gone_rfqs, read)
-    yield from _read_all(report, shelf, _wanted_rfqs(extraction, watermark))
+    executed = _executed(extraction, watermark)
+    wanted = (_wanted_rfqs(extraction) | executed) - extraction.own_rfqs_seen
+    yield from _read_all(report, shelf, wanted, executed - extraction.own_rfqs_seen)
 
 
 def quotes_by_id_pass(extraction: Extraction, state: dict[str, Any]) -> Iterator[Any]:
     """Read the quotes that we hold as open although their RFQ is over."""
     watermark = extraction.watermark(state, "quotes_by_id")
     report = PassReport(extraction, "quotes_by_id", watermark, sweeps=1)
-    rows = _fetch(extraction, _OUTLIVED, [extraction.now - RFQ_LIFETIME])
+    asked = [extraction.now - RFQ_LIFETIME, extraction.account]
+    rows = _fetch(extraction, _OUTLIVED, asked)
     rfq_of = {id_: rfq_id if UUID.fullmatch(rfq_id) else None for id_, rfq_id in rows}
 
     def read(quote_id: str) -> Page:
         return extraction.reader.get_quote(quote_id, rfq_id=rfq_of.get(quote_id))
 
     shelf = Shelf(QUOTE, "quote", extraction.quotes, extraction.gone_quotes, read)
-    yield from _read_all(report, shelf, rfq_of.keys() - extraction.quotes.ids_handed_on)
+    yield from _read_all(report, shelf, set(rfq_of), set())
 
 
-def _wanted_rfqs(extraction: Extraction, watermark: Watermark) -> set[str]:
+def _wanted_rfqs(extraction: Extraction) -> set[str]:
+    """What every run wants anew until it was read; a list that showed it has shown all there is."""
     named = {rfq_id for (rfq_id,) in _fetch(extraction, _NAMED_BY_A_QUOTE)}
     overdue = extraction.now - RFQ_LIFETIME
     held_open = {rfq_id for (rfq_id,) in _fetch(extraction, _HELD_OPEN, [overdue])}
-    executed = _executed(extraction, watermark)
-    # A list that showed the RFQ in this run has shown all that a second read could.
-    return (named | held_open | executed) - extraction.own_rfqs_seen
+    return named | held_open
 
 
 def _executed(extraction: Extraction, watermark: Watermark) -> set[str]:
@@ -136,17 +155,29 @@ def _executed(extraction: Extraction, watermark: Watermark) -> set[str]:
     return due
 
 
-def _read_all(report: PassReport, shelf: Shelf, wanted: set[str]) -> Iterator[Any]:
-    """Read as many of *wanted* as one load takes, and what an earlier load left unanswered."""
+def _read_all(
+    report: PassReport, shelf: Shelf, wanted: set[str], wanted_once: set[str]
+) -> Iterator[Any]:
+    """Read as many of *wanted* as one load takes, and what an earlier load left unanswered.
+
+    Remembers what nothing else would name again: *wanted_once*, and what was asked for in vain.
+    """
     extraction, state = report.extraction, report.watermark.state
-    pending = {id_ for id_ in wanted.union(state.get("pending", ())) if UUID.fullmatch(id_)}
-    readable = sorted(pending - extraction.read_by_id)
+    remembered = wanted_once.union(state.get("pending", ()))
+    readable = sorted(
+        id_ for id_ in (wanted | remembered) - extraction.read_by_id if UUID.fullmatch(id_)
+    )
     for id_ in readable[:READS_PER_LOAD]:
         extraction.read_by_id.add(id_)
+        remembered.add(id_)
         if (yield from _read_one(report, shelf, id_)):
-            pending.discard(id_)
-    extraction.is_unfinished |= len(readable) > READS_PER_LOAD
-    state["pending"] = sorted(pending)
+            remembered.discard(id_)
+        if report.failures > FAILURES:
+            _log.warning(_LEFT, report.name, report.failures)
+            break
+    else:
+        extraction.is_unfinished |= len(readable) > READS_PER_LOAD
+    state["pending"] = sorted(filter(UUID.fullmatch, remembered))
     if readable:
         yield from report_rows(report)
 
@@ -156,16 +187,16 @@ def _read_one(report: PassReport, shelf: Shelf, id_: str) -> Generator[Any, None
     extraction, state = report.extraction, report.watermark.state
     try:
         answer = shelf.read(id_)
+        rows = read_record(shelf.entity, shelf.record, answer.body)
     except NotFound:
         gone = shelf.gone.missed(state, id_, extraction.run_id, extraction.now)
         if gone:
             yield into("tombstones", pa.Table.from_pylist(gone, schema=TOMBSTONES))
         return bool(gone)
-    except (ExchangeUnavailable, RequestRefused) as error:
+    except OF_ONE_RECORD as error:
         _set_aside(report, shelf, id_, error)
         return False
     state.get("missing", {}).pop(id_, None)
-    rows = read_record(shelf.entity, shelf.record, answer.body)
     batch = Batch(rows, 1, served_ts(answer), served_ts(answer))
     yield from hand_on(report, shelf.versions, shelf.gone, batch)
     return True
@@ -174,11 +205,11 @@ def _read_one(report: PassReport, shelf: Shelf, id_: str) -> Generator[Any, None
 def _set_aside(report: PassReport, shelf: Shelf, id_: str, error: ExchangeError) -> None:
     """Note an id that cannot be read: it must hold back neither the others nor later runs."""
     report.is_verified = False
+    # What is refused for good is a matter of that record alone.
+    report.failures += not isinstance(error, RequestRefused)
     reason = f"it could not be read by id: {type(error).__name__}"
     digest = sha256(id_.encode()).hexdigest()
     report.reject(Rejected(shelf.entity.key, reason, digest, dumps({"id": id_})))
-    if len(report.rejected) > UNREADABLE_IDS:
-        raise error
 
 
 def _fetch(extraction: Extraction, query: str, values: list[Any] | None = None) -> list[Any]:

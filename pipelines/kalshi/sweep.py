@@ -70,7 +70,8 @@ def _read_once(
             cursor = next_cursor(entity, page.body)
             pages.append(page)
         rows = read_pages(entity, [page.body for page in pages])
-        found = set(rows.table.column("id").to_pylist()) - ids
+        rejected = {row.row_hash for row in rows.rejected}
+        found = (set(rows.table.column("id").to_pylist()) | rejected) - ids
         ids |= found
         fruitless = 0 if found else fruitless + len(pages)
         if cursor and fruitless > FRUITLESS_PAGES:

@@ -29,11 +29,6 @@ class Versions:
         """Forget what the last load handed on: raw holds it now."""
         self._handed_on.clear()
 
-    @property
-    def ids_handed_on(self) -> set[str]:
-        """The ids of which this load has handed on a new version."""
-        return {id_ for id_, _ in self._handed_on}
-
     def held(self, ids: list[str]) -> set[str]:
         """Return which of *ids* raw holds in any version."""
         found = self._cursor.execute(

@@ -40,6 +40,10 @@ class Window:
         """Whole seconds, one late, or None for an open window."""
         return None if self.end is None else ceil(self.end.timestamp()) + 1
 
+    def is_long(self, now: datetime) -> bool:
+        """Whether it spans more than a usual day's load."""
+        return (self.end or now) - self.start > DAY
+
     def halves(self, now: datetime) -> "tuple[Window, Window] | None":
         """The older and the newer half, or None for a window too short to be cut.
 
@@ -105,12 +109,16 @@ class Watermark:
         elif noted and self.value > datetime.fromisoformat(noted["at"]) + STEP_COUNTS:
             del self.state["set_back"]
 
-    def advance(self, to: datetime) -> None:
-        """Move forward to *to*; never back, and never past our own clock by more than a minute."""
+    def advance(self, to: datetime, clock_skew_s: float | None = None) -> None:
+        """Move forward to *to*; never back, and never past our own clock by more than a minute.
+
+        *clock_skew_s* is the one at that moment, where it is not the present one.
+        """
         capped = min(to, self._local_clock() + FUTURE_TOLERANCE)
         if self.value is None or capped > self.value:
             self.state["watermark"] = capped.isoformat()
-            self.state["clock_skew_s"] = self._clock_skew_s
+            known = self._clock_skew_s if clock_skew_s is None else clock_skew_s
+            self.state["clock_skew_s"] = known
 
 
 def windows(

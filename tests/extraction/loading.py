@@ -14,11 +14,12 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from pipelines.job import LOADS
 from pipelines.kalshi import account_items, quote_items, rfq_items, sweep
 from pipelines.kalshi.client import ExchangeReader
 from pipelines.kalshi.extraction import Extraction, Reach
 from pipelines.kalshi.pages import Rows
-from pipelines.kalshi.reread import rfqs_by_id_pass
+from pipelines.kalshi.reread import quotes_by_id_pass, rfqs_by_id_pass
 from pipelines.kalshi.schema import Entity
 from pipelines.kalshi.versions import Key, Versions, keys
 from pipelines.sandbox import Behavior, ManualClock, Market
@@ -27,11 +28,11 @@ from tests.running import ignore
 from transforms.build import raw_tables
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
-LOADS = (("accounts", "rfqs"), ("quotes",), ("rfqs_by_id",))
 ITEMS: dict[str, Callable[[Extraction, dict[str, Any]], Iterable[Any]]] = {
     "accounts": account_items,
     "rfqs": rfq_items,
     "quotes": quote_items,
+    "quotes_by_id": quotes_by_id_pass,
     "rfqs_by_id": rfqs_by_id_pass,
 }
 VERSION_TABLES = {"rfq_versions", "quote_versions"}
@@ -172,6 +173,8 @@ def run(
     )
     for resources in LOADS:
         store.load(extraction, resources)
+    if extraction.failures:
+        raise extraction.failures[0]
     return extraction
 
 

@@ -153,7 +153,7 @@ def gone_is_gone(patch: Patch) -> None:
 
 @kills(14, records.test_a_quote_that_vanished_with_its_rfq_is_gone)
 def open_quotes_are_left_alone(patch: Patch) -> None:
-    patch.setattr(reread, "_OUTLIVED", "select '', '' where $1 is null")
+    patch.setattr(reread, "_OUTLIVED", "select '', '' where $1 is null and $2 is null")
 
 
 @kills(15, records.test_who_asked_is_read_once_a_quote_executed)

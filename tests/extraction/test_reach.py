@@ -223,38 +223,6 @@ def restless(market: Market, clock: ManualClock, maker: Party, rfq_id: str) -> N
     pages[2] = stir
 
 
-def test_an_id_that_cannot_be_read_holds_back_neither_the_others_nor_later_runs(
-    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
-) -> None:
-    rfqs = [ask(market, other, n) for n in range(3)]
-    for rfq in rfqs:
-        offer(market, me, rfq)
-    reader.fails[min(rfqs)] = ExchangeUnavailable("HTTP 500")
-
-    run(store, reader)
-
-    held = {id_ for (id_,) in store.rows("select rfq_id from staging.rfqs")}
-    assert held == set(rfqs) - {min(rfqs)}
-    reasons = store.rows("select reason from raw.rejected_rows")
-    assert reasons == [("it could not be read by id: ExchangeUnavailable",)]
-
-    reader.fails.clear()
-    run(store, reader)
-    assert len(store.rows("select rfq_id from staging.rfqs")) == 3
-
-
-def test_many_ids_that_cannot_be_read_are_an_outage(
-    store: Store, market: Market, me: Party, other: Party, reader: Any
-) -> None:
-    for n in range(5):
-        rfq = ask(market, other, n)
-        offer(market, me, rfq)
-        reader.fails[rfq] = ExchangeUnavailable("HTTP 500")
-
-    with pytest.raises(ExchangeUnavailable):
-        run(store, reader)
-
-
 def test_the_coverage_counts_open_rfqs_that_no_run_had_read_once_a_day(
     store: Store, market: Market, clock: ManualClock, other: Party, reader: Any
 ) -> None:

@@ -1,0 +1,350 @@
+"""Trouble with one list or record stays its own: it holds nothing else back, and no later run."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from pipelines.kalshi.client import Page
+from pipelines.kalshi.errors import (
+    CredentialsRefused,
+    CursorRefused,
+    ExchangeError,
+    ExchangeUnavailable,
+    RequestRefused,
+    TryLater,
+)
+from pipelines.kalshi.reread import FAILURES
+from pipelines.sandbox import ManualClock, Market
+from pipelines.sandbox.parties import Party
+from tests.extraction.dealings import MARKET, ask, asked, gone, offer, received, status
+from tests.extraction.loading import SMALL, Store, run
+from tests.extraction.reading import InProcessReader
+
+DOWN = ExchangeUnavailable("HTTP 500")
+IN_SLICES = replace(MARKET, rfqs_per_page=2, rows_per_load=2)
+
+
+class Troubled(InProcessReader):
+    """Raises what `trouble` says to the arguments of a list call."""
+
+    trouble: Callable[[dict[str, Any]], ExchangeError | None] = staticmethod(lambda asked: None)
+
+    def get_rfqs(self, **asked: Any) -> Page:
+        if failure := self.trouble(asked):
+            raise failure
+        return super().get_rfqs(**asked)
+
+
+def held(store: Store) -> set[str]:
+    return {id_ for (id_,) in store.rows("select rfq_id from staging.rfqs")}
+
+
+# Records
+
+
+def test_an_id_that_cannot_be_read_holds_back_neither_the_others_nor_later_runs(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
+) -> None:
+    rfqs = [ask(market, other, n) for n in range(3)]
+    for rfq in rfqs:
+        offer(market, me, rfq)
+    reader.fails[min(rfqs)] = ExchangeUnavailable("HTTP 500")
+
+    run(store, reader)
+
+    held = {id_ for (id_,) in store.rows("select rfq_id from staging.rfqs")}
+    assert held == set(rfqs) - {min(rfqs)}
+    reasons = store.rows("select reason from raw.rejected_rows")
+    assert reasons == [("it could not be read by id: ExchangeUnavailable",)]
+
+    reader.fails.clear()
+    run(store, reader)
+    assert len(store.rows("select rfq_id from staging.rfqs")) == 3
+
+
+@pytest.mark.parametrize("failure", [DOWN, CredentialsRefused("HTTP 403")])
+def test_where_many_reads_fail_the_rest_waits_and_the_lists_do_not(
+    store: Store,
+    market: Market,
+    clock: ManualClock,
+    me: Party,
+    other: Party,
+    reader: Any,
+    failure: Any,
+) -> None:
+    rfqs = [ask(market, other, n) for n in range(5)]
+    for rfq in rfqs:
+        offer(market, me, rfq)
+        reader.fails[rfq] = failure
+
+    run(store, reader)
+
+    assert sum(name == "rfq" for name, _ in reader.calls) == FAILURES + 1
+    assert len(store.current("quotes")) == 5
+    assert len(store.watermarks()) == 3
+    reader.fails.clear()
+    run(store, reader)
+    assert held(store) == set(rfqs)
+
+
+def test_records_that_are_refused_for_good_keep_no_other_from_being_read(
+    store: Store, market: Market, me: Party, other: Party, reader: Any
+) -> None:
+    rfqs = sorted(ask(market, other, n) for n in range(6))
+    for rfq in rfqs:
+        offer(market, me, rfq)
+    reader.fails |= dict.fromkeys(rfqs[:5], RequestRefused("HTTP 400", status=400))
+
+    run(store, reader)
+
+    assert held(store) == {rfqs[5]}
+    assert store.rows("select count(*) from raw.rejected_rows") == [(5,)]
+
+
+def test_quotes_that_cannot_be_read_one_by_one_do_not_stop_the_lists(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
+) -> None:
+    market.behavior = replace(market.behavior, rfq_lifetime_s=7 * 86_400)
+    old = received(market, clock, me, other, 4)
+    run(store, reader)
+    reader.fails |= dict.fromkeys(old, DOWN)
+    clock.advance(4 * 3600)
+    new = offer(market, other, ask(market, me, 9))
+
+    run(store, reader)
+
+    assert status(store, "quotes", new) == "open"
+
+
+def test_another_accounts_run_does_not_bury_our_quotes(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party
+) -> None:
+    """They are not found with its key."""
+    market.behavior = replace(market.behavior, rfq_lifetime_s=7 * 86_400)
+    third = market.add_account("third", key="ed25519")
+    quote = offer(market, other, ask(market, me))
+    ours, theirs = InProcessReader(market, me), InProcessReader(market, third)
+    run(store, ours, account=me.communications_id)
+    clock.advance(4 * 3600)
+
+    for _ in range(3):
+        run(store, theirs, account=third.communications_id)
+    assert gone(store, "quotes") == set()
+
+    market.faults.vanished.add(quote)
+    for _ in range(2):
+        run(store, ours, account=me.communications_id)
+    assert gone(store, "quotes") == {quote}
+
+
+def test_what_is_still_to_be_read_is_not_written_down_again_and_again(
+    store: Store, market: Market, me: Party, other: Party, reader: Any, monkeypatch: Any
+) -> None:
+    """A busy maker's quotes name hundreds of thousands of RFQs, and each load stores the state."""
+    monkeypatch.setattr("pipelines.kalshi.reread.READS_PER_LOAD", 2)
+    for n in range(7):
+        offer(market, me, ask(market, other, n))
+    sizes = []
+    usual = store.load
+
+    def load(*arguments: Any) -> None:
+        usual(*arguments)
+        sizes.extend(len(s.get("pending", [])) for s in store.states.get("rfqs_by_id", {}).values())
+
+    monkeypatch.setattr(store, "load", load)
+
+    run(store, reader)
+
+    assert len(held(store)) == 7
+    assert sizes == [0]
+
+
+# Lists
+
+
+@pytest.mark.parametrize("filtered", [{"status": "open"}, {"user_filter": "self"}])
+def test_the_daily_lists_do_not_hold_back_the_markets(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, filtered: Any
+) -> None:
+    reader = Troubled(market, me)
+    run(store, reader, MARKET)
+    clock.advance(86_500)
+    new, own = ask(market, other, 1), ask(market, me, 2)
+    reader.trouble = lambda asked: DOWN if filtered.items() <= asked.items() else None
+
+    with pytest.raises(ExchangeUnavailable):
+        run(store, reader, MARKET)
+
+    assert {new, own} <= held(store)
+    marks = {key.split()[-1]: mark for (_, key), mark in store.watermarks().items()}
+    assert marks["rfqs_market"] == clock.now().isoformat()
+
+
+def test_the_markets_list_does_not_hold_back_our_quotes(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party
+) -> None:
+    """Not even where the exchange wants us to wait, which ends the run."""
+    quote = offer(market, other, ask(market, me))
+    reader = Troubled(market, me)
+    reader.trouble = lambda asked: TryLater("HTTP 429")
+
+    with pytest.raises(TryLater):
+        run(store, reader, MARKET)
+
+    assert status(store, "quotes", quote) == "open"
+
+
+def test_a_list_of_nothing_but_broken_rows_is_read_to_its_end(
+    store: Store, market: Market, clock: ManualClock, me: Party
+) -> None:
+    class Broken(InProcessReader):
+        def get_rfqs(self, **asked: Any) -> Page:
+            page = super().get_rfqs(**asked)
+            return replace(
+                page, body=page.body.replace(b'"contracts_fp": "1.00"', b'"contracts_fp": {}')
+            )
+
+    asked(market, clock, me, 20)
+
+    run(store, Broken(market, me), replace(SMALL, rfqs_per_page=1))
+
+    assert store.rows("select count(*) from raw.rejected_rows") == [(20,)]
+
+
+@pytest.mark.parametrize(
+    "refusal", [DOWN, RequestRefused("HTTP 404", status=404), CursorRefused("HTTP 400", status=400)]
+)
+def test_an_old_cursor_that_is_refused_in_any_way_starts_the_markets_list_again(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, refusal: Any
+) -> None:
+    ids = asked(market, clock, other, 12)
+    reader = Troubled(market, me)
+    reader.trouble = lambda asked: DOWN if len(reader.calls) > 6 else None
+    with pytest.raises(ExchangeUnavailable):
+        run(store, reader, IN_SLICES)
+    assert 0 < len(held(store)) < 12
+    (state,) = (s for key, s in store.states["rfqs"].items() if key.endswith("rfqs_market"))
+    old = state["paused"]["cursor"]
+    reader.calls.clear()
+
+    def refuse(asked: dict[str, Any]) -> ExchangeError | None:
+        is_first = not any(name == "rfqs" for name, _ in reader.calls)
+        return refusal if is_first and asked.get("cursor") == old else None
+
+    reader.trouble = refuse
+
+    run(store, reader, IN_SLICES)
+
+    assert held(store) == set(ids)
+
+
+def test_an_outage_leaves_where_the_market_was_read_to(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party
+) -> None:
+    ids = asked(market, clock, other, 12)
+    reader = Troubled(market, me)
+    reader.trouble = lambda asked: DOWN if len(reader.calls) > 6 else None
+    for _ in range(5):
+        with pytest.raises(ExchangeUnavailable):
+            run(store, reader, IN_SLICES)
+        reader.trouble = lambda asked: DOWN
+    reader.trouble = lambda asked: None
+    reader.calls.clear()
+
+    run(store, reader, IN_SLICES)
+
+    assert held(store) == set(ids)
+    first = next(call for name, call in reader.calls if name == "rfqs")
+    assert first["cursor"] is not None
+
+
+def test_cursors_that_do_not_outlive_a_slice_do_not_keep_a_run_going_for_ever(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party
+) -> None:
+    class Forgetful(InProcessReader):
+        """Forgets its cursors whenever a load is stored."""
+
+        loads = 0
+
+        def get_rfqs(self, *, cursor: str | None = None, **asked: Any) -> Page:
+            stored = store.rows("select count(*) from raw.extraction_runs")[0][0]
+            if cursor and stored != self.loads:
+                raise CursorRefused("HTTP 400", status=400)
+            self.loads = stored
+            return super().get_rfqs(cursor=cursor, **asked)
+
+    ids = asked(market, clock, other, 12)
+
+    run(store, Forgetful(market, me), IN_SLICES)
+
+    assert held(store) == set(ids)
+
+
+def test_a_window_that_is_too_long_to_be_answered_is_cut(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
+) -> None:
+    quotes = received(market, clock, me, other, 3)
+    usual = reader.get_quotes
+    longest_s = 14 * 86_400
+
+    def within(**asked: Any) -> Page:
+        if (asked["max_ts"] or clock.now().timestamp()) - asked["min_ts"] > longest_s:
+            raise ExchangeUnavailable("HTTP 504")
+        return usual(**asked)
+
+    reader.get_quotes = within
+
+    run(store, reader, replace(SMALL, history=timedelta(days=100)))
+
+    assert store.current("quotes").keys() == set(quotes)
+
+
+def test_a_clock_set_back_while_the_market_is_read_in_slices_is_noticed(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party
+) -> None:
+    market.behavior = replace(market.behavior, rfq_lifetime_s=7 * 86_400)
+    asked(market, clock, other, 12)
+    reader = Troubled(market, me)
+    run(store, reader, MARKET)
+    clock.advance(3600)
+    asked(market, clock, me, 12)
+    reader.trouble = lambda asked: DOWN if asked.get("cursor") else None
+    with pytest.raises(ExchangeUnavailable):
+        run(store, reader, IN_SLICES)
+    clock.advance(-1800)
+    reader.local_ahead_s += 1800
+    reader.trouble = lambda asked: None
+    run(store, reader, IN_SLICES)
+    closed = ask(market, other, 99)
+    market.delete_rfq(other, closed)
+    clock.advance(60)
+
+    run(store, reader, IN_SLICES)
+
+    assert closed in held(store)
+
+
+def test_a_backfill_of_the_market_that_was_broken_off_reads_the_rest_once(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party
+) -> None:
+    asked(market, clock, other, 12)
+    reader = Troubled(market, me)
+    run(store, reader, IN_SLICES)
+    again = replace(IN_SLICES, since=clock.now() - timedelta(hours=1))
+    clock.advance(900)
+    reader.calls.clear()
+    reader.trouble = lambda asked: DOWN if len(reader.calls) > 9 else None
+    with pytest.raises(ExchangeUnavailable):
+        run(store, reader, again)
+    reader.calls.clear()
+    reader.trouble = lambda asked: None
+
+    run(store, reader, again)
+
+    market_pages = [
+        call for name, call in reader.calls if name == "rfqs" and "user_filter" not in call
+    ]
+    assert len(market_pages) < 7

@@ -77,10 +77,11 @@ def test_a_run_ends_with_what_it_found(
     assert ended.code == 0
     assert "fill rate" in ended.out
     assert "select" in ended.out
-    first, *_, last = (line for line in ended.err.splitlines() if "tokens" in line)
-    assert first.startswith("rfqs_market: 1 pages, 1 rows, 1 new, at 2026-11-20 12:00 UTC · ")
-    assert re.search(r" · budget \d+ tokens \+ 1,000/s, waited \d+\.\d s$", first)
-    assert not last.endswith("waited 0.0 s")
+    lines = [line for line in ended.err.splitlines() if "tokens" in line]
+    (market_line,) = (line for line in lines if line.startswith("rfqs_market"))
+    assert market_line.startswith("rfqs_market: 1 pages, 1 rows, 1 new, at 2026-11-20 12:00 UTC · ")
+    assert re.search(r" · budget \d+ tokens \+ 1,000/s, waited \d+\.\d s$", market_line)
+    assert not lines[-1].endswith("waited 0.0 s")
 
 
 def test_a_long_load_says_now_and_then_where_it_stands_also_in_a_log(

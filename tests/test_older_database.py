@@ -46,10 +46,10 @@ def test_a_database_made_before_runs_noted_their_account_goes_on(
     )
     fingerprint = noted[-1][1]
     assert noted == [
-        ("rfqs_market", None, None),
         ("quotes_made", None, None),
-        ("rfqs_market", fingerprint, "market"),
+        ("rfqs_market", None, None),
         ("quotes_made", fingerprint, "market"),
+        ("rfqs_market", fingerprint, "market"),
     ]
     assert len(fingerprint) == 16
     assert fingerprint not in desk.communications_id

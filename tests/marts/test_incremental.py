@@ -171,6 +171,31 @@ def test_a_build_begins_afresh_where_it_cannot_go_on(history: History) -> None:
     assert differences(history.connection, settings) == {}
 
 
+def test_a_part_that_has_nothing_for_a_mart_hides_no_later_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first part is a quote on an RFQ never seen, the next a market's day of a row group."""
+    monkeypatch.setattr(building, "ROWS_PER_PART", 100_000)
+    with duckdb.connect() as connection:
+        raw_tables(connection)
+        connection.execute("insert into raw.accounts values ('desk', now())")
+        load_objects(connection, [], [quote("orphan", "never seen", 0)])
+        connection.execute(
+            "insert into raw.rfq_versions by name select 'r' || i as id, 'KX-M' as market_ticker,"
+            " 'closed' as status, 1 as contracts_fp, $1 + to_microseconds(i) as created_ts,"
+            " 'v' as version_hash, created_ts as observed_ts, 'test' as observed_pass"
+            " from range(130_000) as t(i)",
+            [MIDNIGHT],
+        )
+
+        build(connection, MARTS, Settings(as_of=MIDNIGHT + timedelta(days=1), viewer_id="desk"))
+
+        ids = "select count(distinct rfq_id) from marts.rfq_facts"
+        counted = "select sum(n_rfq) from marts.fill_rates"
+        assert connection.execute(ids).fetchall() == [(130_000,)]
+        assert connection.execute(counted).fetchall() == [(130_000,)]
+
+
 def differences(connection: duckdb.DuckDBPyConnection, settings: Settings) -> dict[str, int]:
     """How many rows of each table a build of everything from the same raw rows has otherwise."""
     with closing(duckdb.connect()) as other:

@@ -99,6 +99,8 @@ class InProcessReader:
     def _by_offset(
         self, key: str, listed: Callable[..., Any], limit: int, most: int, cursor: str | None
     ) -> Page:
+        if cursor and not cursor.isdigit():
+            raise CursorRefused("malformed cursor", status=400)
         start = int(cursor or 0)
         scripts = self.market.faults.before_page
         script = scripts.pop(start // limit + 1, None)

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines import kalshi
-from pipelines.kalshi import market, passes, reread, sweep, watermark
+from pipelines.kalshi import coverage, market, passes, reread, sweep, watermark
 from pipelines.kalshi.errors import ExchangeError
 from pipelines.kalshi.extraction import Extraction
 from pipelines.kalshi.pages import Rows
@@ -19,6 +19,7 @@ from pipelines.kalshi.watermark import Watermark, Window
 from tests.extraction import test_hazards_of_lists as lists
 from tests.extraction import test_hazards_of_records as records
 from tests.extraction import test_hazards_of_time as time
+from tests.extraction import test_trouble as trouble
 
 Patch = pytest.MonkeyPatch
 MUTANTS: list[tuple[int, Callable[..., None], Callable[[Patch], None]]] = []
@@ -84,6 +85,12 @@ def a_clock_put_right_is_as_if_it_had_never_been_wrong(patch: Patch) -> None:
     )
 
 
+@kills(5, trouble.test_a_clock_set_back_while_the_market_is_read_in_slices_is_noticed)
+def a_slice_forgets_its_clock(patch: Patch) -> None:
+    finish = market.MarketSweep.finish
+    patch.setattr(market.MarketSweep, "finish", lambda self: (finish(self)[0], None))
+
+
 @kills(6, time.test_our_own_clock_decides_nothing)
 def our_clock_dates_the_pages(patch: Patch) -> None:
     patch.setattr(sweep, "served_ts", lambda page: page.received_ts)
@@ -92,6 +99,16 @@ def our_clock_dates_the_pages(patch: Patch) -> None:
 @kills(7, lists.test_an_expired_cursor_starts_the_list_again)
 def an_expired_cursor_is_fatal(patch: Patch) -> None:
     patch.setattr(sweep, "RESTARTS", 0)
+
+
+@kills(7, trouble.test_an_old_cursor_that_is_refused_in_any_way_starts_the_markets_list_again)
+def an_old_cursor_is_refused_in_one_way(patch: Patch) -> None:
+    patch.setattr(market, "OF_ONE_LIST", ())
+
+
+@kills(7, trouble.test_cursors_that_do_not_outlive_a_slice_do_not_keep_a_run_going_for_ever)
+def a_pause_may_lead_back_to_the_top(patch: Patch) -> None:
+    patch.setattr(market.MarketSweep, "ask", lambda self, cursor: None)
 
 
 @kills(8, lists.test_a_cursor_that_leads_back_is_an_error)
@@ -174,6 +191,12 @@ def the_passes_share_a_watermark(patch: Patch) -> None:
     _mark_named(patch, lambda run, name: f"{run.origin} {run.account} {run.reach.scope}")
 
 
+@kills(16, trouble.test_the_daily_lists_do_not_hold_back_the_markets)
+def trouble_with_one_list_undoes_another(patch: Patch) -> None:
+    for module in (coverage, market, passes):
+        patch.setattr(module, "attempted", lambda report, items: items)
+
+
 @kills(17, lists.test_a_list_in_another_order_is_read_to_its_end)
 def the_order_is_taken_on_trust(patch: Patch) -> None:
     usual = market.MarketSweep._check_order
@@ -193,6 +216,11 @@ def our_own_list_is_never_read(patch: Patch) -> None:
 @kills(18, records.test_another_account_or_scope_starts_at_nothing)
 def accounts_share_a_watermark(patch: Patch) -> None:
     _mark_named(patch, lambda run, name: f"{run.origin} anybody {run.reach.scope} {name}")
+
+
+@kills(18, trouble.test_another_accounts_run_does_not_bury_our_quotes)
+def anybodys_key_may_bury(patch: Patch) -> None:
+    patch.setattr(reread, "_OUTLIVED", reread._OUTLIVED.replace("<= 1", ">= 0"))
 
 
 @kills(19, records.test_another_exchange_starts_at_nothing)

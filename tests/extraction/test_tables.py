@@ -12,12 +12,13 @@ from tests.extraction import (
     test_hazards_of_time,
     test_mutants,
     test_schema_drift,
+    test_trouble,
 )
 from tests.extraction.test_mutants import MUTANTS
 
 HERE = Path(__file__).parent
 HAZARDS, DRIFT = 21, 18
-OF_HAZARDS = (test_hazards_of_lists, test_hazards_of_records, test_hazards_of_time)
+OF_HAZARDS = (test_hazards_of_lists, test_hazards_of_records, test_hazards_of_time, test_trouble)
 
 
 def rows(table: str) -> list[list[str]]:

@@ -215,7 +215,7 @@ def test_a_list_of_nothing_but_broken_rows_is_read_to_its_end(
 
 
 @pytest.mark.parametrize(
-    "refusal", [DOWN, RequestRefused("HTTP 404", status=404), CursorRefused("HTTP 400", status=400)]
+    "refusal", [CursorRefused("HTTP 400", status=400), RequestRefused("HTTP 404", status=404), DOWN]
 )
 def test_an_old_cursor_that_is_refused_in_any_way_starts_the_markets_list_again(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, refusal: Any
@@ -309,7 +309,10 @@ def test_a_clock_set_back_while_the_market_is_read_in_slices_is_noticed(
     asked(market, clock, other, 12)
     reader = Troubled(market, me)
     run(store, reader, MARKET)
-    clock.advance(3600)
+    clock.advance(3000)
+    for n in range(50, 70):
+        ask(market, other, n)
+    clock.advance(600)
     asked(market, clock, me, 12)
     reader.trouble = lambda asked: DOWN if asked.get("cursor") else None
     with pytest.raises(ExchangeUnavailable):

@@ -248,6 +248,19 @@ def test_the_share_that_may_be_rejected_is_a_setting(
     assert build()[0] == 0
 
 
+def test_where_nobody_knows_who_we_are_no_rfq_passes_for_our_own(
+    published: bytes, build: Callable[..., tuple[int, str]], database: Database
+) -> None:
+    with duckdb.connect(database.private_path) as connection:
+        connection.execute("delete from raw.accounts")
+
+    ended, said = build()
+
+    assert ended == 78
+    assert "`rfq run` loads it" in said
+    assert database.path.read_bytes() == published
+
+
 def test_a_run_of_unreadable_rows_publishes_nothing(
     run: Run, market: Market, desk: Account, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

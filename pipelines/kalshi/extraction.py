@@ -167,6 +167,7 @@ class PassReport:
     is_order_held: bool | None = None
     forgotten_before_ts: datetime | None = None
     reached_ts: datetime | None = None
+    unanswered: int = 0
     failures: int = 0
 
     def __post_init__(self) -> None:
@@ -225,7 +226,7 @@ class PassReport:
             "origin": self.extraction.origin,
             "started_ts": started,
             "ended_ts": self.ended_ts or started,
-            "rejected_rows": len(self.rejected),
+            "rejected_rows": len(self.rejected) - self.unanswered,
             "watermark_after_ts": self.watermark.value,
             "gap_s": None if before is None else (started - before).total_seconds(),
             "clock_skew_s": self.extraction.reader.clock_skew_s,

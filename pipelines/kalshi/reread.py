@@ -205,6 +205,8 @@ def _read_one(report: PassReport, shelf: Shelf, id_: str) -> Generator[Any, None
 def _set_aside(report: PassReport, shelf: Shelf, id_: str, error: ExchangeError) -> None:
     """Note an id that cannot be read: it must hold back neither the others nor later runs."""
     report.is_verified = False
+    # Kept with the rejected rows and not counted with them: it was no row.
+    report.unanswered += 1
     # What is refused for good is a matter of that record alone.
     report.failures += not isinstance(error, RequestRefused)
     reason = f"it could not be read by id: {type(error).__name__}"

@@ -102,6 +102,8 @@ def test_records_that_are_refused_for_good_keep_no_other_from_being_read(
 
     assert held(store) == {rfqs[5]}
     assert store.rows("select count(*) from raw.rejected_rows") == [(5,)]
+    # They are no broken rows, of which a few stop publishing.
+    assert store.rows("select sum(rejected_rows) from raw.extraction_runs") == [(0,)]
 
 
 def test_quotes_that_cannot_be_read_one_by_one_do_not_stop_the_lists(

@@ -14,8 +14,8 @@ os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 from pipelines import job
 from pipelines.database import Database
 from pipelines.kalshi.extraction import Reach
-from pipelines.sandbox import Account, Behavior, ManualClock, Market, serve
-from tests.running import access_of, ignore
+from pipelines.sandbox import Account, ManualClock, Market, serve
+from tests.running import UNHURRIED, access_of, ignore
 
 # Comparisons with other libraries run in a second step, after `tests/peers.lock` is installed: what
 # they bring along would change how the rest runs.
@@ -33,7 +33,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 def market(clock: ManualClock) -> Market:
     """An empty exchange, whose rate limits the tests need not wait for."""
-    return Market(clock=clock, behavior=Behavior(rate_limits=False))
+    return Market(clock=clock, behavior=UNHURRIED)
 
 
 @pytest.fixture

@@ -6,7 +6,11 @@ from pipelines.database import Database
 from pipelines.kalshi.extraction import Progress, Reach
 from pipelines.kalshi.settings import Access
 from pipelines.kalshi.signing import load_signer
-from pipelines.sandbox import Account
+from pipelines.sandbox import Account, Behavior, Bucket
+
+PLENTY = Bucket(1_000_000, 1_000_000)
+# Neither refuses for want of tokens nor tells limits for which a run would wait.
+UNHURRIED = Behavior(rate_limits=False, read_bucket=PLENTY, write_bucket=PLENTY)
 
 
 def access_of(exchange: Any, account: Account, reach: Reach) -> Access:

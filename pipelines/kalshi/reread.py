@@ -73,14 +73,17 @@ group by rfq_id
 
 # Open quotes may vanish with their RFQ: no list says so.
 _OUTLIVED = f"""
-with held_open as (
+with accounts as (select communications_id from raw.accounts),
+held_open as (
     select id, any_value(rfq_id) as rfq_id, min(created_ts) as created_ts from raw.quote_versions
     where id not in ({_GONE_QUOTES})
     group by id having bool_and(status = 'open')
-    -- The quotes of another account are not found with our key, and not gone.
+    -- The quotes of another account of ours are not found with this key, and not gone.
     and (
-        (select count(distinct communications_id) <= 1 from raw.accounts)
-        or bool_or(coalesce($2 in (creator_id, rfq_creator_id), false))
+        bool_or(coalesce($2 in (creator_id, rfq_creator_id), false))
+        or not bool_or(coalesce(
+            creator_id in (from accounts) or rfq_creator_id in (from accounts), false
+        ))
     )
 ),
 ended as (

@@ -179,7 +179,8 @@ def test_a_reader_has_no_way_to_write(exchange: FaultServer, reader: ExchangeRea
     with pytest.raises(NotAllowed):
         reader._session.write("DELETE", f"/communications/rfqs/{ID}", None)
 
-    assert all(name.startswith("get_") for name in public - {"budget", "clock_skew_s", "origin"})
+    known = {"budget", "clock_skew_s", "learn_budget", "origin"}
+    assert all(name.startswith("get_") for name in public - known)
     assert exchange.connections == 0
 
 

@@ -15,9 +15,9 @@ from pipelines.database import Database, DataRefused
 from pipelines.invariants import demand_sound
 from pipelines.job import Outcome
 from pipelines.kalshi.extraction import Reach
-from pipelines.sandbox import Account, Behavior, ManualClock, Market, serve, visibility
+from pipelines.sandbox import Account, ManualClock, Market, serve, visibility
 from tests.conftest import NOON
-from tests.running import access_of, ignore, read
+from tests.running import UNHURRIED, access_of, ignore, read
 
 Run = Callable[..., Outcome]
 
@@ -73,7 +73,7 @@ BREAKS = {
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Database:
     """What a sound run left: an RFQ that executed, and one that was withdrawn."""
     clock = ManualClock(NOON)
-    market = Market(clock=clock, behavior=Behavior(rate_limits=False))
+    market = Market(clock=clock, behavior=UNHURRIED)
     desk, maker = market.add_account("desk"), market.add_account("maker")
     bids = {"yes_bid": "0.4000", "no_bid": "0.5500"}
     rfq = market.create_rfq(desk, market_ticker="KXONE-26-A", contracts_fp="10.00")

@@ -17,12 +17,12 @@ import duckdb
 
 from pipelines.database import Database
 from pipelines.job import rebuild
-from pipelines.sandbox import Account, Behavior, Bucket, ManualClock, Market, serve
+from pipelines.sandbox import Account, ManualClock, Market, serve
 from pipelines.sandbox.queries import QuoteFilters
 from tests.crash.worker import Order, Point, start
+from tests.running import UNHURRIED
 from transforms.marts import MARTS
 
-PLENTY = Bucket(1_000_000, 1_000_000)
 RUN_LASTS_AT_MOST_S = 90.0
 Row = tuple[Any, ...]
 
@@ -199,8 +199,7 @@ def trial(folder: Path, seed: int) -> Iterator[Trial]:
     """Open an exchange of its own, some hours ago, with a first day's trades."""
     folder.mkdir()
     clock = ManualClock(datetime.now(UTC) - timedelta(hours=12))
-    behavior = Behavior(rate_limits=False, read_bucket=PLENTY, write_bucket=PLENTY)
-    market = Market(clock=clock, behavior=behavior)
+    market = Market(clock=clock, behavior=UNHURRIED)
     for name in ("desk", "maker"):
         market.add_account(name, key="ed25519")
     key = folder / "key.pem"

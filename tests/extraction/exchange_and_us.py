@@ -73,7 +73,7 @@ class ExchangeAndUs(RuleBasedStateMachine):
     def run_once(self, who: Party) -> None:
         """One run of ours, with somebody's key. Raises `ExchangeError`."""
         reader = self.reader if who is self.me else InProcessReader(self.market, who)
-        run(self.store, reader, self.reach, who.user_id)
+        run(self.store, reader, self.reach, who.communications_id)
 
     @initialize(
         listing=st.sampled_from(LISTINGS),
@@ -179,7 +179,7 @@ class ExchangeAndUs(RuleBasedStateMachine):
         self.has_been_elsewhere = True
         elsewhere = Market(clock=self.clock, behavior=self.market.behavior)
         reader = InProcessReader(elsewhere, self.me, origin="https://demo.test:443")
-        run(self.store, reader, self.reach, self.me.user_id)
+        run(self.store, reader, self.reach, self.me.communications_id)
         self.check_what_is_held()
 
     def teardown(self) -> None:

@@ -6,6 +6,7 @@ resource state are stored together or not at all, and a version is stored once.
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from itertools import count
@@ -22,9 +23,9 @@ from pipelines.kalshi.pages import Rows
 from pipelines.kalshi.reread import quotes_by_id_pass, rfqs_by_id_pass
 from pipelines.kalshi.schema import Entity
 from pipelines.kalshi.versions import Key, Versions, keys
-from pipelines.sandbox import Behavior, ManualClock, Market
+from pipelines.sandbox import ManualClock, Market
 from tests.extraction.reading import InProcessReader
-from tests.running import ignore
+from tests.running import UNHURRIED, ignore
 from transforms.build import raw_tables
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -192,7 +193,7 @@ def _show_current(connection: duckdb.DuckDBPyConnection) -> None:
 def empty_market(**behavior: Any) -> tuple[Market, ManualClock]:
     """An exchange that stands still at noon."""
     clock = ManualClock(NOON)
-    return Market(clock=clock, behavior=Behavior(rate_limits=False, **behavior)), clock
+    return Market(clock=clock, behavior=replace(UNHURRIED, **behavior)), clock
 
 
 _remember_answers()

@@ -17,9 +17,9 @@ import pytest
 from pipelines import job
 from pipelines.database import Database
 from pipelines.kalshi.extraction import Reach
-from pipelines.sandbox import Behavior, ManualClock, Market, serve, visibility
+from pipelines.sandbox import ManualClock, Market, serve, visibility
 from tests.conftest import NOON
-from tests.running import access_of, ignore, read
+from tests.running import UNHURRIED, access_of, ignore, read
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 DAY = Reach(retention=timedelta(days=1), history=timedelta(days=1))
@@ -70,7 +70,7 @@ class Story:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     clock = ManualClock(NOON)
-    market = Market(clock=clock, behavior=Behavior(rate_limits=False))
+    market = Market(clock=clock, behavior=UNHURRIED)
     desk, maker, rival = (market.add_account(n, key="ed25519") for n in ("desk", "maker", "rival"))
     told, drift = Story(tmp_path_factory.mktemp("drift")), Drift()
     database, ids = told.at("now"), told.ids

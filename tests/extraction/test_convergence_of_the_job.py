@@ -110,7 +110,7 @@ def _of_the_exchange(failed: BaseException | None) -> BaseException:
 IS_NIGHTLY = settings.get_current_profile_name() == "nightly"
 TestTheJob = ExchangeAndJob.TestCase
 TestTheJob.settings = settings(
-    max_examples=40 if IS_NIGHTLY else 4,
+    max_examples=40 if IS_NIGHTLY else 3,
     # A history takes ten seconds, and to make it smaller would take hundreds of them.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )

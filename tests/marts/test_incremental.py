@@ -30,8 +30,8 @@ from transforms.staging import TABLES
 
 MARKETS = 500
 HANGING = 8
-# Less than half of what there is.
-FEW_ROWS = 2_500
+# A third of what there is.
+FEW_ROWS = 1_200
 DAYS = 4
 HALF_A_DAY_S = 43_200.0
 RAW = ("rfq_versions", "quote_versions", "tombstones", "accounts")

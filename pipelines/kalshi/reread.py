@@ -166,10 +166,11 @@ def _read_all(
     Remembers what nothing else would name again: *wanted_once*, and what was asked for in vain.
     """
     extraction, state = report.extraction, report.watermark.state
-    remembered = wanted_once.union(state.get("pending", ()))
-    readable = sorted(
-        id_ for id_ in (wanted | remembered) - extraction.read_by_id if UUID.fullmatch(id_)
-    )
+    asked_before = set(state.get("pending", ()))
+    remembered = wanted_once | asked_before
+    due = (wanted | remembered) - extraction.read_by_id
+    # What failed before comes last, or a few ids that always fail would keep the rest waiting.
+    readable = sorted(filter(UUID.fullmatch, due), key=lambda id_: (id_ in asked_before, id_))
     for id_ in readable[:READS_PER_LOAD]:
         extraction.read_by_id.add(id_)
         remembered.add(id_)

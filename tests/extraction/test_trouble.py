@@ -90,6 +90,21 @@ def test_where_many_reads_fail_the_rest_waits_and_the_lists_do_not(
     assert held(store) == set(rfqs)
 
 
+def test_records_that_always_fail_do_not_keep_the_others_waiting_for_ever(
+    store: Store, market: Market, me: Party, other: Party, reader: Any
+) -> None:
+    rfqs = sorted(ask(market, other, n) for n in range(6))
+    for rfq in rfqs:
+        offer(market, me, rfq)
+    reader.fails |= dict.fromkeys(rfqs[: FAILURES + 1], DOWN)
+
+    run(store, reader)
+    assert held(store) == set()
+    run(store, reader)
+
+    assert held(store) == set(rfqs[FAILURES + 1 :])
+
+
 def test_records_that_are_refused_for_good_keep_no_other_from_being_read(
     store: Store, market: Market, me: Party, other: Party, reader: Any
 ) -> None:

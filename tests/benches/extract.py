@@ -64,7 +64,8 @@ def lists_of(quotes: int) -> Lists:
     from pipelines.sandbox import Behavior, ManualClock, Market, simulate
     from pipelines.sandbox.queries import QuoteFilters, RfqFilters
 
-    clock = ManualClock(datetime(2026, 11, 20, 12, tzinfo=UTC))
+    # Now, or every quote that is still open would be overdue and read by itself.
+    clock = ManualClock(datetime.now(UTC))
     market = Market(clock=clock, behavior=Behavior(rate_limits=False))
     desk = market.add_account("desk", key="ed25519")
     simulate(market, seed=1, days=1, rfqs_per_day=quotes // 3)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _UNTOLD = "the exchange does not tell whether this key may also write; loading needs only read"
-_DOES_NOT_TELL = (CredentialsRefused, ExchangeUnavailable, RequestRefused)
+# Refusals of a question about the account, after which the lists may still be read.
+DOES_NOT_TELL = (CredentialsRefused, ExchangeUnavailable, RequestRefused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def _told(reader: "ExchangeReader", api_key_id: str) -> ApiKey | None:
     """The key of that id, if the exchange lists it with any scope at all."""
     try:
         keys = reader.get_api_keys()
-    except _DOES_NOT_TELL:
+    except DOES_NOT_TELL:
         return None
     ours = (key for key in keys if key.api_key_id.casefold() == api_key_id.casefold())
     return next((key for key in ours if key.scopes), None)

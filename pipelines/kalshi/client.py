@@ -9,9 +9,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pipelines.kalshi.api_keys import ApiKey, read_api_keys
+from pipelines.kalshi.api_keys import DOES_NOT_TELL, ApiKey, read_api_keys
 from pipelines.kalshi.endpoints import given, holds, quote_path, rfq_path, text_under
-from pipelines.kalshi.errors import CredentialsRefused, ExchangeUnavailable, RequestRefused
 from pipelines.kalshi.origin import checked_base_url
 from pipelines.kalshi.rate_budget import (
     AccountLimits,
@@ -149,7 +148,7 @@ class ExchangeReader:
         """
         try:
             self.budget.adopt(self.get_account_limits(), self.get_endpoint_costs())
-        except (CredentialsRefused, ExchangeUnavailable, RequestRefused) as error:
+        except DOES_NOT_TELL as error:
             _log.warning("limits unknown, so at the pace of the smallest tier: %s", error.what)
 
 

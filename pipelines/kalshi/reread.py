@@ -113,9 +113,10 @@ def rfqs_by_id_pass(extraction: Extraction, state: dict[str, Any]) -> Iterator[A
     report = PassReport(extraction, "rfqs_by_id", watermark, sweeps=1)
     read = extraction.reader.get_rfq
     shelf = Shelf(RFQ, "rfq", extraction.rfqs, extraction.gone_rfqs, read)
-    executed = _executed(extraction, watermark)
-    wanted = (_wanted_rfqs(extraction) | executed) - extraction.own_rfqs_seen
-    yield from _read_all(report, shelf, wanted, executed - extraction.own_rfqs_seen)
+    # A list that showed an RFQ in this run has shown all that a second read could.
+    wanted = _wanted_rfqs(extraction) - extraction.own_rfqs_seen
+    executed = _executed(extraction, watermark) - extraction.own_rfqs_seen
+    yield from _read_all(report, shelf, wanted, executed)
 
 
 def quotes_by_id_pass(extraction: Extraction, state: dict[str, Any]) -> Iterator[Any]:
@@ -134,7 +135,7 @@ def quotes_by_id_pass(extraction: Extraction, state: dict[str, Any]) -> Iterator
 
 
 def _wanted_rfqs(extraction: Extraction) -> set[str]:
-    """What every run wants anew until it was read; a list that showed it has shown all there is."""
+    """What every run wants anew until it was read: RFQs that a quote names, or held as open."""
     named = {rfq_id for (rfq_id,) in _fetch(extraction, _NAMED_BY_A_QUOTE)}
     overdue = extraction.now - RFQ_LIFETIME
     held_open = {rfq_id for (rfq_id,) in _fetch(extraction, _HELD_OPEN, [overdue])}
@@ -161,7 +162,7 @@ def _executed(extraction: Extraction, watermark: Watermark) -> set[str]:
 def _read_all(
     report: PassReport, shelf: Shelf, wanted: set[str], wanted_once: set[str]
 ) -> Iterator[Any]:
-    """Read as many of *wanted* as one load takes, and what an earlier load left unanswered.
+    """Read what is wanted, as much of it as one load takes, and what was left unanswered before.
 
     Remembers what nothing else would name again: *wanted_once*, and what was asked for in vain.
     """

@@ -19,6 +19,7 @@ UnknownHostOption = Annotated[
     typer.Option("--allow-unknown-host", help="Read a host that is none of the exchange's own."),
 ]
 PUBLISHED = Path("rfq.duckdb")
+SANDBOX = Path("sandbox.duckdb")
 MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S"]
 
 app = typer.Typer(
@@ -50,15 +51,30 @@ def main() -> None:
 
 @app.command()
 def run(
-    database: DatabaseOption = PUBLISHED,
+    database: Annotated[
+        Path | None,
+        typer.Option(
+            "--database",
+            help="The published DuckDB file; runs replace it whole.",
+            show_default=str(PUBLISHED),
+        ),
+    ] = None,
     base_url: BaseUrlOption = None,
     sandbox: Annotated[
         bool, typer.Option("--sandbox", help="Run against a seeded sandbox exchange; needs no key.")
+    ] = False,
+    accept_loss: Annotated[
+        bool,
+        typer.Option(
+            "--accept-loss",
+            help="Publish without the rows that the private file has lost and nobody else has.",
+        ),
     ] = False,
     allow_unknown_host: UnknownHostOption = False,
 ) -> None:
     """Load what is new, build the marts, publish.
 
+    With `--sandbox` into `sandbox.duckdb`, unless told otherwise.
     Examples: `rfq run --sandbox` · `rfq run` · `rfq run --database /data/rfq.duckdb`
     """
     from pipelines import job
@@ -68,14 +84,14 @@ def run(
     from pipelines.sandbox_access import sandbox_access
     from pipelines.summary import show_summary
 
-    files = Database(database)
+    files = Database(database or (SANDBOX if sandbox else PUBLISHED))
     with shown_progress() as on_progress:
         if sandbox:
-            with sandbox_access() as access:
-                job.run(files, access, on_progress)
+            with sandbox_access(files.exchange()) as access:
+                job.run(files, access, on_progress, accept_loss=accept_loss)
         else:
             access = configured_access(base_url, allow_unknown_host=allow_unknown_host)
-            job.run(files, access, on_progress)
+            job.run(files, access, on_progress, accept_loss=accept_loss)
     show_summary(files)
 
 

@@ -4,19 +4,36 @@ DuckDB lets one process write or many read, so readers never open the file that 
 run replaces the published file whole; who has the old one open keeps reading the old one.
 """
 
+import errno
 import glob
+import hashlib
+import logging
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, cast
 
 import duckdb
 from filelock import FileLock, Timeout
 
+from pipelines.stamp import LAYOUT, Kind, kind_of, make_stamp, quoted_text, read_stamp
+from transforms.build import raw_tables
+
 DUCKDB_MAGIC = b"DUCK"
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DEFAULT_NAME = "rfq.duckdb"
+# The longest name that is made beside a published file: NAME.private.duckdb.wal.damaged-<moment>.
+LONGEST_SUFFIX = ".private.duckdb.wal.damaged-20261128T120000000000"
+# What the private file is called in queries: its own name may be that of a schema of ours.
+PRIVATE = "private"
+
+_log = logging.getLogger(__name__)
 
 
 class DatabaseError(Exception):
@@ -39,87 +56,228 @@ class DataRefused(DatabaseError):
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """The files that belong to the published file at *path*."""
+    """The files that belong to the published file at *path*, which is where a link leads.
+
+    Raises `DatabaseError` for a path that cannot be one.
+    """
 
     path: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", _resolved(self.path))
+        _demand_workable(self.path)
 
     @property
     def private_path(self) -> Path:
         """The file that runs write; it also holds the private fields."""
+        name = self.path.name
+        beside = "rfq.private.duckdb" if name == DEFAULT_NAME else f"{name}.private.duckdb"
+        return _resolved(self.path.with_name(beside))
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether there is a private file to build from, of this layout's name or the older."""
+        return _holds_something(self.private_path) or _holds_something(self._older_private_path)
+
+    @property
+    def _older_private_path(self) -> Path:
         return self.path.with_name(f"{self.path.stem}.private.duckdb")
 
+    def exchange(self) -> str | None:
+        """Return whose rows the files hold, as their stamps tell it; None where none does yet."""
+        for path in (self.private_path, self.path):
+            if not _holds_something(path):
+                continue
+            # What cannot be opened here is for the run to mend, or to refuse.
+            with suppress(duckdb.Error), duckdb.connect(path, read_only=True) as connection:
+                if (stamp := read_stamp(connection)) is not None and stamp.exchange:
+                    return stamp.exchange
+        return None
+
     @contextmanager
-    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Hold the run lock and the one connection to the private file, in UTC.
+    def held(self) -> Iterator[None]:
+        """Hold the run lock, and check that the files beside it are ours to write.
 
         Raises `DatabaseBusy` and `DatabaseError`. Every file made meanwhile, the published one too,
         is ours alone to read; who wants to share it changes its folder or copies it.
         """
         with _ours_alone(), self._locked():
-            self._demand_usable(self.path)
-            self._demand_usable(self.private_path)
-            if not self.private_path.exists():
-                self._create()
-            with _connect(self.private_path) as connection:
-                connection.execute("set timezone = 'UTC'")
-                yield connection
+            _demand_file(self.path)
+            _demand_file(self.private_path)
+            self._take_over()
+            yield
+
+    @contextmanager
+    def writing(self, *, may_create: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The one connection to the private file, in UTC. The run lock must be held.
+
+        A log that a power cut has damaged is put aside: what it held is read again.
+        """
+        if not _holds_something(self.private_path):
+            if not may_create:
+                raise DatabaseError(
+                    "nothing was loaded yet, so there is nothing to build: `rfq run`"
+                )
+            self._create()
+        with _connected(self.private_path) as connection:
+            self._demand_private(connection)
+            raw_tables(connection)
+            make_stamp(connection, "private")
+            yield connection
 
     @contextmanager
     def working_directory(self) -> Iterator[Path]:
-        """A fresh directory for this run; what a killed run left behind is removed first.
+        """A fresh directory for this run beside the files; what a killed run left is removed first.
+
+        The run lock must be held.
+        """
+        with _fresh_directory(self.path.parent, f".{self.path.name}.run-") as directory:
+            yield directory
+
+    @contextmanager
+    def loading_directory(self, beside: Path) -> Iterator[Path]:
+        """A fresh directory for dlt: in *beside* or, where SQL would misread its name, elsewhere.
 
         dlt resumes from what it finds in its directory, and was measured to lose rows or to stop
-        for good after a kill. From a fresh one it starts at the state loaded with the data. The
-        run lock must be held.
+        for good after a kill. From a fresh one it starts at the state loaded with the data.
         """
-        prefix = f".{self.path.stem}.run-"
-        for leftover in self.path.parent.glob(f"{glob.escape(prefix)}*"):
-            _remove(leftover)
-        with tempfile.TemporaryDirectory(
-            prefix=prefix, dir=self.path.parent, ignore_cleanup_errors=True
-        ) as directory:
-            yield Path(directory)
+        if _is_plain(beside):
+            yield beside
+            return
+        # dlt writes the names of its files into SQL as they are: quotes, brackets and all.
+        elsewhere = next(filter(_is_plain, map(Path, (tempfile.gettempdir(), "/var/tmp"))))  # noqa: S108
+        of_this_database = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
+        with _fresh_directory(elsewhere, f"rfq-{of_this_database}-") as directory:
+            yield directory
 
     @contextmanager
     def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """Open the published file to read. Raises `DatabaseError` when there is none."""
+        """Open the published file to read, or a copy of it where another program is in the way.
+
+        Raises `DatabaseError` when there is none, `DataRefused` when it cannot be read.
+        """
         if not self.path.exists():
             raise DatabaseError(f"{self.path} does not exist: `rfq run` makes it")
-        self._demand_usable(self.path)
-        with duckdb.connect(self.path, read_only=True) as connection:
-            connection.execute("set timezone = 'UTC'")
-            yield connection
+        _demand_file(self.path)
+        with tempfile.TemporaryDirectory(prefix="rfq-") as directory:
+            try:
+                connection = duckdb.connect(self.path, read_only=True)
+            except duckdb.Error:
+                connection = _opened_copy(self.path, Path(directory))
+            with connection:
+                connection.execute("set timezone = 'UTC'")
+                yield connection
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
         if not self.path.parent.is_dir():
             raise DatabaseError(f"the folder {self.path.parent} does not exist: make it first")
         # The kernel lets go of the lock with the process, however that ends.
-        lock = FileLock(self.path.with_name(f"{self.path.name}.lock"), blocking=False)
+        place = self.path.with_name(f"{self.path.name}.lock")
+        lock = FileLock(place, blocking=False)
         try:
+            # FileLock takes some files that cannot be made for ones that are held.
+            os.close(os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
             lock.acquire()
         except Timeout:
             raise DatabaseBusy(
                 f"another run is writing {self.path}: wait for it to end, or stop it"
             ) from None
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                raise
+            why = "it is a link" if place.is_symlink() else error.strerror
+            raise DatabaseError(f"{place} cannot be made the lock of a run: {why}") from None
         try:
             yield
         finally:
+            if not self.private_path.exists():
+                # Where a first run did not get as far as a file, it leaves nothing behind.
+                place.unlink(missing_ok=True)
             lock.release()
+
+    def _take_over(self) -> None:
+        """Give a private file of the older naming its name of today.
+
+        It was named after the published file without its last suffix, so two could claim it.
+        """
+        older = self._older_private_path
+        if self.private_path.exists() or not older.exists() or older == self.private_path:
+            return
+        with _connected(older) as connection:
+            if kind_of(connection) != "private" or read_stamp(connection) is not None:
+                return
+            connection.execute("checkpoint")
+        if others := self._other_claimants(older):
+            raise DatabaseError(
+                f"{older} may belong to {self.path} or to {others[0]}: rename it to the one "
+                f"that it belongs to, {self.private_path.name} or "
+                f"{Database(others[0]).private_path.name}"
+            )
+        older.replace(self.private_path)
+        _log.warning("%s is called %s from now on", older, self.private_path.name)
+
+    def _other_claimants(self, older: Path) -> list[Path]:
+        same_stem = self.path.parent.glob(f"{glob.escape(self.path.stem)}.*")
+        claimants = {each for each in same_stem if each.stem == self.path.stem and _is_duckdb(each)}
+        if older.name == "rfq.private.duckdb" and not self.path.exists():
+            claimants.add(self.path.with_name(DEFAULT_NAME))
+        return sorted(claimants - {self.path})
 
     def _create(self) -> None:
         """Make the private file elsewhere first: a kill leaves a whole file or none."""
-        with self.working_directory() as directory:
+        with _fresh_directory(self.path.parent, f".{self.path.name}.new-") as directory:
             made = directory / "private.duckdb"
-            duckdb.connect(made).close()
+            with duckdb.connect(made) as connection:
+                raw_tables(connection)
+                make_stamp(connection, "private")
             made.replace(self.private_path)
 
-    def _demand_usable(self, path: Path) -> None:
-        if path.exists() and not _is_duckdb(path):
+    def _demand_private(self, connection: duckdb.DuckDBPyConnection) -> None:
+        kind, stamp = kind_of(connection), read_stamp(connection)
+        if kind not in ("private", "empty"):
             raise DatabaseError(
-                f"{path} is not a DuckDB database and was left as it is: "
-                "choose another file with --database"
+                f"{self.private_path} is {_described(kind)} and was left as it is: "
+                "move it away, or choose another file with --database"
             )
+        if stamp is not None and stamp.layout > LAYOUT:
+            raise DatabaseError(f"{self.private_path} was made by a later version: install that")
+
+
+def demand_publishable(connection: duckdb.DuckDBPyConnection, catalog: str, path: Path) -> None:
+    """Raise `DatabaseError` unless the attached copy of the file at *path* may be replaced."""
+    kind = kind_of(connection, catalog)
+    if kind == "private":
+        raise DatabaseError(
+            f"{path} is a private file, which only runs write: give the published file beside it "
+            "with --database"
+        )
+    if kind == "foreign":
+        raise DatabaseError(
+            f"{path} is {_described(kind)} and was left as it is: "
+            "choose another file with --database"
+        )
+
+
+def put_aside(path: Path, why: str) -> Path:
+    """Rename *path*, so that it is in nobody's way and still there; return where it is now."""
+    aside = path.with_name(f"{path.name}.{why}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
+    path.replace(aside)
+    return aside
+
+
+def log_beside(path: Path) -> Path:
+    """Where DuckDB keeps what it has not yet written into the file at *path*."""
+    return path.with_name(f"{path.name}.wal")
+
+
+def _described(kind: Kind) -> str:
+    return {
+        "private": "a private file of ours",
+        "published": "a published file of ours",
+        "empty": "an empty database",
+        "foreign": "a database of somebody else",
+    }[kind]
 
 
 @contextmanager
@@ -131,6 +289,16 @@ def _ours_alone() -> Iterator[None]:
         os.umask(before)
 
 
+@contextmanager
+def _fresh_directory(parent: Path, prefix: str) -> Iterator[Path]:
+    for leftover in parent.glob(f"{glob.escape(prefix)}*"):
+        _remove(leftover)
+    with tempfile.TemporaryDirectory(
+        prefix=prefix, dir=parent, ignore_cleanup_errors=True
+    ) as directory:
+        yield Path(directory)
+
+
 def _remove(leftover: Path) -> None:
     if leftover.is_dir() and not leftover.is_symlink():
         # What cannot be removed harms nobody: it is never read, and others cannot enter it.
@@ -139,18 +307,160 @@ def _remove(leftover: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        raise DatabaseError(f"{path} is a link that leads nowhere: choose another file") from None
+
+
+def _demand_workable(path: Path) -> None:
+    """Raise `DatabaseError` for a path that DuckDB would read as another, or that is too long."""
+    try:
+        encoded = os.fsencode(path.name)
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise DatabaseError("the path of the database is not UTF-8: choose another file") from None
+    for sign, why in (("?", "keeps its log elsewhere"), ("\\", "reads it as a folder's end")):
+        if sign in str(path):
+            raise DatabaseError(
+                f"DuckDB cannot work with {sign} in the path {path}: it {why}. "
+                "Choose another file with --database"
+            )
+    if len(encoded) + len(LONGEST_SUFFIX) > 255:
+        raise DatabaseError(
+            f"the name {path.name[:40]}… is too long for the files beside it: choose one of at "
+            f"most {255 - len(LONGEST_SUFFIX)} bytes"
+        )
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:
+        raise DatabaseError(f"{path} cannot be used: {error.strerror}") from None
+    if is_folder:
+        raise DatabaseError(f"{path} is a folder: give the path of a file with --database")
+
+
+def _demand_file(path: Path) -> None:
+    """Raise `DatabaseError` for what is neither a DuckDB database nor an empty file nor absent."""
+    if not path.exists():
+        return
+    if not path.is_file() or (_holds_something(path) and not _is_duckdb(path)):
+        raise DatabaseError(
+            f"{path} is not a DuckDB database and was left as it is: "
+            "choose another file with --database"
+        )
+
+
+def _holds_something(path: Path) -> bool:
+    return path.exists() and path.stat().st_size > 0
+
+
 def _is_duckdb(path: Path) -> bool:
+    if not path.is_file():
+        return False
     with path.open("rb") as file:
         return file.read(12)[8:] == DUCKDB_MAGIC
 
 
-def _connect(path: Path) -> duckdb.DuckDBPyConnection:
+def _is_plain(path: Path) -> bool:
+    return re.fullmatch(r"[\w./ ,+=@-]+", str(path)) is not None
+
+
+class PrivateConnection:
+    """A connection to the private file, all of whose cursors are ones to that file as well.
+
+    DuckDB would name the file in queries after its own name. It is attached under a fixed one
+    instead, and a cursor of DuckDB's does not know what its connection was told to use.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        _use_private(connection)
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        return _use_private(self._connection.cursor())
+
+    duplicate = cursor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+
+def _use_private(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    connection.execute(f"use {PRIVATE}; set timezone = 'UTC'")
+    return connection
+
+
+@contextmanager
+def _connected(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open the private file at *path* to write, whatever state its log is in."""
+    log = log_beside(path)
+    was_logged = _holds_something(log)
+    with duckdb.connect() as memory:
+        memory.execute(f"set temp_directory = {quoted_text(path.with_name(f'{path.name}.tmp'))}")
+        _attach(memory, path, log)
+        connection = PrivateConnection(memory)
+        if was_logged:
+            memory.execute(f"force checkpoint {PRIVATE}")
+            # DuckDB has read a log that is still there after a checkpoint as nothing at all.
+            if log.exists():
+                _say_aside(log, put_aside(log, "damaged"))
+        yield cast(duckdb.DuckDBPyConnection, connection)
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, path: Path, log: Path) -> None:
+    """Attach the private file; a log that stops it is kept under another name.
+
+    Raises `DatabaseBusy` where another program has the file, `DataRefused` where it is damaged.
+    """
+    attach = f"attach {quoted_text(path)} as {PRIVATE}"
     try:
-        return duckdb.connect(path)
-    except duckdb.IOException as error:
-        if "lock" not in str(error).lower():
-            raise
-        raise DatabaseBusy(
-            f"{path} is open in another program, so nothing was loaded: close it there, and read "
-            "the published file instead"
+        connection.execute(attach)
+        return
+    except duckdb.Error as error:
+        if "could not set lock" in str(error).lower():
+            raise DatabaseBusy(
+                f"{path} is open in another program, so nothing was loaded: close it there, and "
+                "read the published file instead"
+            ) from None
+        failure = str(error).splitlines()[0]
+    aside = put_aside(log, "damaged") if log.exists() else None
+    try:
+        connection.execute(attach)
+    except duckdb.Error:
+        if aside is not None:
+            aside.replace(log)
+        raise DataRefused(
+            f"{path} is damaged ({failure}), so nothing was loaded or published. Put a backup in "
+            "its place, or move it away and run again: what the exchange still has is read again"
         ) from None
+    if aside is not None:
+        _say_aside(log, aside)
+
+
+def _say_aside(log: Path, aside: Path) -> None:
+    _log.warning(
+        "%s was damaged and is now %s; what it held and the exchange still has is read again",
+        log,
+        aside.name,
+    )
+
+
+def _opened_copy(path: Path, directory: Path) -> duckdb.DuckDBPyConnection:
+    copy = copied(path, directory)
+    try:
+        return duckdb.connect(copy, read_only=True)
+    except duckdb.Error:
+        raise DataRefused(f"{path} is damaged: `rfq build` makes it anew") from None
+
+
+def copied(path: Path, directory: Path) -> Path:
+    """Copy the file at *path* into *directory*, again if it was written meanwhile."""
+    copy = directory / "published.duckdb"
+    for _ in range(5):
+        before = path.stat()
+        shutil.copyfile(path, copy)
+        after = path.stat()
+        if (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size):
+            break
+    return copy

@@ -3,7 +3,9 @@
 from typing import Any
 
 import dlt
+import duckdb
 from dlt.common.destination.client import DestinationClientConfiguration
+from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
 
 class HeldDuckDb(dlt.destinations.duckdb):
@@ -13,6 +15,12 @@ class HeldDuckDb(dlt.destinations.duckdb):
     setting may stand in each time: a quarter of a run that finds nothing new. None of it changes
     while a run lasts.
     """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, **settings: Any) -> None:
+        credentials = DuckDbCredentials()
+        # Not as an argument: dlt would take nothing but DuckDB's own class for a connection.
+        credentials._external_conn = connection
+        super().__init__(credentials, **settings)
 
     _known: DestinationClientConfiguration | None = None
 

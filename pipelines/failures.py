@@ -1,12 +1,11 @@
 """From an exception to what a person reads and a scheduler acts on."""
 
-import errno
 import traceback
 from collections.abc import Iterator
 
 import duckdb
 
-from pipelines.database import DatabaseError
+from pipelines.database import DISK_FULL, DatabaseError
 from pipelines.kalshi.errors import ExchangeError
 from pipelines.stopping import Stopped
 
@@ -14,7 +13,6 @@ BUG = 70
 TRY_LATER = 75
 CONFIGURATION = 78
 
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # DuckDB refuses all further work once a write has failed in the middle of a commit.
 _DUCKDB_STOPPED = (
     duckdb.IOException,
@@ -44,7 +42,7 @@ def _known(cause: BaseException) -> tuple[str, int] | None:
         return f"rfq: {cause}", cause.exit_code
     if isinstance(cause, Stopped):
         return f"rfq: {cause}", int(str(cause.code))
-    if isinstance(cause, OSError) and cause.errno in _DISK_FULL:
+    if isinstance(cause, OSError) and cause.errno in DISK_FULL:
         return "rfq: the disk is full; nothing was published: make room, then run again", TRY_LATER
     if isinstance(cause, PermissionError):
         return f"rfq: no permission for {cause.filename}; nothing was published", CONFIGURATION

@@ -10,7 +10,9 @@ What the exchange may serve oddly never stops publishing; it is counted in `mart
 | one raw row per observed state | us | refused |
 | every RFQ and quote in raw is in staging and in the facts, and no other | us | refused |
 | what raw saw executed or cancelled is executed or cancelled | us | refused |
-| what was published is still there, unless the moment shown went back | us, a backup | refused |
+| every RFQ and quote to be published has a version in raw | us | refused |
+| what was published is in raw | a backup, a lost log | read again, else refused or accepted |
+| what was published is still shown, unless the moment shown went back | us | refused |
 | no published execution is undone, unless the moment shown went back | us | refused |
 | a watermark never goes back, neither in a run nor from one to the next | us | refused |
 | few rows of the last run were rejected | the exchange | refused, until it passes or is allowed |
@@ -22,6 +24,7 @@ What the exchange may serve oddly never stops publishing; it is counted in `mart
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 
@@ -62,6 +65,12 @@ _ALWAYS = {
     "a quote was lost on its way from raw": (
         "select id from raw.quote_versions where created_ts <= getvariable('as_of')"
         " except select quote_id from draft.staging.quotes"
+    ),
+    "an RFQ has no version in raw": (
+        "select rfq_id from draft.staging.rfqs except select id from raw.rfq_versions"
+    ),
+    "a quote has no version in raw": (
+        "select quote_id from draft.staging.quotes except select id from raw.quote_versions"
     ),
     "a fact mart lost, doubled or invented an RFQ": (
         "(select rfq_id from draft.staging.rfqs"
@@ -105,24 +114,42 @@ _ALWAYS = {
         " arg_min(coalesce(watermark_before_ts, '-infinity'), rowid) as watermark_ts"
         " from raw.extraction_runs"
         " where account_fingerprint is not null and pass not like 'backfill%'"
+        " and began_anew is not true"
         " group by all)"
         " select run_id from begun qualify watermark_ts < lag(watermark_ts) over"
         " (partition by origin, account_fingerprint, scope, pass order by place)"
     ),
 }
 
+# What raw has lost is not its place to tell: `find_lost` has told before.
 _SINCE_THE_LAST = {
     "an RFQ that was published is gone": (
-        "select rfq_id from published.staging.rfqs except select rfq_id from draft.staging.rfqs"
+        "select rfq_id from published.staging.rfqs semi join raw.rfq_versions on id = rfq_id"
+        " except select rfq_id from draft.staging.rfqs"
     ),
     "a quote that was published is gone": (
         "select quote_id from published.staging.quotes"
+        " semi join raw.quote_versions on id = quote_id"
         " except select quote_id from draft.staging.quotes"
     ),
     "an execution that was published is undone": (
         "select quote_id from published.staging.quotes"
+        " semi join raw.quote_versions as seen on seen.id = quote_id and seen.status = 'executed'"
         " where status = 'executed'"
         " except select quote_id from draft.staging.quotes where status = 'executed'"
+    ),
+}
+
+_LOST = {
+    "RFQs": "select rfq_id from published.staging.rfqs anti join raw.rfq_versions on id = rfq_id",
+    "quotes": (
+        "select quote_id from published.staging.quotes"
+        " anti join raw.quote_versions on id = quote_id"
+    ),
+    "executions": (
+        "select quote_id from published.staging.quotes"
+        " anti join raw.quote_versions as seen on seen.id = quote_id and seen.status = 'executed'"
+        " where status = 'executed'"
     ),
 }
 
@@ -168,10 +195,37 @@ def demand_sound(connection: duckdb.DuckDBPyConnection, *, has_last: bool) -> No
     broken = [f"{rule} ({count:,})" for rule, count in counts.items() if count]
     if broken:
         raise DataRefused(
-            f"nothing was published: {'; '.join(broken)}. The last published file stays. If the "
-            "private file was replaced by an older one, restore the newer; otherwise please "
+            f"nothing was published: {'; '.join(broken)}. The last published file stays. Please "
             "report this with the output of `rfq status`"
         )
+
+
+def find_lost(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Count what the attached `published` shows and raw no longer holds, by kind of row."""
+    counts = {kind: _count(connection, rows) for kind, rows in _LOST.items()}
+    return {kind: count for kind, count in counts.items() if count}
+
+
+def demand_nothing_lost(lost: dict[str, int], private: Path) -> None:
+    """Raise `DataRefused` with the ways on, when rows that were published are *lost*."""
+    if lost:
+        raise DataRefused(
+            f"nothing was published: the private file has lost {told(lost)} that were published, "
+            "and the exchange no longer has them. The last published file stays. To restore them, "
+            f"put a backup of {private} in its place and run again; `rfq run --accept-loss` "
+            "publishes without them and counts them in marts.data_quality"
+        )
+
+
+def accept_losses(connection: duckdb.DuckDBPyConnection, lost: dict[str, int]) -> None:
+    """Note in raw what is published without from now on."""
+    for kind, count in lost.items():
+        connection.execute("insert into raw.accepted_losses values (now(), $1, $2)", [kind, count])
+
+
+def told(lost: dict[str, int]) -> str:
+    """What `find_lost` has counted, in words."""
+    return ", ".join(f"{count:,} {kind}" for kind, count in lost.items())
 
 
 def demand_few_rejected(connection: duckdb.DuckDBPyConnection, limits: Limits) -> None:

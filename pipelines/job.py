@@ -1,8 +1,9 @@
 """One batch run: load, build, publish. The only module that knows both halves."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,21 +27,33 @@ import duckdb
 
 from pipelines.database import Database, DatabaseError
 from pipelines.destination import HeldDuckDb
-from pipelines.invariants import Limits, demand_few_rejected, demand_sound
+from pipelines.invariants import (
+    Limits,
+    accept_losses,
+    demand_few_rejected,
+    demand_nothing_lost,
+    demand_sound,
+    find_lost,
+    told,
+)
 from pipelines.kalshi import kalshi
 from pipelines.kalshi.api_keys import demand_reading_key
-from pipelines.kalshi.client import open_reader
+from pipelines.kalshi.client import ExchangeReader, open_reader
 from pipelines.kalshi.errors import ConfigurationError
 from pipelines.kalshi.extraction import Extraction, Progress
+from pipelines.kalshi.origin import origins_of_exchange
 from pipelines.kalshi.settings import Access
-from pipelines.publish import drafted, last_published, put_in_place
+from pipelines.publish import attached, drafted, last_published, put_in_place
+from pipelines.stamp import claim
 from pipelines.stopping import stoppable
-from transforms.build import build, raw_tables
+from transforms.build import build
 from transforms.marts import MARTS
 from transforms.settings import Settings
 
 # A load each, in this order: what is ours does not wait for the market, which may take hours.
 LOADS = (("accounts", "quotes"), ("rfqs",), ("quotes_by_id", "rfqs_by_id"))
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +65,54 @@ class Outcome:
     as_of: datetime
 
 
-def run(database: Database, access: Access, on_progress: Callable[[Progress], None]) -> Outcome:
-    """Load, build and publish under one lock; the last published file stays if anything fails."""
-    with _writing(database) as connection:
-        new_versions = _load(connection, database, access, on_progress)
-        return _build_and_publish(connection, database, new_versions)
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a run works on: the files, its own directory, a copy of what was published last."""
+
+    database: Database
+    directory: Path
+    last: Path | None
+
+
+def run(
+    database: Database,
+    access: Access,
+    on_progress: Callable[[Progress], None],
+    *,
+    accept_loss: bool = False,
+) -> Outcome:
+    """Load, build and publish under one lock; the last published file stays if anything fails.
+
+    What was published and the private file has lost is read again. What the exchange no longer has
+    of it ends the run with `DataRefused`, unless told to *accept_loss*: then it is counted.
+    """
+    with _at_work(database) as work, _extracting(work, access, on_progress) as extraction:
+        connection = extraction.connection
+        new_versions = _load(extraction, work)
+        if was_lost := _lost(connection, work):
+            _log.warning(
+                "the private file has lost %s that were published: reading again", told(was_lost)
+            )
+            _load(extraction.begun_anew(), work)
+            lost = _lost(connection, work)
+            if accept_loss:
+                accept_losses(connection, lost)
+            else:
+                demand_nothing_lost(lost, work.database.private_path)
+        # Marts cannot go on from what they were built of, if that is not there any more.
+        afresh = bool(was_lost)
+        return _build_and_publish(
+            connection, work, new_versions, account=access.account, afresh=afresh
+        )
 
 
 def load(
     database: Database, access: Access, on_progress: Callable[[Progress], None]
 ) -> dict[str, int]:
     """Load what is new into the private file; return new versions by raw table."""
-    with _writing(database) as connection:
-        new_versions = _load(connection, database, access, on_progress)
-        demand_few_rejected(connection, _limits())
+    with _at_work(database) as work, _extracting(work, access, on_progress) as extraction:
+        new_versions = _load(extraction, work)
+        demand_few_rejected(extraction.connection, _limits())
         return new_versions
 
 
@@ -85,51 +132,67 @@ def backfill(
     return run(database, replace(access, reach=reach), on_progress)
 
 
-def rebuild(database: Database, as_of: datetime | None) -> Outcome:
-    """Build every mart anew, as the data stood at *as_of* (default: the last load), and publish."""
-    with _writing(database) as connection:
-        return _build_and_publish(connection, database, {}, as_of, afresh=True)
+def rebuild(database: Database, as_of: datetime | None, account: str | None = None) -> Outcome:
+    """Build every mart anew, as the data stood at *as_of* (default: the last load), and publish.
+
+    *account* says whose figures they are where the database holds rows of several.
+    """
+    if not database.is_loaded:
+        raise DatabaseError(f"nothing was loaded into {database.path} yet: `rfq run` loads it")
+    with _at_work(database) as work, database.writing() as connection:
+        demand_nothing_lost(_lost(connection, work), database.private_path)
+        return _build_and_publish(connection, work, {}, as_of, account=account, afresh=True)
 
 
 @contextmanager
-def _writing(database: Database) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Hold the database until done or told to stop; raises before any work what would refuse it."""
-    with stoppable(), database.writing() as connection:
-        with last_published(connection, database.path):
-            raw_tables(connection)
-        yield connection
+def _at_work(database: Database) -> Iterator[Work]:
+    """Hold the files until done or told to stop; raises before any request what would refuse."""
+    with stoppable(), database.held(), database.working_directory() as directory:
+        last = last_published(database.path, directory, is_ours=database.is_loaded)
+        yield Work(database, directory, last)
 
 
-def _load(
-    connection: duckdb.DuckDBPyConnection,
-    database: Database,
-    access: Access,
-    on_progress: Callable[[Progress], None],
-) -> dict[str, int]:
-    before = _versions(connection)
-    with (
-        database.working_directory() as directory,
-        open_reader(
-            access.base_url, access.signer, allow_unknown_host=access.allow_unknown_host
-        ) as reader,
-    ):
+@contextmanager
+def _extracting(
+    work: Work, access: Access, on_progress: Callable[[Progress], None]
+) -> Iterator[Extraction]:
+    """Open the exchange and the private file; one that is new is made once the account is known."""
+    database = work.database
+    with ExitStack() as stack:
+        held = stack.enter_context(database.writing()) if database.is_loaded else None
+        reader = stack.enter_context(_reader(access))
         account = reader.get_communications_id()
         if not access.allow_writing_key:
             demand_reading_key(reader, access.signer.api_key_id)
         reader.learn_budget()
+        connection = held or stack.enter_context(database.writing(may_create=True))
         extraction = Extraction(reader, connection, access.reach, uuid4().hex, account, on_progress)
-        _refuse_other_origin(connection, database, extraction.origin)
-        _load_all(extraction, directory)
-    return {table: rows - before[table] for table, rows in _versions(connection).items()}
+        _demand_same_exchange(connection, database, extraction.origin)
+        _demand_same_account(connection, database, account, access.account)
+        claim(connection, extraction.origin, extraction.account_fingerprint)
+        yield extraction
 
 
-def _load_all(extraction: Extraction, directory: Path) -> None:
+def _reader(access: Access) -> AbstractContextManager[ExchangeReader]:
+    return open_reader(access.base_url, access.signer, allow_unknown_host=access.allow_unknown_host)
+
+
+def _load(extraction: Extraction, work: Work) -> dict[str, int]:
     """Try every list, then raise what the first that failed met: each counts for itself."""
-    pipeline = _pipeline(extraction, directory)
-    for resources in LOADS:
-        _load_resources(pipeline, extraction, resources)
+    before = _versions(extraction.connection)
+    with work.database.loading_directory(work.directory) as directory:
+        pipeline = _pipeline(extraction, directory)
+        for resources in LOADS:
+            _load_resources(pipeline, extraction, resources)
     if extraction.failures:
         raise extraction.failures[0]
+    return {table: rows - before[table] for table, rows in _versions(extraction.connection).items()}
+
+
+def _lost(connection: duckdb.DuckDBPyConnection, work: Work) -> dict[str, int]:
+    """Count what was published and raw no longer holds."""
+    with attached(connection, work.last) as has_last:
+        return find_lost(connection) if has_last else {}
 
 
 def _pipeline(extraction: Extraction, directory: Path) -> dlt.Pipeline:
@@ -153,31 +216,30 @@ def _load_resources(
 
 def _build_and_publish(
     connection: duckdb.DuckDBPyConnection,
-    database: Database,
+    work: Work,
     new_versions: dict[str, int],
     as_of: datetime | None = None,
     *,
+    account: str | None,
     afresh: bool = False,
 ) -> Outcome:
     demand_few_rejected(connection, _limits())
     moment = as_of or _last_seen(connection)
-    settings = Settings(moment, _viewer(connection), _scope(connection))
-    if settings.viewer_id is None:
-        # Without it every RFQ would pass for our own.
-        raise DatabaseError("whose account this is was not loaded yet: `rfq run` loads it")
+    settings = Settings(moment, _viewer(connection, account), _scope(connection))
     mart_rows = build(connection, MARTS, settings, afresh=afresh)
-    _publish(connection, database)
+    # A log may be damaged by a power cut: what is published must not outlive what it rests on.
+    connection.execute("checkpoint")
+    _publish(connection, work)
     return Outcome(new_versions, mart_rows, moment)
 
 
-def _publish(connection: duckdb.DuckDBPyConnection, database: Database) -> None:
-    with database.working_directory() as directory:
-        with (
-            drafted(connection, directory) as draft,
-            last_published(connection, database.path) as has_last,
-        ):
-            demand_sound(connection, has_last=has_last)
-        put_in_place(draft, database.path)
+def _publish(connection: duckdb.DuckDBPyConnection, work: Work) -> None:
+    with (
+        drafted(connection, work.directory) as draft,
+        attached(connection, work.last) as has_last,
+    ):
+        demand_sound(connection, has_last=has_last)
+    put_in_place(draft, work.database.path)
 
 
 def _limits() -> Limits:
@@ -214,23 +276,57 @@ def _scope(connection: duckdb.DuckDBPyConnection) -> str:
     return "market" if rows[0][0] else "self"
 
 
-def _viewer(connection: duckdb.DuckDBPyConnection) -> str | None:
+def _accounts(connection: duckdb.DuckDBPyConnection) -> list[str]:
     rows = connection.execute(
-        "select max_by(communications_id, observed_ts) from raw.accounts"
+        "select distinct communications_id from raw.accounts order by all"
     ).fetchall()
-    viewer: str | None = rows[0][0]
-    return viewer
+    return [account for (account,) in rows]
 
 
-def _refuse_other_origin(
-    connection: duckdb.DuckDBPyConnection, database: Database, origin: str
+def _viewer(connection: duckdb.DuckDBPyConnection, named: str | None) -> str:
+    """Return whose figures the marts show. Without an account every RFQ would pass for our own."""
+    known = _accounts(connection)
+    if not known:
+        raise DatabaseError("whose account this is was not loaded yet: `rfq run` loads it")
+    if len(known) == 1 and named in (None, *known):
+        return known[0]
+    if named not in known:
+        raise DatabaseError(
+            "the rows are of other accounts than [sources.kalshi] account names"
+            if named
+            else f"the rows are of {len(known)} accounts: say with [sources.kalshi] account whose "
+            "figures you want. Their ids are in raw.accounts of the private file"
+        )
+    return named
+
+
+def _demand_same_account(
+    connection: duckdb.DuckDBPyConnection, database: Database, account: str, named: str | None
+) -> None:
+    """One database holds one account: of another's RFQs only that one's key shows the quotes."""
+    known = _accounts(connection)
+    if named not in (None, account):
+        raise DatabaseError("this key is of another account than [sources.kalshi] account names")
+    if known and account not in known:
+        raise DatabaseError(
+            f"{database.path} holds the rows of another account than this key's: choose a second "
+            "file with --database; the README shows how to ask both at once"
+        )
+    if len(known) > 1:
+        _viewer(connection, named)
+
+
+def _demand_same_exchange(
+    connection: duckdb.DuckDBPyConnection, database: Database, exchange: str
 ) -> None:
     """One database holds one exchange: demo rows among production's would look like trades."""
     known = connection.execute(
-        "select distinct origin from raw.extraction_runs where origin <> $1 limit 1", [origin]
+        "select distinct origin from raw.extraction_runs union"
+        " select exchange from raw.stamp where exchange is not null"
     ).fetchall()
-    if known:
+    others = sorted({origin for (origin,) in known} - set(origins_of_exchange(exchange)))
+    if others:
         raise DatabaseError(
-            f"{database.path} holds rows of {known[0][0]}, and this run reads {origin}: "
+            f"{database.path} holds the rows of {others[0]}, and this run reads {exchange}: "
             "choose another file with --database"
         )

@@ -1,5 +1,6 @@
 """Publishing: a new file with staging, marts and the extraction log, put in place at once."""
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,30 +8,56 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines.database import DatabaseBusy, DatabaseError
+from pipelines.database import (
+    DatabaseError,
+    copied,
+    demand_publishable,
+    log_beside,
+    put_aside,
+)
+from pipelines.stamp import quoted_name, quoted_text
 from transforms.catalogue import LOGS, describe
 
 # Files of this format are read by every DuckDB since 1.4, not only by the one that wrote them.
 STORAGE_VERSION = "v1.4.0"
 
+_log = logging.getLogger(__name__)
+
+
+def last_published(path: Path, directory: Path, *, is_ours: bool) -> Path | None:
+    """Copy the published file into *directory* and return the copy, or None if there is none.
+
+    The file itself is never opened, so no reader and no forgotten shell can stop a run. Raises
+    `DatabaseError` for a file that no run has made: it would be replaced. One that cannot be read
+    is put aside if it *is_ours*, which the private file beside it tells.
+    """
+    if not path.exists() or not path.stat().st_size:
+        return None
+    copy = copied(path, directory)
+    with duckdb.connect() as connection:
+        try:
+            connection.execute(f"attach {quoted_text(copy)} as published (read_only)")
+        except duckdb.Error as error:
+            if not is_ours:
+                raise DatabaseError(
+                    f"{path} cannot be read ({str(error).splitlines()[0]}) and was left as it is: "
+                    "choose another file with --database"
+                ) from None
+            aside = put_aside(path, "damaged")
+            _log.warning("%s cannot be read and is now %s; it is made anew", path, aside.name)
+            return None
+        demand_publishable(connection, "published", path)
+    return copy
+
 
 @contextmanager
-def last_published(connection: duckdb.DuckDBPyConnection, path: Path) -> Iterator[bool]:
-    """Attach the published file as `published` and yield whether there is one.
-
-    Raises `DatabaseBusy` when another program writes to it, and `DatabaseError` when it is a
-    database that no run has made: it would be replaced.
-    """
-    if not path.exists():
+def attached(connection: duckdb.DuckDBPyConnection, last: Path | None) -> Iterator[bool]:
+    """Attach the copy of the last published file as `published`; yield whether there is one."""
+    if last is None:
         yield False
         return
-    _attach_to_read(connection, path)
+    connection.execute(f"attach {quoted_text(last)} as published (read_only)")
     try:
-        if not _is_ours(connection):
-            raise DatabaseError(
-                f"{path} is a database of somebody else and was left as it is: "
-                "choose another file with --database"
-            )
         yield True
     finally:
         connection.execute("detach published")
@@ -45,48 +72,37 @@ def drafted(connection: duckdb.DuckDBPyConnection, directory: Path) -> Iterator[
     """
     path = directory / "draft.duckdb"
     private = connection.execute("select current_catalog()").fetchall()[0][0]
-    connection.execute(f"attach {_quoted(path)} as draft (storage_version '{STORAGE_VERSION}')")
+    connection.execute(f"attach {quoted_text(path)} as draft (storage_version '{STORAGE_VERSION}')")
     try:
         for schema, table in _readable_tables(connection):
             connection.execute(f"create schema if not exists draft.{schema}")
             connection.execute(f"create table draft.{schema}.{table} as from {schema}.{table}")
         connection.execute("use draft")
+        connection.execute("update raw.stamp set kind = 'published'")
         connection.execute("create view extraction_runs as from raw.extraction_runs")
         describe(connection)
-        connection.execute(f'use "{private}"')
+        connection.execute(f"use {quoted_name(private)}")
         yield path
         # All of it into the one file that is moved, and nothing into a log beside it.
         connection.execute("checkpoint draft")
     finally:
-        connection.execute(f'use "{private}"')
+        connection.execute(f"use {quoted_name(private)}")
         connection.execute("detach draft")
 
 
 def put_in_place(draft: Path, path: Path) -> None:
-    """Replace *path* by *draft*, so that even a power cut leaves the one or the other whole."""
+    """Replace *path* by *draft*, so that even a power cut leaves the one or the other whole.
+
+    A log beside it belongs to the file that was there before, which somebody wrote to: with it the
+    new one could not be opened.
+    """
     _sync(draft)
+    log = log_beside(path)
+    if log.exists():
+        aside = put_aside(log, "stray")
+        _log.warning("%s belongs to no file any more and is now %s", log, aside.name)
     draft.replace(path)
     _sync(path.parent)
-
-
-def _attach_to_read(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    try:
-        connection.execute(f"attach {_quoted(path)} as published (read_only)")
-    except duckdb.IOException as error:
-        if "lock" not in str(error).lower():
-            raise
-        raise DatabaseBusy(
-            f"another program has {path} open for writing, so nothing was published: close it "
-            "there, or open it read-only"
-        ) from None
-
-
-def _is_ours(connection: duckdb.DuckDBPyConnection) -> bool:
-    found = connection.execute(
-        "select count(*) from duckdb_tables() where database_name = 'published'"
-        " and schema_name = 'marts' and table_name = 'build_info'"
-    ).fetchall()
-    return bool(found[0][0])
 
 
 def _readable_tables(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
@@ -98,10 +114,6 @@ def _readable_tables(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, s
         " order by all",
         [LOGS],
     ).fetchall()
-
-
-def _quoted(path: Path) -> str:
-    return "'" + str(path).replace("'", "''") + "'"
 
 
 def _sync(path: Path) -> None:

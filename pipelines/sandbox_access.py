@@ -1,6 +1,7 @@
 """The sandbox as the command line uses it: served for one run, or until interrupted."""
 
 import errno
+import re
 import signal
 import sys
 import tempfile
@@ -36,20 +37,34 @@ PLANNED_WALL_S = 30.0
 
 
 @contextmanager
-def sandbox_access() -> Iterator["Access"]:
-    """Serve a simulated market and yield the access of its busiest requester, the desk."""
+def sandbox_access(held: str | None) -> Iterator["Access"]:
+    """Serve a simulated market and yield the access of its busiest requester, the desk.
+
+    It is the one whose rows are *held* already, as the stamp of a file names it; else the market of
+    the days before today.
+    """
     from pipelines.kalshi.extraction import Reach
     from pipelines.kalshi.settings import Access
     from pipelines.kalshi.signing import load_signer
 
     market = Market(clock=SystemClock(), behavior=Behavior(tells_scopes=True))
     desk = market.add_account("desk", scopes=("read",))
-    # Up to last midnight, so that a second run on the same day meets the same market again.
-    midnight = datetime.combine(datetime.now(UTC).date(), time(), UTC)
-    simulate(market, seed=SEED, days=DAYS, rfqs_per_day=RFQS_PER_DAY, until=midnight)
+    until = _end_of(held) or today()
+    simulate(market, seed=SEED, days=DAYS, rfqs_per_day=RFQS_PER_DAY, until=until)
     with serve(market) as exchange:
         signer = load_signer(desk.api_key_id, private_key=desk.private_key_pem)
         yield Access(exchange.base_url, signer, Reach())
+
+
+def today() -> datetime:
+    """The beginning of this day: a run later today meets the same market."""
+    return datetime.combine(datetime.now(UTC).date(), time(), UTC)
+
+
+def _end_of(held: str | None) -> datetime | None:
+    """When the market ends that the name of the *held* one tells; None where it tells none."""
+    ends = re.search(r" until=(\S+)$", held or "")
+    return datetime.fromisoformat(ends[1]) if ends else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +13,11 @@ import pytest
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
 from pipelines import job
+from pipelines.cli import main
 from pipelines.database import Database
 from pipelines.kalshi.extraction import Reach
 from pipelines.sandbox import Account, ManualClock, Market, serve
-from tests.running import UNHURRIED, access_of, ignore
+from tests.running import UNHURRIED, Command, Ended, access_of, ignore
 
 # Comparisons with other libraries run in a second step, after `tests/peers.lock` is installed: what
 # they bring along would change how the rest runs.
@@ -70,3 +72,41 @@ def run(exchange: Any, desk: Account, database: Database) -> Callable[..., job.O
         return job.run(database, access, ignore)
 
     return run_as
+
+
+@pytest.fixture
+def rfq(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> Command:
+    """Run the command in this process, as the shell would. What it logs counts as said."""
+
+    def command(*arguments: object) -> Ended:
+        monkeypatch.setattr(sys, "argv", ["rfq", *map(str, arguments)])
+        capsys.readouterr()
+        caplog.clear()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        # In a process of its own what is logged goes to stderr; here pytest takes it.
+        err = "\n".join([*caplog.messages, said.err])
+        return Ended(int(ended.value.code or 0), said.out, err)
+
+    return command
+
+
+@pytest.fixture
+def key_file(tmp_path: Path, desk: Account) -> Path:
+    path = tmp_path / "key.pem"
+    path.write_text(desk.private_key_pem)
+    path.chmod(0o600)
+    return path
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch, desk: Account, key_file: Path) -> Path:
+    """The desk's key, configured in the environment."""
+    monkeypatch.setenv("SOURCES__KALSHI__API_KEY_ID", desk.api_key_id)
+    monkeypatch.setenv("SOURCES__KALSHI__PRIVATE_KEY_PATH", str(key_file))
+    return key_file

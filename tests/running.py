@@ -1,5 +1,7 @@
 """What the tests of whole runs share: access to a sandbox account, and a look at the result."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from pipelines.database import Database
@@ -7,6 +9,18 @@ from pipelines.kalshi.extraction import Progress, Reach
 from pipelines.kalshi.settings import Access
 from pipelines.kalshi.signing import load_signer
 from pipelines.sandbox import Account, Behavior, Bucket
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Ended]
 
 PLENTY = Bucket(1_000_000, 1_000_000)
 # Neither refuses for want of tokens nor tells limits for which a run would wait.

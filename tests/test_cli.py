@@ -3,8 +3,7 @@
 import json
 import re
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,50 +11,9 @@ import duckdb
 import pytest
 
 from pipelines import progress
-from pipelines.cli import main
 from pipelines.database import Database
 from pipelines.sandbox import Account, Bucket, ManualClock, Market
-
-
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Ended]
-
-
-@pytest.fixture
-def rfq(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
-    """Run the command in this process, as the shell would."""
-
-    def command(*arguments: object) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["rfq", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = capsys.readouterr()
-        return Ended(int(ended.value.code or 0), said.out, said.err)
-
-    return command
-
-
-@pytest.fixture
-def key_file(tmp_path: Path, desk: Account) -> Path:
-    path = tmp_path / "key.pem"
-    path.write_text(desk.private_key_pem)
-    path.chmod(0o600)
-    return path
-
-
-@pytest.fixture
-def key(monkeypatch: pytest.MonkeyPatch, desk: Account, key_file: Path) -> Path:
-    """The desk's key, configured in the environment."""
-    monkeypatch.setenv("SOURCES__KALSHI__API_KEY_ID", desk.api_key_id)
-    monkeypatch.setenv("SOURCES__KALSHI__PRIVATE_KEY_PATH", str(key_file))
-    return key_file
+from tests.running import Command, Ended
 
 
 def assert_shows_no_key(ended: Ended, desk: Account) -> None:
@@ -283,7 +241,7 @@ def test_a_private_file_open_elsewhere_means_try_again_later(
 def test_two_runs_at_once_leave_one_at_work(
     rfq: Command, key: Path, exchange: Any, database: Database
 ) -> None:
-    with database.writing():
+    with database.held():
         ended = rfq("run", "--base-url", exchange.base_url, "--database", database.path)
 
     assert ended.code == 75

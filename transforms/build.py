@@ -31,6 +31,9 @@ PARTITION: Key = ("cohort_date", "market_ticker")
 DAY: Key = ("cohort_date",)
 WHOLE: Key = ()
 
+# What marts read of raw itself: it tells of the reading and holds no row of the exchange.
+RAW_LOGS = ("accepted_losses",)
+
 _PARTS = {RFQ: "parts_of_rfqs", PARTITION: "parts_of_partitions", DAY: "parts_of_days"}
 ROWS_PER_PART = 200_000
 
@@ -146,6 +149,8 @@ def _computed(
 def _relation(name: str) -> str:
     if name.startswith("own_"):
         return f"from marts.{name.removeprefix('own_')} where visibility = 'own'"
+    if name in RAW_LOGS:
+        return f"from raw.{name}"
     return f"from staging.{name}" if name in TABLES else f"from marts.{name}"
 
 

@@ -12,7 +12,7 @@ from importlib.resources import files
 import duckdb
 
 # The raw tables that are published: they tell of the reading and hold no row of the exchange.
-LOGS = ["coverage", "extraction_runs"]
+LOGS = ["coverage", "extraction_runs", "stamp"]
 
 
 def describe(connection: duckdb.DuckDBPyConnection) -> None:

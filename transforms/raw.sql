@@ -2,6 +2,22 @@
 -- evaluation makes them from plain exchange objects. Grow-only: nothing here is ever updated.
 create schema if not exists raw;
 
+-- One row: what this file is, and whose rows it holds. A file is known by it and not by its name.
+create table if not exists raw.stamp (
+    kind varchar not null,  -- private: what runs write; published: what they publish from it
+    database_id varchar not null,  -- shared by a private file and what is published from it
+    layout bigint not null,  -- of the tables; a higher one was made by a later version
+    exchange varchar,  -- NULL until an account was read
+    account_fingerprint varchar  -- a hash that tells accounts apart
+);
+
+-- One row per kind of row that a run published without, because nobody holds it any more.
+create table if not exists raw.accepted_losses (
+    accepted_ts timestamptz not null,
+    lost varchar not null,  -- RFQs, quotes or executions
+    rows_lost bigint not null
+);
+
 -- One row per distinct observed state of an RFQ.
 create table if not exists raw.rfq_versions (
     id varchar not null,
@@ -126,10 +142,13 @@ create table if not exists raw.extraction_runs (
     scope varchar,  -- market or self: whose RFQs the run read
     -- RFQs closed and quotes cancelled before this were gone when the pass asked for all that changed
     -- since watermark_before_ts (NULL: ever); NULL where none of them could be gone.
-    forgotten_before_ts timestamptz
+    forgotten_before_ts timestamptz,
+    -- The run took no account of what earlier ones had read, because raw had lost rows of it.
+    began_anew boolean
 );
 
 -- For a database that was made before a run noted these.
 alter table raw.extraction_runs add column if not exists account_fingerprint varchar;
 alter table raw.extraction_runs add column if not exists scope varchar;
 alter table raw.extraction_runs add column if not exists forgotten_before_ts timestamptz;
+alter table raw.extraction_runs add column if not exists began_anew boolean;

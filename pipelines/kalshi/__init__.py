@@ -76,11 +76,9 @@ def rfqs_by_id(extraction: Extraction) -> Iterator[Any]:
     yield from rfqs_by_id_pass(extraction, dlt.current.resource_state())
 
 
-def account_items(extraction: Extraction, state: dict[str, Any]) -> Iterator[Any]:
+def account_items(extraction: Extraction, _state: dict[str, Any]) -> Iterator[Any]:
     """The rows of `accounts`."""
-    known: list[str] = state.setdefault("known", [])
-    if extraction.account not in known:
-        known.append(extraction.account)
+    if not extraction.is_account_held():
         row = {"communications_id": extraction.account, "observed_ts": extraction.now}
         yield into("accounts", pa.Table.from_pylist([row], schema=ACCOUNTS))
 

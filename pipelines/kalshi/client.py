@@ -53,6 +53,11 @@ class ExchangeReader:
         return self._session.origin
 
     @property
+    def exchange(self) -> str:
+        """Which exchange this is: one name for all its hosts, a sandbox's by its market."""
+        return self._session.exchange
+
+    @property
     def clock_skew_s(self) -> float | None:
         """The exchange's clock minus ours at the last answer, in seconds; it tells whole ones."""
         return self._session.clock_skew_s

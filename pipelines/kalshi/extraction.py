@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
-from urllib.parse import urlsplit
 
 import duckdb
 import pyarrow as pa
@@ -14,6 +13,7 @@ import pyarrow.compute as pc
 
 from pipelines.kalshi.client import ExchangeReader
 from pipelines.kalshi.errors import ConfigurationError, ExchangeError
+from pipelines.kalshi.origin import origins_of_exchange
 from pipelines.kalshi.pages import Rejected
 from pipelines.kalshi.schema import QUOTE, RFQ
 from pipelines.kalshi.sweep import Batch
@@ -72,7 +72,8 @@ class Progress:
 class Extraction:
     """One run's view of the exchange and of what raw already holds.
 
-    *local_clock* is this machine's; `now` is the exchange's.
+    *local_clock* is this machine's; `now` is the exchange's. One that *begins_anew* takes no
+    account of what earlier runs have read, because raw has lost some of it.
     """
 
     reader: ExchangeReader
@@ -83,11 +84,13 @@ class Extraction:
     on_progress: Callable[[Progress], None]
     local_clock: Callable[[], datetime] = utc_now
     is_unfinished: bool = False
+    begins_anew: bool = False
     own_rfqs_seen: set[str] = field(default_factory=set)
     read_by_id: set[str] = field(default_factory=set)
     finished: set[str] = field(default_factory=set)
     failures: list[ExchangeError] = field(default_factory=list)
     has_told_what_is_gone: bool = False
+    _begun_anew: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.cursor = self.connection.cursor()
@@ -105,12 +108,30 @@ class Extraction:
         self.gone_rfqs.begin_load()
         self.gone_quotes.begin_load()
 
+    def begun_anew(self) -> "Extraction":
+        """Return one that reads all the exchange holds, whatever earlier loads have read."""
+        return Extraction(
+            self.reader,
+            self.connection,
+            self.reach,
+            self.run_id,
+            self.account,
+            self.on_progress,
+            self.local_clock,
+            begins_anew=True,
+        )
+
     @property
     def origin(self) -> str:
-        """Which exchange this is; a sandbox is the same one whatever its port."""
-        origin = urlsplit(self.reader.origin)
-        is_loopback = origin.hostname in ("127.0.0.1", "::1", "localhost")
-        return "sandbox" if is_loopback else self.reader.origin
+        """Which exchange this is, whichever of its hosts was asked; a sandbox by its market."""
+        return self.reader.exchange
+
+    def is_account_held(self) -> bool:
+        """Whether raw says already that it holds this account's rows."""
+        found = self.cursor.execute(
+            "select count(*) from raw.accounts where communications_id = $1", [self.account]
+        ).fetchall()
+        return bool(found[0][0])
 
     @property
     def now(self) -> datetime:
@@ -142,7 +163,17 @@ class Extraction:
 
     def watermark(self, resource_state: dict[str, Any], name: str) -> Watermark:
         """Return the watermark of pass *name* for this origin, account and scope."""
-        key = f"{self.origin} {self.account} {self.reach.scope} {name}"
+        key, *older = (
+            f"{origin} {self.account} {self.reach.scope} {name}"
+            for origin in origins_of_exchange(self.origin)
+        )
+        for stored in older:
+            # Kept while the exchange was asked under another of its hosts.
+            if stored in resource_state:
+                resource_state.setdefault(key, resource_state.pop(stored))
+        if self.begins_anew and key not in self._begun_anew:
+            self._begun_anew.add(key)
+            resource_state.pop(key, None)
         state: dict[str, Any] = resource_state.setdefault(key, {})
         return Watermark(state, self.reader.clock_skew_s, self.local_clock)
 
@@ -232,6 +263,7 @@ class PassReport:
             "clock_skew_s": self.extraction.reader.clock_skew_s,
             "account_fingerprint": self.extraction.account_fingerprint,
             "scope": self.extraction.reach.scope,
+            "began_anew": self.extraction.begins_anew,
         }
         return pa.Table.from_pylist([row], schema=EXTRACTION_RUNS)
 

@@ -1,4 +1,4 @@
-"""Where signed requests may go."""
+"""Where signed requests may go, and which addresses are one exchange."""
 
 import ipaddress
 
@@ -7,12 +7,13 @@ import httpx
 from pipelines.kalshi.errors import ConfigurationError
 from pipelines.kalshi.rate_budget import API_PREFIX
 
-KNOWN_HOSTS = (
-    "external-api.kalshi.com",
-    "api.elections.kalshi.com",
-    "external-api.demo.kalshi.co",
-    "demo-api.kalshi.co",
-)
+# Each exchange with its hosts; what was stored under one is found under every other.
+EXCHANGES = {
+    "production": ("external-api.kalshi.com", "api.elections.kalshi.com"),
+    "demo": ("external-api.demo.kalshi.co", "demo-api.kalshi.co"),
+}
+KNOWN_HOSTS = tuple(host for hosts in EXCHANGES.values() for host in hosts)
+SANDBOX = "sandbox"
 
 
 def checked_base_url(base_url: str, *, allow_unknown_host: bool = False) -> httpx.URL:
@@ -29,11 +30,11 @@ def checked_base_url(base_url: str, *, allow_unknown_host: bool = False) -> http
         raise _unusable("it holds a user name, a query or a fragment")
     if url.path != API_PREFIX:
         raise _unusable(f"its path is not {API_PREFIX}")
-    if url.scheme == "http" and not _is_loopback(url.host):
+    if url.scheme == "http" and not is_loopback(url.host):
         raise _unusable("http is for this machine only; use https")
     if url.scheme not in ("http", "https"):
         raise _unusable("it does not begin with https://")
-    if url.host not in KNOWN_HOSTS and not _is_loopback(url.host) and not allow_unknown_host:
+    if url.host not in KNOWN_HOSTS and not is_loopback(url.host) and not allow_unknown_host:
         raise _unusable(f"{url.host} is not one of the exchange's hosts (--allow-unknown-host)")
     return url
 
@@ -44,7 +45,17 @@ def origin_of(url: httpx.URL) -> str:
     return f"{url.scheme}://{url.netloc.decode().removesuffix(f':{url.port}')}:{port}"
 
 
-def _is_loopback(host: str) -> bool:
+def origins_of_exchange(origin: str) -> tuple[str, ...]:
+    """Every origin of the exchange that *origin* belongs to, the one that is stored first."""
+    for hosts in EXCHANGES.values():
+        origins = tuple(f"https://{host}:443" for host in hosts)
+        if origin in origins:
+            return origins
+    return (origin,)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether *host* is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -54,6 +65,8 @@ def _is_loopback(host: str) -> bool:
 def _unusable(why: str) -> ConfigurationError:
     return ConfigurationError(
         f"The base URL cannot be used: {why}",
-        advice=f"Production is https://{KNOWN_HOSTS[0]}{API_PREFIX}, "
-        f"demo is https://{KNOWN_HOSTS[2]}{API_PREFIX}.",
+        advice=" ".join(
+            f"{name.capitalize()} is https://{hosts[0]}{API_PREFIX}."
+            for name, hosts in EXCHANGES.items()
+        ),
     )

@@ -1,5 +1,6 @@
 """Requests and their answers: each attempt signed and paid for anew, faults retried for reads."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,7 +9,7 @@ from typing import Any, TypeAlias
 import httpx
 
 from pipelines.kalshi.errors import ExchangeUnavailable, TryLater
-from pipelines.kalshi.origin import origin_of
+from pipelines.kalshi.origin import SANDBOX, is_loopback, origin_of, origins_of_exchange
 from pipelines.kalshi.rate_budget import API_PREFIX, RateBudget
 from pipelines.kalshi.refusals import Asked, redacted, refusal
 from pipelines.kalshi.retry import (
@@ -67,6 +68,15 @@ class Session:
         self._patience = patience or Patience()
         self._on_request = on_request
         self._breaker = Breaker(self._patience.breaker_faults)
+        self._is_sandbox = is_loopback(base_url.host)
+        self._sandbox_market = ""
+
+    @property
+    def exchange(self) -> str:
+        """Which exchange this is: one name for all its hosts, and a sandbox's by its market."""
+        if self._is_sandbox:
+            return f"{SANDBOX} {self._sandbox_market}".strip()
+        return origins_of_exchange(self.origin)[0]
 
     def read(self, path: str, params: Mapping[str, str | int], check: Check) -> Page:
         """GET *path*, until *check* accepts the body or the patience ends."""
@@ -127,6 +137,9 @@ class Session:
         status = outcome.status if isinstance(outcome, Reply) else None
         if isinstance(outcome, Reply) and outcome.served_ts:
             self.clock_skew_s = (outcome.served_ts - outcome.received_ts).total_seconds()
+        if isinstance(outcome, Reply) and self._is_sandbox and not self._sandbox_market:
+            named = outcome.headers.get("sandbox-market", "")
+            self._sandbox_market = named if re.fullmatch(r"[ -~]{1,200}", named) else ""
         if status == 429:
             self.budget.drain(asked.method)
         if self._on_request:

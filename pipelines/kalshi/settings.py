@@ -26,6 +26,7 @@ class Access:
     reach: Reach
     allow_unknown_host: bool = False
     allow_writing_key: bool = False
+    account: str | None = None
 
 
 def configured_access(base_url: str | None = None, *, allow_unknown_host: bool = False) -> Access:

@@ -103,6 +103,7 @@ EXTRACTION_RUNS = pa.schema(
         pa.field("account_fingerprint", pa.string()),
         pa.field("scope", pa.string()),
         pa.field("forgotten_before_ts", TIMESTAMP),
+        pa.field("began_anew", pa.bool_()),
     ]
 )
 

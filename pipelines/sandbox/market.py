@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from uuid import uuid4
 
 from pipelines.sandbox.accounts import Accounts
 from pipelines.sandbox.behavior import Behavior
@@ -57,6 +58,8 @@ class Market(Accounts):
     def __init__(self, clock: Clock | None = None, behavior: Behavior | None = None) -> None:
         super().__init__()
         self.clock: Clock = clock or SystemClock()
+        self.name = f"begun empty, {uuid4().hex[:8]}"
+        """Which market this is: named by what was simulated or recorded, else like no other."""
         self.faults = Faults()
         self.events: deque[Event] = deque(maxlen=1_000_000)
         """What happened since the start, oldest first; a simulated past is in its `Ledger`."""

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -32,12 +33,15 @@ def replay(
     """
     rfqs: list[Recorded] = []
     quotes: list[Recorded] = []
+    contents = sha256()
     for path in paths:
         recorded = _read(path)
+        contents.update(path.read_bytes())
         rfqs += _objects(path, recorded, "rfqs")
         quotes += _objects(path, recorded, "quotes")
     market = RecordedMarket(rfqs, quotes, clock, behavior)
     market.add_account(ACCOUNT_NAME)
+    market.name = f"recording {contents.hexdigest()[:12]}"
     return market
 
 

@@ -109,9 +109,11 @@ class Front:
         return Response(content, operation.success, media_type=media_type)
 
     def finish(self, request: Request, response: Response) -> Response:
-        """Stamp the exchange's time on the answer and remember the request."""
+        """Stamp time and market on the answer and remember the request."""
         now = self.market.clock.now() + timedelta(seconds=self.market.faults.clock_step_s)
         response.headers["Date"] = format_datetime(now.replace(microsecond=0), usegmt=True)
+        # The exchange has no such header: it lets a loader tell one pretend market from another.
+        response.headers["Sandbox-Market"] = self.market.name
         self.arrivals.append((time.monotonic(), response.status_code))
         query = dict(request.query_params)
         self.requests.append(Served(request.method, request.url.path, query, response.status_code))

@@ -63,6 +63,7 @@ def simulate(
         rfqs, quotes, seed + to_us(until), named, market.behavior.rfq_cancellation_reason
     )
     market.install(history, *history.unsettled())
+    market.name = f"seed={seed} days={days:g} rfqs_per_day={rfqs_per_day} until={until.isoformat()}"
     return Ledger(history, rfqs, quotes)
 
 

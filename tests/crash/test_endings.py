@@ -244,9 +244,9 @@ def test_what_a_killed_run_left_is_never_read_nor_followed(tried: Trial, tmp_pat
     precious = tmp_path / "precious"
     precious.mkdir()
     (precious / "thesis").write_text("years of work")
-    (tried.folder / ".rfq.run-link").symlink_to(precious)
-    (tried.folder / ".rfq.run-file").write_text("")
-    stale = tried.folder / ".rfq.run-stale" / "kalshi"
+    (tried.folder / ".rfq.duckdb.run-link").symlink_to(precious)
+    (tried.folder / ".rfq.duckdb.run-file").write_text("")
+    stale = tried.folder / ".rfq.duckdb.run-stale" / "kalshi"
     stale.mkdir(parents=True)
     (stale / "state.json").write_text("{")
     (stale / "trace.pickle").write_bytes(b"cos\nsystem\n(S'touch owned'\ntR.")
@@ -280,7 +280,7 @@ def test_a_lost_private_file_does_not_replace_what_it_published(tried: Trial) ->
     code = tried.run()
 
     assert code == REFUSED
-    assert "an RFQ that was published is gone (5)" in tried.output()
+    assert "has lost 5 RFQs" in tried.output()
     assert tried.database.path.read_bytes() == before
     tried.market.faults.vanished.clear()
     tried.database.private_path.write_bytes(private)

@@ -178,7 +178,7 @@ class ExchangeAndUs(RuleBasedStateMachine):
         """Once: a run of the job refuses to, as two would find that all of ours is gone there."""
         self.has_been_elsewhere = True
         elsewhere = Market(clock=self.clock, behavior=self.market.behavior)
-        reader = InProcessReader(elsewhere, self.me, origin="https://demo.test:443")
+        reader = InProcessReader(elsewhere, self.me, exchange="https://demo.test:443")
         run(self.store, reader, self.reach, self.me.communications_id)
         self.check_what_is_held()
 

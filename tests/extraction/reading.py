@@ -27,7 +27,7 @@ class InProcessReader:
     caller: Party
     listing: str = "keyset"
     local_ahead_s: float = 0.0
-    origin: str = "https://exchange.test:443"
+    exchange: str = "https://exchange.test:443"
     budget: RateBudget = field(default_factory=RateBudget)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     fails: dict[str, Exception] = field(default_factory=dict)

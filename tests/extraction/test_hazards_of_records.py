@@ -131,10 +131,10 @@ def test_another_account_or_scope_starts_at_nothing(
 def test_another_exchange_starts_at_nothing(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
-    run(store, InProcessReader(market, me, origin="https://demo.test:443"))
+    run(store, InProcessReader(market, me, exchange="https://demo.test:443"))
     quote = offer(market, other, ask(market, me))
     clock.advance(3600)
-    run(store, InProcessReader(market, other, origin="https://demo.test:443"))
+    run(store, InProcessReader(market, other, exchange="https://demo.test:443"))
 
     run(store, reader)
 

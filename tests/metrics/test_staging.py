@@ -150,11 +150,15 @@ def test_a_quote_tells_on_which_side_we_are() -> None:
     assert not [name for name in made if any(word in name for word in PRIVATE)]
 
 
-def test_an_account_we_ever_used_is_ours() -> None:
+def test_what_an_older_run_read_with_another_accounts_key_is_not_ours() -> None:
+    viewer = Settings(as_of=LATER.as_of, viewer_id="me")
+    mine = rfq("r1", creator_id="me", creator_user_id="user")
+    theirs = rfq("r2", creator_id="them", creator_user_id="them too")
+
     with duckdb.connect() as connection:
-        load_objects(connection, [rfq("r1"), rfq("r2", creator_id="other")], [])
-        connection.execute("insert into raw.accounts values ('desk', now())")
-        stage(connection, LATER)
+        load_objects(connection, [mine, theirs], [])
+        connection.execute("insert into raw.accounts values ('me', now()), ('them', now())")
+        stage(connection, viewer)
         own = connection.execute("select rfq_id, is_own from staging.rfqs order by 1").fetchall()
 
     assert own == [("r1", True), ("r2", False)]

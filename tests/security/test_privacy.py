@@ -103,7 +103,7 @@ def test_only_the_owner_can_read_what_a_run_writes(tried: Trial) -> None:
 def test_writing_leaves_the_umask_of_the_process_as_it_was(database: Database) -> None:
     before = os.umask(0o027)
     try:
-        with database.writing():
+        with database.held(), database.writing(may_create=True):
             during = os.umask(0o077)
         after = os.umask(before)
     finally:

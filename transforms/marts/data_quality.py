@@ -17,6 +17,12 @@ _CENT, _TENTH, _HUNDREDTH = 10_000, 1_000, 100
 _EDGE_LOW, _EDGE_HIGH = 10_000, 990_000
 
 
+_LOST_MEANING = (
+    "Published once, then lost by the private file and gone on the exchange; in no figure since a "
+    "run accepted it (--accept-loss). Executions count as well where their quote is still known."
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """Rows of *population* where *flag* holds, and what such a row is."""
@@ -27,7 +33,7 @@ class Check:
     meaning: str
 
 
-def data_quality(data_quality_by_day: pl.LazyFrame) -> pl.LazyFrame:
+def data_quality(data_quality_by_day: pl.LazyFrame, accepted_losses: pl.LazyFrame) -> pl.LazyFrame:
     """Flagged rows by check, with the number of rows checked and what was done about them.
 
     One row per check.
@@ -43,7 +49,19 @@ def data_quality(data_quality_by_day: pl.LazyFrame) -> pl.LazyFrame:
         .with_columns(pl.col("count", "n_checked").fill_null(0))
         .with_columns(share=rate(pl.col("count"), pl.col("n_checked")))
         .select("check", "count", "n_checked", "share", "meaning")
+        .pipe(lambda counts: pl.concat([counts, _lost_rows(accepted_losses)]))
         .sort("check")
+    )
+
+
+def _lost_rows(accepted_losses: pl.LazyFrame) -> pl.LazyFrame:
+    """What is published without, as one more row of counts: nobody holds the rows any more."""
+    return accepted_losses.select(
+        check=pl.lit("lost_row"),
+        count=pl.col("rows_lost").sum().cast(pl.Int64),
+        n_checked=pl.lit(0, pl.Int64),
+        share=pl.lit(None, pl.Float64),
+        meaning=pl.lit(_LOST_MEANING),
     )
 
 

@@ -1,11 +1,10 @@
 -- One row per quote known at the as-of time: its state as it stood then.
 -- A field that one version hides never erases what another showed, and a version that was updated
 -- after the as-of time contributes nothing but the timestamps that lie before it.
-with viewers as (
-    select $viewer_id as communications_id where $viewer_id is not null
-    union all
-    select communications_id from raw.accounts
-),
+with viewers as (select $viewer_id as communications_id where $viewer_id is not null),
+
+-- Older runs may have read with the keys of several accounts: figures are of one of them.
+other_accounts as (select communications_id from raw.accounts where communications_id <> $viewer_id),
 
 versions as (
     select
@@ -52,10 +51,12 @@ merged as (
         -- Each side sees its own private fields alone: seeing one proves which side is ours.
         bool_or(
             concat(creator_user_id, creator_order_id) <> ''
+            and not coalesce(creator_id in (select communications_id from other_accounts), false)
             or coalesce(creator_id in (select communications_id from viewers), false)
         ) as is_made_by_viewer,
         bool_or(
             concat(rfq_creator_user_id, rfq_creator_order_id) <> ''
+            and not coalesce(rfq_creator_id in (select communications_id from other_accounts), false)
             or coalesce(rfq_creator_id in (select communications_id from viewers), false)
         ) or not exists (from viewers) as is_on_own_rfq,
         arg_max(contracts_fp, recency) as contracts,

@@ -1,11 +1,10 @@
 -- One row per RFQ known at the as-of time: its state as it stood then.
 -- A field that one version hides never erases what another showed, and a version that was updated
 -- after the as-of time contributes nothing but the timestamps that lie before it.
-with viewers as (
-    select $viewer_id as communications_id where $viewer_id is not null
-    union all
-    select communications_id from raw.accounts
-),
+with viewers as (select $viewer_id as communications_id where $viewer_id is not null),
+
+-- Older runs may have read with the keys of several accounts: figures are of one of them.
+other_accounts as (select communications_id from raw.accounts where communications_id <> $viewer_id),
 
 versions as (
     select
@@ -53,6 +52,7 @@ merged as (
         -- Where nobody is named as the viewer, every RFQ is seen with its requester's eyes.
         bool_or(
             coalesce(creator_user_id, '') <> ''
+            and not coalesce(creator_id in (select communications_id from other_accounts), false)
             or coalesce(creator_id in (select communications_id from viewers), false)
         ) or not exists (from viewers) as is_own,
         arg_max(contracts_fp, recency) as contracts,

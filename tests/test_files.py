@@ -308,8 +308,9 @@ def test_what_raw_has_lost_is_read_again(
     rfq_id = market.create_rfq(desk, market_ticker="KXONE-26-B", contracts_fp="1.00")
     market.create_quote(maker, rfq_id=rfq_id, yes_bid="0.4000", no_bid="0.5500")
     run()
-    _empty_raw(database)
     clock.advance(7200)
+    run()
+    _empty_raw(database)
 
     ended = run()
 

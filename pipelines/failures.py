@@ -51,9 +51,24 @@ def _known(cause: BaseException) -> tuple[str, int] | None:
     return None
 
 
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield *error* and what it came from, nearest first."""
     seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
+    due = [error]
+    while due:
+        link = due.pop(0)
+        if id(link) not in seen:
+            seen.add(id(link))
+            yield link
+            due += _origins(link)
+
+
+def _origins(link: BaseException) -> list[BaseException]:
+    """What *link* was raised from, what failed in one of dlt's threads, or what it is a group of.
+
+    dlt keeps what a load job failed with, and raises another error without naming it as the cause.
+    """
+    job = getattr(link, "client_exception", None), getattr(link, "job_exception", None)
+    group = link.exceptions if isinstance(link, BaseExceptionGroup) else ()
+    origins = (link.__cause__ or link.__context__, *job, *group)
+    return [origin for origin in origins if isinstance(origin, BaseException)]

@@ -17,7 +17,7 @@ from pipelines import database as files
 from pipelines.database import Database
 from pipelines.kalshi.origin import EXCHANGES, origins_of_exchange
 from pipelines.sandbox import Account, ManualClock, Market, serve
-from tests.running import UNHURRIED, Command, Ended, read
+from tests.running import Command, Ended, read
 
 Rfq = Callable[..., Ended]
 

@@ -8,9 +8,11 @@ expected list or object in it; reading the rows is for `pages`.
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 
 from pipelines.kalshi.api_keys import DOES_NOT_TELL, ApiKey, read_api_keys
-from pipelines.kalshi.endpoints import given, holds, quote_path, rfq_path, text_under
+from pipelines.kalshi.endpoints import given, holds, lists, quote_path, rfq_path, text_under
+from pipelines.kalshi.json_body import json_object
 from pipelines.kalshi.origin import checked_base_url
 from pipelines.kalshi.rate_budget import (
     AccountLimits,
@@ -22,7 +24,7 @@ from pipelines.kalshi.rate_budget import (
 from pipelines.kalshi.retry import Patience
 from pipelines.kalshi.session import OnRequest, Page, Session
 from pipelines.kalshi.signing import Signer
-from pipelines.kalshi.transport import READS, WRITES, SignedTransport, json_object
+from pipelines.kalshi.transport import READS, WRITES, SignedTransport
 from pipelines.kalshi.writer import ExchangeWriter
 
 __all__ = [
@@ -59,8 +61,12 @@ class ExchangeReader:
 
     @property
     def clock_skew_s(self) -> float | None:
-        """The exchange's clock minus ours at the last answer, in seconds; it tells whole ones."""
-        return self._session.clock_skew_s
+        """The exchange's clock minus ours as the answers tell it, in seconds; None if none did."""
+        return self._session.clock.skew_s
+
+    def local_clock(self) -> datetime:
+        """Our own clock, which no step of this machine's moves while a run lasts."""
+        return self._session.clock.local_now()
 
     @property
     def budget(self) -> RateBudget:
@@ -93,11 +99,11 @@ class ExchangeReader:
             subaccount=subaccount,
             user_filter=user_filter,
         )
-        return self._session.read("/communications/rfqs", params, holds("rfqs", list))
+        return self._session.read("/communications/rfqs", params, lists("rfqs", limit))
 
     def get_rfq(self, rfq_id: str) -> Page:
         """One RFQ. Raises NotFound."""
-        return self._session.read(rfq_path(rfq_id), {}, holds("rfq", dict))
+        return self._session.read(rfq_path(rfq_id), {}, holds("rfq"))
 
     def get_quotes(
         self,
@@ -126,11 +132,11 @@ class ExchangeReader:
             rfq_user_filter=rfq_user_filter,
             rfq_id=rfq_id,
         )
-        return self._session.read("/communications/quotes", params, holds("quotes", list))
+        return self._session.read("/communications/quotes", params, lists("quotes", limit))
 
     def get_quote(self, quote_id: str, *, rfq_id: str | None = None) -> Page:
         """One quote; give its RFQ where it is known. Raises NotFound."""
-        return self._session.read(quote_path(quote_id, rfq_id), {}, holds("quote", dict))
+        return self._session.read(quote_path(quote_id, rfq_id), {}, holds("quote"))
 
     def get_api_keys(self) -> tuple[ApiKey, ...]:
         """The account's keys and their scopes, as far as the answer names them."""

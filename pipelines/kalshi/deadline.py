@@ -4,9 +4,11 @@ httpx limits each silence, so an answer that drips in byte by byte never ends. H
 operation gets what is left of the attempt.
 """
 
+import queue
+import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import httpcore
@@ -25,7 +27,7 @@ class Deadline(threading.local):
 
 
 class DeadlineBackend(httpcore.NetworkBackend):
-    """TCP connections whose every operation ends by *deadline*. Name lookup is not covered."""
+    """TCP connections whose every operation ends by *deadline*, looking up the name included."""
 
     def __init__(self, deadline: Deadline) -> None:
         self._sockets = httpcore.SyncBackend()
@@ -39,9 +41,39 @@ class DeadlineBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        timeout = self._deadline.clip(timeout, httpcore.ConnectTimeout)
-        stream = self._sockets.connect_tcp(host, port, timeout, local_address, socket_options)
-        return _DeadlineStream(stream, self._deadline)
+        refused: Exception = httpcore.ConnectError("the name has no address")
+        for address in self._addresses(host, port, timeout):
+            left_s = self._deadline.clip(timeout, httpcore.ConnectTimeout)
+            try:
+                stream = self._sockets.connect_tcp(
+                    address, port, left_s, local_address, socket_options
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                refused = error
+            else:
+                return _DeadlineStream(stream, self._deadline)
+        raise refused
+
+    def _addresses(self, host: str, port: int, timeout: float | None) -> Iterator[str]:
+        """The addresses of *host*. A lookup cannot be ended, so one that is late is left behind."""
+        found: queue.SimpleQueue[list[str] | OSError] = queue.SimpleQueue()
+        threading.Thread(target=_look_up, args=(host, port, found), daemon=True).start()
+        try:
+            answer = found.get(timeout=self._deadline.clip(timeout, httpcore.ConnectTimeout))
+        except queue.Empty:
+            raise httpcore.ConnectTimeout("name lookup") from None
+        if isinstance(answer, OSError):
+            raise httpcore.ConnectError(str(answer))
+        yield from answer
+
+
+def _look_up(host: str, port: int, found: "queue.SimpleQueue[list[str] | OSError]") -> None:
+    try:
+        entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        found.put(error if isinstance(error, OSError) else OSError("the name is none"))
+    else:
+        found.put([str(entry[4][0]) for entry in entries])
 
 
 class _DeadlineStream(httpcore.NetworkStream):

@@ -5,16 +5,19 @@ from decimal import Decimal
 from typing import Any
 
 from pipelines.kalshi.errors import CursorRefused, RequestRefused
+from pipelines.kalshi.json_body import json_object
 from pipelines.kalshi.session import Check
-from pipelines.kalshi.transport import json_object
 
 _LONGEST_CURSOR = 4096
+_LONGEST_ID = 200
+# A page may hold more rows than asked for, as limits change; not so many that reading it hurts.
+MOST_ROWS_PER_ROW_ASKED = 10
 
 
 def given(**fields: Any) -> dict[str, Any]:
     """What was given, without what was not. Raises CursorRefused for what cannot be a cursor."""
     cursor = fields.get("cursor")
-    if cursor and not (len(cursor) <= _LONGEST_CURSOR and cursor.isascii()):
+    if cursor and not _is_cursor(cursor):
         raise CursorRefused("The cursor is longer than any or not ASCII; nothing was sent")
     # An empty cursor is a first page. An empty filter is sent: dropped, it would read everything.
     absent = {"cursor"} if not cursor else set()
@@ -44,15 +47,34 @@ def _id(value: str) -> str:
     return value
 
 
-def holds(key: str, kind: type[list[Any]] | type[dict[str, Any]]) -> Check:
-    """A check that a body is a JSON object with a list or an object under *key*."""
+def lists(key: str, limit: int) -> Check:
+    """A check that a body is a page of at most ten times *limit* rows under *key*."""
 
     def check(body: bytes) -> None:
-        if not isinstance(json_object(body).get(key), kind):
-            what = "list" if kind is list else "object"
-            raise ValueError(f"the body had no {what} under {key!r}")
+        page = json_object(body)
+        rows, cursor = page.get(key), page.get("cursor")
+        if not isinstance(rows, list):
+            raise ValueError(f"the body had no list under {key!r}")
+        if len(rows) > MOST_ROWS_PER_ROW_ASKED * limit:
+            raise ValueError(f"the page held {len(rows):,} {key} where {limit:,} were asked for")
+        if cursor and not _is_cursor(cursor):
+            raise ValueError("the page's cursor was no text that could be one")
 
     return check
+
+
+def holds(key: str) -> Check:
+    """A check that a body is a JSON object with an object under *key*."""
+
+    def check(body: bytes) -> None:
+        if not isinstance(json_object(body).get(key), dict):
+            raise ValueError(f"the body had no object under {key!r}")
+
+    return check
+
+
+def _is_cursor(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= _LONGEST_CURSOR and value.isascii()
 
 
 def text_under(body: bytes, key: str) -> str:
@@ -60,4 +82,6 @@ def text_under(body: bytes, key: str) -> str:
     value = json_object(body).get(key)
     if not isinstance(value, str) or not value:
         raise ValueError(f"the body had no text under {key!r}")
+    if len(value) > _LONGEST_ID or not value.isprintable():
+        raise ValueError(f"the text under {key!r} was no id")
     return value

@@ -1,9 +1,9 @@
 """What can go wrong between us and the exchange, sorted by what the caller must do about it.
 
 ExchangeError
-├── CredentialsRefused       401, 403: the exchange knows the key and says no, or does not know it
+├── CredentialsRefused       401, 403 in the exchange's own words: it says no to the key
 ├── CredentialsUnusable      a key is there and is not used: permissions, format, size, scopes
-├── ExchangeUnavailable      no connection, 5xx, an answer that is not one; retries used up
+├── ExchangeUnavailable      no connection, 5xx, an answer that is not the exchange's or is none
 ├── TryLater                 rate limit, a Retry-After longer than we wait, too many faults in a row
 ├── RequestRefused           any other refusal: repeating the same request cannot help
 │   ├── CursorRefused        400 to a request that carried a cursor: start the list again
@@ -26,7 +26,11 @@ class ExchangeError(Exception):
         self.what = what
         if advice is not None:
             self.advice = advice
-        super().__init__(f"{self.what}. {self.advice}".strip())
+        # What it was made from, so that a copy, a pickled one too, says the same.
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        return f"{self.what}. {self.advice}".strip()
 
 
 class CredentialsRefused(ExchangeError):

@@ -13,14 +13,14 @@ import pyarrow.compute as pc
 
 from pipelines.kalshi.client import ExchangeReader
 from pipelines.kalshi.errors import ConfigurationError, ExchangeError
-from pipelines.kalshi.origin import origins_of_exchange
+from pipelines.kalshi.origin import SANDBOX, origins_of_exchange
 from pipelines.kalshi.pages import Rejected
 from pipelines.kalshi.schema import QUOTE, RFQ
 from pipelines.kalshi.sweep import Batch
 from pipelines.kalshi.tables import EXTRACTION_RUNS, REJECTED_ROWS
 from pipelines.kalshi.tombstones import Tombstones
 from pipelines.kalshi.versions import Versions
-from pipelines.kalshi.watermark import Watermark, utc_now
+from pipelines.kalshi.watermark import Watermark
 
 _log = logging.getLogger(__name__)
 
@@ -72,8 +72,8 @@ class Progress:
 class Extraction:
     """One run's view of the exchange and of what raw already holds.
 
-    *local_clock* is this machine's; `now` is the exchange's. One that *begins_anew* takes no
-    account of what earlier runs have read, because raw has lost some of it.
+    One that *begins_anew* takes no account of what earlier runs have read, because raw has lost
+    some of it.
     """
 
     reader: ExchangeReader
@@ -82,7 +82,6 @@ class Extraction:
     run_id: str
     account: str
     on_progress: Callable[[Progress], None]
-    local_clock: Callable[[], datetime] = utc_now
     is_unfinished: bool = False
     begins_anew: bool = False
     own_rfqs_seen: set[str] = field(default_factory=set)
@@ -117,7 +116,6 @@ class Extraction:
             self.run_id,
             self.account,
             self.on_progress,
-            self.local_clock,
             begins_anew=True,
         )
 
@@ -135,8 +133,13 @@ class Extraction:
 
     @property
     def now(self) -> datetime:
-        """The exchange's clock, as far as the last answer told it."""
-        return self.local_clock() + timedelta(seconds=self.reader.clock_skew_s or 0.0)
+        """The exchange's clock as its answers tell it; our own where none does."""
+        return self.reader.local_clock() + timedelta(seconds=self.reader.clock_skew_s or 0.0)
+
+    @property
+    def earned_now(self) -> datetime | None:
+        """The exchange's clock; None where no answer tells it, for ours earns no watermark."""
+        return None if self.reader.clock_skew_s is None else self.now
 
     @property
     def account_fingerprint(self) -> str:
@@ -162,7 +165,10 @@ class Extraction:
         self.own_rfqs_seen.update(own.column("id").to_pylist())
 
     def watermark(self, resource_state: dict[str, Any], name: str) -> Watermark:
-        """Return the watermark of pass *name* for this origin, account and scope."""
+        """Return the watermark of pass *name* for this origin, account and scope.
+
+        Raises `ExchangeUnavailable` where the exchange's clock has leapt ahead; a sandbox's may.
+        """
         key, *older = (
             f"{origin} {self.account} {self.reach.scope} {name}"
             for origin in origins_of_exchange(self.origin)
@@ -175,7 +181,10 @@ class Extraction:
             self._begun_anew.add(key)
             resource_state.pop(key, None)
         state: dict[str, Any] = resource_state.setdefault(key, {})
-        return Watermark(state, self.reader.clock_skew_s, self.local_clock)
+        watermark = Watermark(state, self.reader.clock_skew_s, self.reader.local_clock)
+        if not self.origin.startswith(SANDBOX):
+            watermark.demand_no_leap()
+        return watermark
 
 
 @dataclass

@@ -122,8 +122,9 @@ class MarketSweep:
 
     def see(self, batch: Batch) -> None:
         """Take in the next rows of the list and decide whether the rest is old."""
+        if not self.has_begun and self.resume_at is None:
+            self._started_ts = batch.earned_ts
         self.has_begun = True
-        self._started_ts = self._started_ts or batch.started_ts
         self._next_cursor = batch.next_cursor
         if batch.is_first:
             self._lowest_ts = None
@@ -138,7 +139,7 @@ class MarketSweep:
             "run_id": self._run_id,
             "cursor": self._next_cursor,
             "is_order_held": self.is_order_held,
-            "started_ts": self._started().isoformat(),
+            "started_ts": self._started_ts and self._started_ts.isoformat(),
             "clock_skew_s": self._clock_skew_s,
             "failures": failures,
         }
@@ -153,16 +154,11 @@ class MarketSweep:
         elif self.has_begun:
             self._state.pop("paused", None)
 
-    def finish(self) -> tuple[datetime, float | None]:
-        """Return the watermark that a complete sweep earns: when it began, by which clock."""
+    def finish(self) -> tuple[datetime | None, float | None]:
+        """Return the watermark that a complete sweep earns, if any: when it began, which clock."""
         self._state.pop("paused", None)
         self._state["is_order_held"] = self.is_order_held
-        return self._started(), self._clock_skew_s
-
-    def _started(self) -> datetime:
-        if self._started_ts is None:
-            raise RuntimeError("a sweep ended before its first page")
-        return self._started_ts
+        return self._started_ts, self._clock_skew_s
 
     def _check_order(self, rows: pa.Table) -> None:
         columns = ("id", "status", "created_ts", "updated_ts")

@@ -25,7 +25,7 @@ OF_ONE_LIST = (ExchangeUnavailable, RequestRefused)
 
 T = TypeVar("T")
 Items: TypeAlias = Iterator[Any]
-Outcome: TypeAlias = Generator[Any, None, tuple[datetime, bool]]
+Outcome: TypeAlias = Generator[Any, None, tuple[datetime | None, bool]]
 
 
 def quotes_pass(extraction: Extraction, state: dict[str, Any], side: str) -> Items:
@@ -148,7 +148,7 @@ def _read_windows(
         report.window_min_ts = report.window_min_ts or window.start
         report.window_max_ts = window.end
         report.is_verified &= is_verified
-        if not report.is_verified:
+        if not report.is_verified or started is None:
             continue
         watermark.advance(started if window.end is None else min(window.end, started))
         if report.new_versions >= extraction.reach.rows_per_load and window.end is not None:
@@ -164,7 +164,7 @@ def _read_window(report: PassReport, side: str, window: Window) -> Outcome:
     """
     extraction = report.extraction
     halves = window.halves(extraction.now)
-    started = extraction.now
+    started = extraction.earned_now
     try:
         started, is_verified = yield from _verified(
             report,
@@ -194,23 +194,26 @@ def _verified(
 ) -> Outcome:
     """Sweep until two sweeps in a row agree; return when the first began and whether they did.
 
+    None for when where neither the exchange's clock nor a row told it.
+
     A row that leaves its place while pages are read can make us skip another one, but then the
     next sweep misses it. A sweep of one page was answered at one moment and needs no second.
     """
     started: datetime | None = None
     previous: set[int] | None = None
-    for _ in range(sweeps):
+    for sweep in range(sweeps):
         found: set[int] = set()
         pages = 0
         for batch in read():
-            started = started or batch.started_ts
+            if sweep == 0 and batch.is_first:
+                started = started or batch.earned_ts
             pages += batch.pages
             found |= yield from hand_on(report, versions, gone, batch)
         report.sweeps += 1
         if pages <= 1 or found == previous:
-            return started or report.extraction.now, True
+            return started, True
         previous = found
-    return started or report.extraction.now, False
+    return started, False
 
 
 def _read_quotes(extraction: Extraction, side: str, window: Window) -> Iterator[Batch]:

@@ -7,16 +7,19 @@ without the envelope, `{"msg": …}`, and `{"error": "…"}`.
 import re
 import unicodedata
 from dataclasses import dataclass, field
+from typing import Any
 
 from pipelines.kalshi.errors import (
     CredentialsRefused,
     CursorRefused,
     ExchangeError,
+    ExchangeUnavailable,
     NotFound,
     RequestRefused,
 )
+from pipelines.kalshi.json_body import json_object
 from pipelines.kalshi.rate_budget import path_shape
-from pipelines.kalshi.transport import Reply, json_object
+from pipelines.kalshi.transport import Reply
 
 LARGEST_SKEW_S = 5.0
 _LONGEST_TEXT = 200
@@ -27,6 +30,10 @@ _TOKEN = re.compile(r"(?=[A-Za-z_\-+/=]*\d)[\w\-+/=]{16,}|[\w\-+/=]{64,}")
 _SCOPE_ADVICE = (
     "Where the exchange names a missing scope, create a key that has it: reading needs read, "
     "RFQs and quotes are written with write::trade."
+)
+
+_BETWEEN_ADVICE = (
+    "It says nothing of the key: check the way to the exchange and the base URL, then run again."
 )
 
 
@@ -44,9 +51,17 @@ class Asked:
         return f"{self.method} /{path_shape(self.path)}"
 
 
-def refusal(reply: Reply, asked: Asked) -> ExchangeError:
-    """The error for a status that no further attempt will change."""
-    code, text = _code_and_text(reply.body)
+def refusal(reply: Reply, asked: Asked, unclear: str = "") -> ExchangeError:
+    """The error for a status that no further attempt will change.
+
+    The exchange refuses in JSON. What refuses in anything else stands between us and it, and says
+    nothing of the key, the cursor or the record; *unclear* is what it leaves open.
+    """
+    try:
+        said = json_object(reply.body)
+    except ValueError:
+        return _refused_in_between(reply, asked, unclear)
+    code, text = _code_and_text(said)
     code, text = (redacted(part, asked.hidden) for part in (code, text))
     what = f"{asked.name}: HTTP {reply.status} {code or ''}{': ' if code and text else ''}{text}"
     status = reply.status
@@ -77,11 +92,32 @@ def redacted(text: str, hidden: str = "") -> str:
     return line if len(line) <= _LONGEST_TEXT else line[:_LONGEST_TEXT] + "…"
 
 
-def _code_and_text(body: bytes) -> tuple[str, str]:
-    try:
-        said = json_object(body)
-    except ValueError:
-        return "", body[:_LONGEST_READ].decode("utf-8", "replace")
+def is_json(reply: Reply) -> bool:
+    """Whether *reply* says that its body is JSON."""
+    return _content_type(reply) == "application/json"
+
+
+def body_type(reply: Reply, asked: Asked) -> str:
+    """The content type that *reply* claims, fit to be shown."""
+    return redacted(reply.headers.get("content-type", ""), asked.hidden) or "of no type"
+
+
+def _content_type(reply: Reply) -> str:
+    kind: str = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind
+
+
+def _refused_in_between(reply: Reply, asked: Asked, unclear: str) -> ExchangeUnavailable:
+    kind = "that is no JSON object" if is_json(reply) else f"that is {body_type(reply, asked)}"
+    text = redacted(reply.body[:_LONGEST_READ].decode("utf-8", "replace"), asked.hidden)
+    return ExchangeUnavailable(
+        f"{asked.name}: HTTP {reply.status} with a body {kind}, as the exchange never refuses: "
+        f"something in front of it does (proxy, firewall, login){': ' if text else ''}{text}",
+        advice=f"{_BETWEEN_ADVICE} {unclear}".strip(),
+    )
+
+
+def _code_and_text(said: dict[str, Any]) -> tuple[str, str]:
     envelope = said.get("error", said)
     if not isinstance(envelope, dict):
         return "", str(envelope)
@@ -93,9 +129,9 @@ def _code_and_text(body: bytes) -> tuple[str, str]:
 
 def _skew_note(reply: Reply) -> str:
     """Names the clock where it is the likely reason: signatures carry the time."""
-    if reply.served_ts is None:
+    if reply.date is None:
         return ""
-    skew_s = (reply.received_ts - reply.served_ts).total_seconds()
+    skew_s = (reply.received_ts - reply.date).total_seconds()
     if abs(skew_s) <= LARGEST_SKEW_S:
         return ""
     side = "ahead of" if skew_s > 0 else "behind"

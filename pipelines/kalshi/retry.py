@@ -1,14 +1,17 @@
 """How long to keep asking: for reads only, since repeating a write could trade twice."""
 
-import math
 import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from pipelines.kalshi.errors import ExchangeError, ExchangeUnavailable, TryLater
 from pipelines.kalshi.transport import Fault, Reply, http_date
+
+# What asks for more is no estimate of anything.
+LONGEST_ASKED_S = 30 * 86_400
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?", re.ASCII)
 
 
 def _full_jitter(ceiling_s: float) -> float:
@@ -73,22 +76,19 @@ def gave_up(name: str, fault: Fault, attempts: int) -> ExchangeError:
     return kind(f"{name}: {fault.what} ({attempts} attempt{'s' * (attempts != 1)})")
 
 
-def asked_to_wait(name: str, fault: Fault) -> ExchangeError:
+def asked_to_wait(name: str, what: str, wait_s: float) -> ExchangeError:
     """The error for a Retry-After that no run should sleep through."""
-    return TryLater(
-        f"{name}: {fault.what}, and the exchange asks to wait {fault.retry_after_s:.0f} s"
-    )
+    return TryLater(f"{name}: {what}, and the exchange asks to wait {wait_s:.0f} s")
 
 
 def _retry_after_s(reply: Reply) -> float | None:
-    """Retry-After in seconds from now, not below 0; None when absent or unreadable."""
+    """Retry-After in seconds from now, not below 0; None when absent, unreadable or absurd."""
     text = reply.headers.get("retry-after", "").strip()
-    try:
+    if _SECONDS.fullmatch(text):
         seconds = float(text)
-    except ValueError:
-        until = http_date(text)
-        if until is None:
-            return None
-        # By the exchange's own clock where it says it: ours may be off.
-        seconds = (until - (reply.served_ts or datetime.now(UTC))).total_seconds()
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+    elif until := http_date(text):
+        # By the clock that dated the answer, where it has a date: ours may be off.
+        seconds = (until - (reply.date or reply.received_ts)).total_seconds()
+    else:
+        return None
+    return max(0.0, seconds) if seconds <= LONGEST_ASKED_S else None

@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeAlias
 
 import httpx
 
 from pipelines.kalshi.errors import ExchangeUnavailable, TryLater
+from pipelines.kalshi.exchange_clock import SANDBOX_TOLERANCE, TOLERANCE, ExchangeClock
+from pipelines.kalshi.json_body import json_object
 from pipelines.kalshi.origin import SANDBOX, is_loopback, origin_of, origins_of_exchange
 from pipelines.kalshi.rate_budget import API_PREFIX, RateBudget
-from pipelines.kalshi.refusals import Asked, redacted, refusal
+from pipelines.kalshi.refusals import Asked, body_type, is_json, refusal
 from pipelines.kalshi.retry import (
     Breaker,
     Patience,
@@ -38,7 +40,7 @@ _UNCERTAIN = (
 class Page:
     """One answer: its body as served, and when, by the exchange's clock and by ours.
 
-    `served_ts` has whole seconds and is None when the exchange did not say.
+    `served_ts` is what `ExchangeClock` makes of the Date; None when no answer had one.
     """
 
     body: bytes = field(repr=False)
@@ -61,7 +63,7 @@ class Session:
     ) -> None:
         self.origin = origin_of(base_url)
         self.budget = budget or RateBudget()
-        self.clock_skew_s: float | None = None
+        self.clock = ExchangeClock(SANDBOX_TOLERANCE if is_loopback(base_url.host) else TOLERANCE)
         self._base_url = str(base_url)
         self._transport = transport
         self._key_id = key_id
@@ -95,8 +97,8 @@ class Session:
             self._breaker.demand_closed()
             wait_s = patience.wait_s(attempt, outcome)
             left_s = patience.budget_s - (patience.now_s() - started_s)
-            if (outcome.retry_after_s or 0.0) > left_s:
-                raise asked_to_wait(asked.name, outcome)
+            if outcome.retry_after_s is not None and outcome.retry_after_s > max(left_s, 0.0):
+                raise asked_to_wait(asked.name, outcome.what, outcome.retry_after_s)
             if attempt == patience.attempts or wait_s >= left_s:
                 raise gave_up(asked.name, outcome, attempt)
             patience.pause(wait_s)
@@ -112,8 +114,16 @@ class Session:
         if is_transient(reply.status):
             raise ExchangeUnavailable(f"{asked.name}: HTTP {reply.status}", advice=_UNCERTAIN)
         if not 200 <= reply.status < 300:
-            raise refusal(reply, asked)
-        return _page(reply)
+            raise refusal(reply, asked, unclear=_UNCERTAIN)
+        try:
+            # A page to log in is answered with 200 as well.
+            if reply.body:
+                json_object(reply.body)
+        except ValueError as error:
+            what = f"{asked.name}: HTTP {reply.status}, but {error}"
+        else:
+            return _page(reply)
+        raise ExchangeUnavailable(what, advice=_UNCERTAIN)
 
     def _get(self, asked: Asked, params: Mapping[str, str | int], left_s: float) -> Reply | Fault:
         within_s = min(self._patience.attempt_s, left_s)
@@ -133,10 +143,11 @@ class Session:
         url = self._base_url + asked.path.removeprefix(API_PREFIX)
         request = httpx.Request(asked.method, url, params=params, json=body, headers=_HEADERS)
         self.budget.take(asked.method, asked.path)
+        asked_ts = self.clock.local_now()
         outcome = self._transport.send(request, within_s)
+        if isinstance(outcome, Reply):
+            outcome = replace(outcome, served_ts=self.clock.judged(outcome.date, asked_ts))
         status = outcome.status if isinstance(outcome, Reply) else None
-        if isinstance(outcome, Reply) and outcome.served_ts:
-            self.clock_skew_s = (outcome.served_ts - outcome.received_ts).total_seconds()
         if isinstance(outcome, Reply) and self._is_sandbox and not self._sandbox_market:
             named = outcome.headers.get("sandbox-market", "")
             self._sandbox_market = named if re.fullmatch(r"[ -~]{1,200}", named) else ""
@@ -153,14 +164,15 @@ class Session:
             return status_fault(outcome)
         if not 200 <= outcome.status < 300:
             raise refusal(outcome, asked)
-        content_type = outcome.headers.get("content-type", "")
-        if content_type.partition(";")[0].strip().lower() != "application/json":
-            kind = redacted(content_type, self._key_id) or "of no type"
-            return Fault(f"HTTP {outcome.status} with a body that is {kind}, not JSON")
+        if outcome.status != 200:
+            # Part of a list (206) or somebody's copy of it (203) would pass for the whole.
+            return Fault(f"HTTP {outcome.status}, where only 200 says that this is all")
+        if not is_json(outcome):
+            return Fault(f"HTTP 200 with a body that is {body_type(outcome, asked)}, not JSON")
         try:
             check(outcome.body)
         except ValueError as error:
-            return Fault(f"HTTP {outcome.status}, but {error}")
+            return Fault(f"HTTP 200, but {error}")
         return _page(outcome)
 
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
+import pyarrow.compute as pc
+
 from pipelines.kalshi.client import Page
 from pipelines.kalshi.errors import CursorRefused, ExchangeUnavailable
 from pipelines.kalshi.pages import Rows, next_cursor, read_pages
@@ -12,13 +14,18 @@ from pipelines.kalshi.schema import Entity
 
 RESTARTS = 3
 FRUITLESS_PAGES = 5
+# No batch grows beyond this by a further page: 80 pages of the usual kind have 10 MB.
+BATCH_BYTES = 16 * 1024 * 1024
 
 Fetch: TypeAlias = Callable[[str | None], Page]
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Some consecutive pages of one list, parsed together; times are the exchange's clock."""
+    """Some consecutive pages of one list, parsed together; times are the exchange's clock.
+
+    `earned_ts` is the watermark that a sweep beginning with this batch may earn, if any.
+    """
 
     rows: Rows
     pages: int
@@ -26,11 +33,23 @@ class Batch:
     ended_ts: datetime
     next_cursor: str | None = None
     is_first: bool = False
+    earned_ts: datetime | None = None
 
 
 def served_ts(page: Page) -> datetime:
-    """When the exchange served *page* by its own clock; by ours where it did not say."""
+    """When the exchange served *page* by its own clock; by ours where it never told."""
     return page.served_ts or page.received_ts
+
+
+def earned_ts(page: Page, rows: Rows) -> datetime | None:
+    """Until when all changes had happened as *page*, which holds *rows*, was served, for certain.
+
+    Where no answer told the exchange's clock, its newest row does: ours may be a day ahead.
+    """
+    if page.served_ts:
+        return page.served_ts
+    moments = [pc.max(rows.table.column(name)).as_py() for name in ("created_ts", "updated_ts")]
+    return max(filter(None, moments), default=None)
 
 
 def read_list(
@@ -64,11 +83,13 @@ def _read_once(
     wanted = 1
     while True:
         pages: list[Page] = []
-        while len(pages) < wanted and (not pages or cursor):
+        size = 0
+        while len(pages) < wanted and size < BATCH_BYTES and (not pages or cursor):
             _refuse_repeated(entity, cursor, used)
             page = fetch(cursor)
             cursor = next_cursor(entity, page.body)
             pages.append(page)
+            size += len(page.body)
         rows = read_pages(entity, [page.body for page in pages])
         rejected = {row.row_hash for row in rows.rejected}
         found = (set(rows.table.column("id").to_pylist()) | rejected) - ids
@@ -79,7 +100,8 @@ def _read_once(
                 f"{fruitless} pages of {entity.key} in a row held nothing new"
             )
         started_ts, ended_ts = served_ts(pages[0]), served_ts(pages[-1])
-        yield Batch(rows, len(pages), started_ts, ended_ts, cursor, is_first)
+        earned = earned_ts(pages[0], rows) if is_first else None
+        yield Batch(rows, len(pages), started_ts, ended_ts, cursor, is_first, earned)
         if not cursor:
             return
         is_first = False

@@ -5,7 +5,6 @@ redirects even when told not to follow them, and logs URLs. The transport under 
 Faults are values so that no exception carries the frames, and with them the headers, of a request.
 """
 
-import json
 import logging
 import re
 import time
@@ -15,17 +14,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import httpcore
 import httpx
 
 from pipelines.kalshi.deadline import Deadline, DeadlineBackend
+from pipelines.kalshi.fields import EARLIEST, LATEST
 from pipelines.kalshi.origin import origin_of
 from pipelines.kalshi.rate_budget import API_PREFIX
 from pipelines.kalshi.signing import Signer
 
-LARGEST_BODY_BYTES = 32 * 1024 * 1024
+# The largest documented page (100 RFQs with 40 legs each) has 1 MB, and one odd row may be long.
+LARGEST_PAGE_BYTES = 16 * 1024 * 1024
+# Of every refusal, and of what the account is told about itself: a few hundred bytes.
+LARGEST_ANSWER_BYTES = 1024 * 1024
 CONNECT_S = 10.0
 # A silence; the whole attempt has a deadline of its own.
 SILENCE_S = 20.0
@@ -44,19 +47,23 @@ WRITES = {
 }
 
 
+_LISTS = re.compile(rf"{API_PREFIX}/communications/(rfqs|quotes)\b")
+
+
 class NotAllowed(RuntimeError):
     """Our own code asked for a request that this transport must never send: a bug, nothing sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A complete answer of the exchange, whatever its status."""
+    """A complete answer, whatever its status; `date` is what it says, unjudged."""
 
     status: int
     headers: httpx.Headers = field(repr=False)
     body: bytes = field(repr=False)
-    served_ts: datetime | None
+    date: datetime | None
     received_ts: datetime
+    served_ts: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +126,13 @@ class SignedTransport:
         try:
             response = self._http.handle_request(request)
             try:
-                return _read(response)
+                return _read(response, _largest_body_bytes(response.status_code, path))
+            except _BadBody as error:
+                return Fault(f"HTTP {response.status_code}, but {error}")
             finally:
                 response.close()
         except httpx.TransportError as error:
             return Fault(_describe(error))
-        except _BadBody as error:
-            return Fault(str(error))
 
     def _admit(self, request: httpx.Request) -> None:
         path = request.url.raw_path.partition(b"?")[0].decode("ascii")
@@ -149,12 +156,17 @@ def _describe(error: httpx.TransportError) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _read(response: httpx.Response) -> Reply:
+def _largest_body_bytes(status: int, path: str) -> int:
+    is_page = status < 300 and _LISTS.match(path)
+    return LARGEST_PAGE_BYTES if is_page else LARGEST_ANSWER_BYTES
+
+
+def _read(response: httpx.Response, largest_bytes: int) -> Reply:
     return Reply(
         status=response.status_code,
         headers=response.headers,
-        body=_body(response),
-        served_ts=http_date(response.headers.get("date")),
+        body=_body(response, largest_bytes),
+        date=http_date(response.headers.get("date")),
         received_ts=datetime.now(UTC),
     )
 
@@ -163,22 +175,22 @@ class _BadBody(Exception):
     """Says why a body cannot be used, in words of ours only."""
 
 
-def _body(response: httpx.Response) -> bytes:
+def _body(response: httpx.Response, largest_bytes: int) -> bytes:
     coding = response.headers.get("content-encoding", "identity").strip().lower()
-    chunks = _capped(response.iter_raw())
+    chunks = _capped(response.iter_raw(), largest_bytes)
     if coding == "gzip":
-        chunks = _capped(_inflated(chunks))
+        chunks = _capped(_inflated(chunks), largest_bytes)
     elif coding != "identity":
         raise _BadBody("the body's Content-Encoding was neither gzip nor identity")
     return b"".join(chunks)
 
 
-def _capped(chunks: Iterator[bytes]) -> Iterator[bytes]:
+def _capped(chunks: Iterator[bytes], largest_bytes: int) -> Iterator[bytes]:
     size = 0
     for chunk in chunks:
         size += len(chunk)
-        if size > LARGEST_BODY_BYTES:
-            raise _BadBody(f"the body was larger than {LARGEST_BODY_BYTES:,} bytes")
+        if size > largest_bytes:
+            raise _BadBody(f"the body was larger than {largest_bytes:,} bytes")
         yield chunk
 
 
@@ -203,27 +215,12 @@ def _inflated(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def http_date(text: str | None) -> datetime | None:
-    """An HTTP date in UTC; None when there is none or it cannot be read."""
+    """An HTTP date in UTC; None when there is none, it cannot be read or is of no real time."""
+    # A leap second, which HTTP allows and datetime does not know.
+    readable = (text or "").replace(":60 ", ":59 ")
     try:
-        date = parsedate_to_datetime(text or "")
+        date = parsedate_to_datetime(readable)
+        utc = date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
         return None
-    return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
-
-
-def json_object(body: bytes) -> dict[str, Any]:
-    """*body* as a JSON object. Raises ValueError for anything else."""
-    try:
-        parsed = json.loads(body, parse_int=_whole_number)
-    except RecursionError:
-        raise ValueError("the JSON was nested too deeply") from None
-    except ValueError:
-        raise ValueError("the body was not JSON") from None
-    if not isinstance(parsed, dict):
-        raise ValueError("the JSON was not an object")
-    return parsed
-
-
-def _whole_number(digits: str) -> float:
-    # Python refuses to read thousands of digits: a bad field of one row, not a bad page.
-    return int(digits) if len(digits) < 20 else float(digits)
+    return utc if EARLIEST <= utc <= LATEST else None

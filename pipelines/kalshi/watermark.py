@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from math import ceil
 from typing import Any
+
+from pipelines.kalshi.errors import ExchangeUnavailable
+from pipelines.kalshi.exchange_clock import utc_now
 
 FUTURE_TOLERANCE = timedelta(seconds=60)
 DAY = timedelta(days=1)
@@ -16,11 +19,8 @@ CLOCK_STEP = timedelta(seconds=5)
 # How far the watermark must have gone on before a step back no longer counts: what was dated too
 # early meanwhile may show up late, and after the clock was put right again.
 STEP_COUNTS = timedelta(minutes=10)
-
-
-def utc_now() -> datetime:
-    """Our own clock."""
-    return datetime.now(UTC)
+# No clock that is kept goes so far ahead of another between two runs.
+LEAP_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +109,29 @@ class Watermark:
         elif noted and self.value > datetime.fromisoformat(noted["at"]) + STEP_COUNTS:
             del self.state["set_back"]
 
-    def advance(self, to: datetime, clock_skew_s: float | None = None) -> None:
+    def demand_no_leap(self) -> None:
+        """Raise `ExchangeUnavailable` when the exchange's clock is far ahead, and was not before.
+
+        What it dates would pass for the newest there is, and the time in between for read.
+        """
+        before_s, now_s = self.state.get("clock_skew_s"), self._clock_skew_s
+        if before_s is None or now_s is None or now_s - max(before_s, 0.0) <= LEAP_S:
+            return
+        raise ExchangeUnavailable(
+            f"The exchange's answers are dated {now_s:,.0f} s ahead of this machine's clock, "
+            f"and were {before_s:+,.0f} s when the watermark was set",
+            advice="Nothing was read by such a clock. Correct this machine's, or run again when "
+            "the exchange's is right.",
+        )
+
+    def advance(self, to: datetime | None, clock_skew_s: float | None = None) -> None:
         """Move forward to *to*; never back, and never past our own clock by more than a minute.
 
-        *clock_skew_s* is the one at that moment, where it is not the present one.
+        Nowhere where *to* is None: nothing told the exchange's time. *clock_skew_s* is the one at
+        that moment, where it is not the present one.
         """
+        if to is None:
+            return
         capped = min(to, self._local_clock() + FUTURE_TOLERANCE)
         if self.value is None or capped > self.value:
             self.state["watermark"] = capped.isoformat()

@@ -28,7 +28,7 @@ with open_reader(sys.argv[1], signer, patience=Patience(attempts=1)) as reader:
     try:
         reader.get_rfqs()
     except ExchangeUnavailable as error:
-        assert "larger than 33,554,432 bytes" in str(error), error
+        assert "but the body was larger than 1" in str(error), error
         sys.stdout.write(str(peak_bytes() - before))
 """
 

@@ -168,10 +168,7 @@ def run(
     account: str = "me",
 ) -> Extraction:
     """One whole run; returns what it shared. An exception leaves what was loaded before it."""
-    local = {"local_clock": reader.local_clock} if isinstance(reader, InProcessReader) else {}
-    extraction = Extraction(
-        reader, store.connection, reach, f"run {next(_RUNS)}", account, ignore, **local
-    )
+    extraction = Extraction(reader, store.connection, reach, f"run {next(_RUNS)}", account, ignore)
     for resources in LOADS:
         store.load(extraction, resources)
     if extraction.failures:

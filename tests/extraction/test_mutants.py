@@ -93,7 +93,7 @@ def a_slice_forgets_its_clock(patch: Patch) -> None:
 
 @kills(6, time.test_our_own_clock_decides_nothing)
 def our_clock_dates_the_pages(patch: Patch) -> None:
-    patch.setattr(sweep, "served_ts", lambda page: page.received_ts)
+    patch.setattr(sweep, "earned_ts", lambda page, rows: page.received_ts)
 
 
 @kills(7, lists.test_an_expired_cursor_starts_the_list_again)
@@ -181,7 +181,7 @@ def an_execution_changes_no_rfq(patch: Patch) -> None:
 def _mark_named(patch: Patch, key: Callable[[Extraction, str], str]) -> None:
     def mark(self: Extraction, state: dict[str, Any], name: str) -> Watermark:
         skew = self.reader.clock_skew_s
-        return Watermark(state.setdefault(key(self, name), {}), skew, self.local_clock)
+        return Watermark(state.setdefault(key(self, name), {}), skew, self.reader.local_clock)
 
     patch.setattr(Extraction, "watermark", mark)
 

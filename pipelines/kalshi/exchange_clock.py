@@ -1,0 +1,59 @@
+"""The exchange's clock as one run knows it: what all of its answers say, not any single one."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from statistics import median_low
+
+ANSWERS = 31
+# Answers of one exchange differ by the seconds that they take.
+TOLERANCE = timedelta(seconds=60)
+# A sandbox on this machine may run thousands of times as fast as time does, or stand still.
+SANDBOX_TOLERANCE = timedelta(days=1)
+
+
+def utc_now() -> datetime:
+    """This machine's clock."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class ExchangeClock:
+    """Told the Date of every answer; tells when an answer was given, and what time it is there.
+
+    Its own time goes on from *started* as time passes, so that no step of this machine's clock can
+    move it. A Date that is more than *tolerance* away from the middle one of the last answers is
+    not believed: it counts for those to come, and so only a step that lasts is followed.
+    """
+
+    tolerance: timedelta = TOLERANCE
+    started: datetime = field(default_factory=utc_now)
+    passed_s: Callable[[], float] = time.monotonic
+
+    def __post_init__(self) -> None:
+        self._started_s = self.passed_s()
+        self._skews_s: deque[float] = deque(maxlen=ANSWERS)
+        self.skew_s: float | None = None
+
+    def local_now(self) -> datetime:
+        """This machine's time."""
+        return self.started + timedelta(seconds=self.passed_s() - self._started_s)
+
+    def judged(self, date: datetime | None, asked_ts: datetime) -> datetime | None:
+        """When an answer was given that has just come, was asked for at *asked_ts* and says *date*.
+
+        Without a *date* to believe that is when it was asked for, by the exchange's clock: no
+        later than it can have been given. None while no answer has told the time.
+        """
+        if date is not None:
+            skew_s = (date - self.local_now()).total_seconds()
+            self._skews_s.append(skew_s)
+            # Of two that differ the earlier: a watermark that is late loses rows.
+            middle_s = median_low(self._skews_s)
+            if abs(skew_s - middle_s) <= self.tolerance.total_seconds():
+                self.skew_s = skew_s
+                return date
+            self.skew_s = middle_s
+        return None if self.skew_s is None else asked_ts + timedelta(seconds=self.skew_s)

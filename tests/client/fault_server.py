@@ -31,10 +31,14 @@ class Seen:
 
 @dataclass
 class FaultServer:
-    """Answers with `script`, one entry per request; the last entry is repeated."""
+    """Answers with `script`, one entry per request; the last entry is repeated.
+
+    What `paths` names, below the API's prefix, is answered by that instead, each time.
+    """
 
     port: int
     script: list["Act"] = field(default_factory=list)
+    paths: dict[str, "Act"] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
     connections: int = 0
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -54,6 +58,9 @@ class FaultServer:
     def next_act(self, seen: Seen) -> "Act":
         with self._lock:
             self.seen.append(seen)
+            act = self.paths.get(seen.path.removeprefix("/trade-api/v2"))
+            if act:
+                return act
             return self.script.pop(0) if len(self.script) > 1 else self.script[0]
 
 
@@ -153,6 +160,20 @@ def sends(response: bytes) -> Act:
 def says(status: int, document: Any, headers: Mapping[str, str] | None = None) -> Act:
     """*document* as JSON."""
     return sends(http(status, json.dumps(document).encode(), headers))
+
+
+def empty_exchange() -> dict[str, Act]:
+    """The paths that a run reads, answered by an exchange that has nothing."""
+    bucket = {"refill_rate": 1_000_000, "bucket_capacity": 1_000_000}
+    limits = {"usage_tier": "basic", "read": bucket, "write": bucket}
+    return {
+        "/communications/id": says(200, {"communications_id": "c" * 64}),
+        "/communications/rfqs": says(200, {"rfqs": [], "cursor": ""}),
+        "/communications/quotes": says(200, {"quotes": [], "cursor": ""}),
+        "/api_keys": says(200, {"api_keys": []}),
+        "/account/limits": says(200, limits),
+        "/account/endpoint_costs": says(200, {"default_cost": 10, "endpoint_costs": []}),
+    }
 
 
 def drips(response: bytes, every_s: float, *, after: int = 0) -> Act:

@@ -3,14 +3,18 @@
 import gzip
 import itertools
 import json
+import random
+import socket
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
 from pipelines.kalshi.client import ExchangeReader
-from pipelines.kalshi.errors import ExchangeUnavailable, TryLater
+from pipelines.kalshi.errors import ExchangeError, ExchangeUnavailable, TryLater
 from tests.client.conftest import Clock
 from tests.client.fault_server import (
     Act,
@@ -46,7 +50,12 @@ def gibibyte_of_zeros() -> Iterator[bytes]:
         yield block
 
 
+def sized_as(length: str) -> bytes:
+    return http(200, QUOTES, {"Content-Length": length})
+
+
 CHUNKED = {"Transfer-Encoding": "chunked"}
+CURSOR = "the page's cursor was no text that could be one"
 BROKE = "the answer broke off or was not HTTP"
 RESET = "Connection reset by peer"
 NOT_JSON = "the body was not JSON"
@@ -69,7 +78,49 @@ TRANSIENT: dict[str, tuple[Act, str]] = {
     ),
     "HTML that claims to be JSON": (sends(http(200, b"<html>maintenance</html>")), NOT_JSON),
     "an empty body": (sends(http(200, b"")), NOT_JSON),
-    "no content": (sends(http(204)), "HTTP 204"),
+    "no content": (sends(http(204)), "HTTP 204, where only 200 says that this is all"),
+    "part of the list": (sends(http(206, QUOTES)), "HTTP 206, where only 200"),
+    "somebody's copy of the list": (sends(http(203, QUOTES)), "HTTP 203, where only 200"),
+    "another protocol": (sends(http(101, QUOTES)), BROKE),
+    "a status of two digits": (sends(http(20, QUOTES)), BROKE),
+    "a status of four digits": (sends(http(2000, QUOTES)), BROKE),
+    "a status in words": (sends(b"HTTP/1.1 OK\r\n\r\n"), BROKE),
+    "no status": (sends(b"HTTP/1.1\r\n\r\n"), BROKE),
+    "HTTP/2": (sends(b"HTTP/2 200\r\n\r\n"), BROKE),
+    "status 999": (sends(http(999, QUOTES)), "HTTP 999"),
+    "a length that is too long": (sends(sized_as(str(len(QUOTES) + 1))), BROKE),
+    "a length that is too short": (sends(sized_as("20")), NOT_JSON),
+    "a length of nothing": (sends(sized_as("0")), NOT_JSON),
+    "a negative length": (sends(sized_as("-1")), BROKE),
+    "a length in words": (sends(sized_as("many")), BROKE),
+    "a length without end": (sends(sized_as("9" * 5000)), BROKE),
+    "two lengths": (sends(sized_as(f"{len(QUOTES)}\r\nContent-Length: 5")), BROKE),
+    "a chunk of no length": (sends(http(200, b"zz\r\n" + QUOTES, CHUNKED, sized=False)), BROKE),
+    "a chunk of negative length": (sends(http(200, b"-5\r\nab", CHUNKED, sized=False)), BROKE),
+    "no last chunk": (sends(http(200, b"2\r\n{}\r\n", CHUNKED, sized=False)), BROKE),
+    "a coding of the transfer that nobody knows": (
+        sends(http(200, QUOTES, {"Transfer-Encoding": "bogus"}, sized=False)),
+        BROKE,
+    ),
+    "a header of 1 MB": (sends(http(200, QUOTES, {"X-A": "a" * 1_000_000})), BROKE),
+    "a header without a name": (sends(http(200, QUOTES, {"": "a"})), BROKE),
+    "a header with a zero byte": (sends(http(200, QUOTES, {"X-A": "\0"})), BROKE),
+    "ten times the rows asked for": (
+        says(200, {"quotes": [{}] * 5001}),
+        "the page held 5,001 quotes where 500 were asked for",
+    ),
+    "a million rows": (says(200, {"quotes": [None] * 1_000_000}), "more than 300,000 values"),
+    "a million fields in a row": (
+        sends(http(200, b'{"quotes": [{' + b'"a": 1, ' * 1_000_000)),
+        "more than 300,000 values",
+    ),
+    "rows 300 deep": (
+        sends(http(200, b'{"quotes": [' + b'{"a": [' * 150 + b"]}" * 150 + b"]}")),
+        "nested too deeply (more than 64 levels)",
+    ),
+    "a cursor of 10 MB": (says(200, {"quotes": [], "cursor": "c" * 10_000_000}), CURSOR),
+    "a cursor that is not ASCII": (says(200, {"quotes": [], "cursor": "\xe9"}), CURSOR),
+    "a cursor that is a list": (says(200, {"quotes": [], "cursor": ["c"]}), CURSOR),
     "an error with 200": (says(200, {"error": {"code": "internal"}}), NO_LIST),
     "a null list": (says(200, {"quotes": None}), NO_LIST),
     "an object for a list": (says(200, {"quotes": {}}), NO_LIST),
@@ -135,6 +186,64 @@ def test_one_absurd_number_is_no_bad_page(exchange: FaultServer, reader: Exchang
     exchange.answers(sends(http(200, body)))
 
     assert reader.get_quotes(**WINDOW).body == body
+
+
+def test_brackets_and_commas_in_texts_are_no_structure(
+    exchange: FaultServer, reader: ExchangeReader
+) -> None:
+    odd = {"id": '\\"[{' * 5000 + ",", "{[": ["}]", '"', "\\"]}
+    exchange.answers(says(200, {"quotes": [odd] * 5, "cursor": None}))
+
+    assert json.loads(reader.get_quotes(**WINDOW).body)["quotes"] == [odd] * 5
+
+
+def test_whatever_comes_over_the_wire_is_an_answer_or_unavailable(
+    exchange: FaultServer, reader_of: Callable[..., ExchangeReader]
+) -> None:
+    """Answers with a few bytes replaced, doubled or left out, the same ones each time."""
+    dice = random.Random(11)
+    whole = http(200, QUOTES, {"Retry-After": "1", "Content-Encoding": "identity"})
+    reader = reader_of(exchange, attempts=1, breaker_faults=10_000)
+
+    for _ in range(60):
+        spoiled = bytearray(whole)
+        for _ in range(dice.choice((1, 1, 2, 8))):
+            at = dice.randrange(len(spoiled))
+            spoiled[at : at + dice.randrange(3)] = dice.randbytes(dice.randrange(3))
+        exchange.answers(sends(bytes(spoiled)))
+
+        with suppress(ExchangeError):
+            reader.get_quotes(**WINDOW)
+
+
+def test_a_name_that_is_not_found_in_time_is_unavailable(
+    exchange: FaultServer,
+    reader_of: Callable[..., ExchangeReader],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No timeout ends a lookup, so that it is left behind."""
+    let_go = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [] if let_go.wait(60) else None)
+
+    with pytest.raises(ExchangeUnavailable, match="no complete answer in time"):
+        reader_of(exchange, attempts=1, attempt_s=0.2).get_quotes(**WINDOW)
+
+    let_go.set()
+
+
+def test_when_the_time_for_all_attempts_is_used_up_the_last_fault_is_told(
+    exchange: FaultServer, reader_of: Callable[..., ExchangeReader], clock: Clock
+) -> None:
+    """Slow answers spend it; whether the exchange asks to wait is then of no matter."""
+
+    def slow(connection: socket.socket, server: FaultServer) -> None:
+        clock.now += 200
+        connection.sendall(http(503, b"{}"))
+
+    exchange.answers(slow)
+
+    with pytest.raises(ExchangeUnavailable, match=r"HTTP 503 \(1 attempt\)"):
+        reader_of(exchange).get_quotes(**WINDOW)
 
 
 def test_five_attempts_wait_longer_and_longer(

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.kalshi.client import ExchangeReader, open_reader
+from pipelines.kalshi.client import ExchangeReader, ExchangeWriter, open_reader
 from pipelines.kalshi.errors import (
     CredentialsRefused,
     CursorRefused,
@@ -190,6 +190,15 @@ def test_rate_limits_end_as_try_later(
         ("7", 7.5),
         ("0", 0.5),
         ("-3", 0.5),
+        ("+7", 0.5),
+        ("1_0", 0.5),
+        ("\xb2", 0.5),
+        ("1e400", 0.5),
+        ("9" * 400, 0.5),
+        ("2592001", 0.5),
+        ("Fri, 31 Dec 9999 23:59:59 -0100", 0.5),
+        ("Mon, 01 Jan 0001 00:00:00 GMT", 0.5),
+        ("Fri, 31 Dec 2060 23:59:59 GMT", 0.5),
         ("1.5", 2.0),
         ("nan", 0.5),
         ("inf", 0.5),
@@ -267,12 +276,15 @@ def test_no_cookie_is_ever_sent_back(exchange: FaultServer, reader: ExchangeRead
 
 def test_a_page_says_when_it_was_served(exchange: FaultServer, reader: ExchangeReader) -> None:
     date = {"Date": "Sun, 06 Nov 2094 08:49:60 GMT"}
-    exchange.answers(says(200, {"rfqs": []}, date), says(200, {"rfqs": []}, {"Date": "nonsense"}))
+    nonsense = says(200, {"rfqs": []}, {"Date": "nonsense"})
+    exchange.answers(nonsense, says(200, {"rfqs": []}, date), nonsense)
 
-    dated, undated = reader.get_rfqs(), reader.get_rfqs()
+    undated, dated, later = reader.get_rfqs(), reader.get_rfqs(), reader.get_rfqs()
 
-    assert dated.served_ts == datetime(2094, 11, 6, 8, 49, 59, tzinfo=UTC)
     assert undated.served_ts is None
+    assert dated.served_ts == datetime(2094, 11, 6, 8, 49, 59, tzinfo=UTC)
+    assert later.served_ts is not None
+    assert timedelta(0) <= later.served_ts - dated.served_ts < timedelta(seconds=30)
     assert (datetime.now(UTC) - undated.received_ts).total_seconds() < 5
     assert dated.status == 200
     assert "rfqs" not in repr(dated)
@@ -303,24 +315,66 @@ def test_redacted_text_holds_no_id_hash_or_signature(uuid, signature: bytes, dig
     assert "user <hidden>" in line
 
 
+HTML = {"Content-Type": "text/html; charset=utf-8"}
+NOT_OF_THE_EXCHANGE = {
+    "HTML": (http(403, b"<html>Access denied</html>", HTML), "text/html"),
+    "HTML that claims to be JSON": (http(403, b"<html>Access denied</html>"), "no JSON object"),
+    "plain text": (http(403, b"denied", {"Content-Type": "text/plain"}), "text/plain"),
+    "nothing": (http(403, headers={"Content-Type": ""}), "of no type"),
+    "a bare list": (http(403, b'["?"]'), "no JSON object"),
+    "broken JSON": (http(403, b'{"error":'), "no JSON object"),
+}
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"), NOT_OF_THE_EXCHANGE.values(), ids=NOT_OF_THE_EXCHANGE.keys()
+)
+@pytest.mark.parametrize("status", [b"302", b"400", b"401", b"403", b"404", b"407", b"451"])
+def test_what_refuses_in_anything_but_json_is_not_the_exchange(
+    exchange: FaultServer, reader: ExchangeReader, answer: bytes, kind: str, status: bytes
+) -> None:
+    """Least of all does it say that a key is refused, a cursor expired or a record gone."""
+    exchange.answers(sends(answer.replace(b"403", status, 1)))
+
+    for read in (lambda: reader.get_rfqs(cursor="abc"), lambda: reader.get_rfq(ID)):
+        with pytest.raises(ExchangeUnavailable) as caught:
+            read()
+
+        assert f"HTTP {status.decode()} with a body that is {kind}" in str(caught.value)
+        assert "as the exchange never refuses: something in front of it does" in str(caught.value)
+        assert "It says nothing of the key" in str(caught.value)
+
+
 def test_a_refusal_that_is_no_json_is_shown_cut_and_cleaned(
     exchange: FaultServer, reader: ExchangeReader
 ) -> None:
     page = f"<html>\x1b[31m {ID}\r\nfake log line</html>".encode() + b"x" * 5000
-    exchange.answers(sends(http(409, page, {"Content-Type": "text/html"})))
+    exchange.answers(sends(http(409, page, HTML)))
 
-    with pytest.raises(RequestRefused) as caught:
+    with pytest.raises(ExchangeUnavailable) as caught:
         reader.get_rfqs()
 
     shown = str(caught.value)
     assert "<html> [31m <hidden> fake log line</html>" in shown
-    assert len(shown) < 350
+    assert len(shown) < 500
+
+
+@pytest.mark.parametrize("answer", [http(200, b"<html>log in</html>", HTML), http(403, b"", HTML)])
+def test_a_write_that_something_else_answered_may_have_been_carried_out(
+    exchange: FaultServer, writer: ExchangeWriter, answer: bytes
+) -> None:
+    exchange.answers(sends(answer))
+
+    with pytest.raises(ExchangeUnavailable, match="It may or may not have been carried out"):
+        writer.confirm_quote(ID)
+
+    assert len(exchange.seen) == 1
 
 
 def test_an_endless_message_is_cut_before_it_is_searched(
     exchange: FaultServer, reader: ExchangeReader
 ) -> None:
-    exchange.answers(says(409, nested("a" * 1_000_000, "b" * 10_000_000)))
+    exchange.answers(says(409, nested("a" * 500_000, "b" * 500_000)))
     started_s = time.monotonic()
 
     with pytest.raises(RequestRefused) as caught:
@@ -333,10 +387,10 @@ def test_an_endless_message_is_cut_before_it_is_searched(
 def test_an_unreadable_communications_id_is_no_id(
     exchange: FaultServer, reader_of: Callable[..., ExchangeReader]
 ) -> None:
-    for broken in ({}, {"communications_id": ""}, {"communications_id": 5}):
-        exchange.answers(says(200, broken))
+    for broken in (None, "", 5, "x" * 201, "a\x1bb"):
+        exchange.answers(says(200, {"communications_id": broken}))
 
-        with pytest.raises(ExchangeUnavailable, match="no text under 'communications_id'"):
+        with pytest.raises(ExchangeUnavailable, match="text under 'communications_id'"):
             reader_of(exchange, attempts=1).get_communications_id()
 
 

@@ -27,6 +27,7 @@ class InProcessReader:
     caller: Party
     listing: str = "keyset"
     local_ahead_s: float = 0.0
+    tells_the_time: bool = True
     exchange: str = "https://exchange.test:443"
     budget: RateBudget = field(default_factory=RateBudget)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
@@ -37,8 +38,9 @@ class InProcessReader:
         return self.market.clock.now() + timedelta(seconds=self.local_ahead_s)
 
     @property
-    def clock_skew_s(self) -> float:
-        return (self._served_ts() - self.local_clock()).total_seconds()
+    def clock_skew_s(self) -> float | None:
+        served_ts = self._served_ts()
+        return served_ts and (served_ts - self.local_clock()).total_seconds()
 
     def get_rfqs(self, *, cursor: str | None = None, limit: int = 100, **asked: Any) -> Page:
         self.calls.append(("rfqs", {"cursor": cursor} | asked))
@@ -119,7 +121,9 @@ class InProcessReader:
         end = start + limit
         return self._answer({key: rows[start:end], "cursor": str(end) if end < len(rows) else ""})
 
-    def _served_ts(self) -> datetime:
+    def _served_ts(self) -> datetime | None:
+        if not self.tells_the_time:
+            return None
         step = timedelta(seconds=self.market.faults.clock_step_s)
         return (self.market.clock.now() + step).replace(microsecond=0)
 

@@ -2,14 +2,18 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
 
-from pipelines.sandbox import ManualClock, Market
+from pipelines.kalshi.client import open_reader
+from pipelines.kalshi.errors import ExchangeUnavailable
+from pipelines.sandbox import Account, ManualClock, Market, routes
 from pipelines.sandbox.parties import Party
-from tests.extraction.dealings import BY_TWOS, ask, offer, received, status
+from tests.extraction.dealings import BY_TWOS, MARKET, ask, offer, received, status
 from tests.extraction.loading import SMALL, Store, run
+from tests.running import access_of
 
 
 def test_what_changes_behind_a_sweep_is_read_by_the_next_run(
@@ -133,6 +137,91 @@ def test_our_own_clock_decides_nothing(
 
     assert status(store, "quotes", quote) == "open"
     assert all(datetime.fromisoformat(mark) <= clock.now() for mark in store.watermarks().values())
+
+
+def test_without_a_date_what_a_row_proves_is_the_watermark_and_not_our_clock(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
+) -> None:
+    """Ours is a day ahead, and no answer says so."""
+    reader.tells_the_time = False
+    reader.local_ahead_s = 86_400
+    week = replace(MARKET, history=timedelta(days=7))
+    first = offer(market, other, ask(market, me))
+    run(store, reader, week)
+    for minutes in range(3):
+        clock.advance(600)
+        late = ask(market, other, minutes)
+        market.delete_rfq(other, late)
+        quote = offer(market, other, ask(market, me, minutes + 10))
+
+        run(store, reader, week)
+
+        assert status(store, "quotes", quote) == "open"
+        assert late in {id_ for (id_,) in store.rows("select id from raw.rfq_versions")}
+    assert status(store, "quotes", first) == "open"
+    marks = {key.split()[-1]: mark for (_, key), mark in store.watermarks().items()}
+    lists = ("quotes_received", "rfqs_market", "rfqs_self")
+    assert all(marks[name] <= clock.now().isoformat() for name in lists)
+
+
+def test_without_a_date_a_list_without_rows_proves_nothing(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
+) -> None:
+    reader.tells_the_time = False
+    reader.local_ahead_s = 86_400
+
+    run(store, reader)
+
+    assert store.watermarks() == {}
+
+
+def test_one_date_far_ahead_moves_nothing(
+    store: Store,
+    market: Market,
+    clock: ManualClock,
+    desk: Account,
+    maker: Account,
+    exchange: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Over HTTP. Every third answer is dated two days ahead, and our clock is further ahead."""
+    signer = access_of(exchange, desk, SMALL).signer
+    ticking, usual = count(), routes.format_datetime
+
+    def dated(now: datetime, *, usegmt: bool) -> str:
+        ahead_s = 2 * 86_400 if next(ticking) % 3 == 2 else 0
+        return usual(now + timedelta(seconds=ahead_s), usegmt=usegmt)
+
+    monkeypatch.setattr(routes, "format_datetime", dated)
+    for n in range(2):
+        quote = offer(market, maker, ask(market, desk, n))
+        with open_reader(exchange.base_url, signer) as reader:
+            reader.get_communications_id()
+            reader.learn_budget()
+
+            run(store, reader)
+
+        assert status(store, "quotes", quote) == "open"
+        soon = (clock.now() + timedelta(seconds=60)).isoformat()
+        assert all(mark <= soon for mark in store.watermarks().values())
+        clock.advance(3600)
+
+
+def test_a_clock_that_leapt_ahead_since_the_last_run_is_refused_with_the_figures(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
+) -> None:
+    run(store, reader)
+    before = store.watermarks()
+    market.faults.clock_step_s = 86_400
+
+    with pytest.raises(ExchangeUnavailable) as caught:
+        run(store, reader)
+
+    assert "dated 86,400 s ahead of this machine's clock" in str(caught.value)
+    assert "and were +0 s when the watermark was set" in str(caught.value)
+    assert store.watermarks() == before
+    market.faults.clear()
+    run(store, reader)
 
 
 def test_a_clock_far_ahead_does_not_carry_the_watermark_away(

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from pipelines import kalshi
-from pipelines.kalshi import coverage, market, passes, reread, sweep, watermark
+from pipelines.kalshi import coverage, market, passes, reread, session, sweep, watermark
 from pipelines.kalshi.errors import ExchangeError
 from pipelines.kalshi.extraction import Extraction
 from pipelines.kalshi.pages import Rows
@@ -94,6 +94,12 @@ def a_slice_forgets_its_clock(patch: Patch) -> None:
 @kills(6, time.test_our_own_clock_decides_nothing)
 def our_clock_dates_the_pages(patch: Patch) -> None:
     patch.setattr(sweep, "earned_ts", lambda page, rows: page.received_ts)
+
+
+@kills(6, time.test_without_a_date_what_a_row_proves_is_the_watermark_and_not_our_clock)
+@kills(6, time.test_without_a_date_a_list_without_rows_proves_nothing)
+def without_a_date_our_clock_earns_the_watermark(patch: Patch) -> None:
+    patch.setattr(sweep, "earned_ts", lambda page, rows: sweep.served_ts(page))
 
 
 @kills(7, lists.test_an_expired_cursor_starts_the_list_again)
@@ -243,6 +249,16 @@ def a_short_page_ends_the_list(patch: Patch) -> None:
 @kills(21, time.test_a_clock_far_ahead_does_not_carry_the_watermark_away)
 def the_future_is_believed(patch: Patch) -> None:
     patch.setattr(watermark, "FUTURE_TOLERANCE", timedelta(days=500))
+
+
+@kills(21, time.test_one_date_far_ahead_moves_nothing)
+def every_date_is_believed(patch: Patch) -> None:
+    patch.setattr(session, "SANDBOX_TOLERANCE", timedelta(days=500))
+
+
+@kills(21, time.test_a_clock_that_leapt_ahead_since_the_last_run_is_refused_with_the_figures)
+def a_leap_ahead_is_followed(patch: Patch) -> None:
+    patch.setattr(watermark, "LEAP_S", 1e9)
 
 
 def test_every_hazard_owns_a_mutant() -> None:

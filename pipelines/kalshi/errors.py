@@ -4,7 +4,8 @@ ExchangeError
 ├── CredentialsRefused       401, 403 in the exchange's own words: it says no to the key
 ├── CredentialsUnusable      a key is there and is not used: permissions, format, size, scopes
 ├── ExchangeUnavailable      no connection, 5xx, an answer that is not the exchange's or is none
-├── TryLater                 rate limit, a Retry-After longer than we wait, too many faults in a row
+├── TryLater                 rate limit, a Retry-After longer than we wait: the whole run ends
+│   └── ExchangeDown         too many faults in a row, over all requests
 ├── RequestRefused           any other refusal: repeating the same request cannot help
 │   ├── CursorRefused        400 to a request that carried a cursor: start the list again
 │   └── NotFound             404 for one id
@@ -61,6 +62,13 @@ class TryLater(ExchangeError):
 
     exit_code = 75
     advice = "Run again later."
+
+
+class ExchangeDown(TryLater):
+    """So many attempts in a row failed that none is made any more."""
+
+    exit_code = 69
+    advice = "Run again when the exchange answers."
 
 
 class RequestRefused(ExchangeError):

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipelines.kalshi.errors import ExchangeError, ExchangeUnavailable, TryLater
+from pipelines.kalshi.errors import ExchangeDown, ExchangeError, ExchangeUnavailable, TryLater
 from pipelines.kalshi.transport import Fault, Reply, http_date
 
 # What asks for more is no estimate of anything.
@@ -47,17 +47,18 @@ class Breaker:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._faults = 0
-        self._last = ""
+        self._last: Fault | None = None
 
     def count(self, fault: Fault | None) -> None:
         """Count a fault; None is a success and starts the count again."""
         self._faults = self._faults + 1 if fault else 0
-        self._last = fault.what if fault else ""
+        self._last = fault
 
     def demand_closed(self) -> None:
-        """Raise TryLater once there were too many."""
-        if self._faults >= self._limit:
-            raise TryLater(f"{self._faults} attempts in a row failed, the last with: {self._last}")
+        """Raise `ExchangeDown`, or TryLater where it throttles us, once there were too many."""
+        if self._last and self._faults >= self._limit:
+            kind = TryLater if self._last.is_throttled else ExchangeDown
+            raise kind(f"{self._faults} attempts in a row failed, the last with: {self._last.what}")
 
 
 def is_transient(status: int) -> bool:

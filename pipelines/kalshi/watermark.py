@@ -21,6 +21,8 @@ CLOCK_STEP = timedelta(seconds=5)
 STEP_COUNTS = timedelta(minutes=10)
 # No clock that is kept goes so far ahead of another between two runs.
 LEAP_S = 600.0
+# A clock that is further off than this tells nothing: the exchange refuses such signatures.
+FARTHEST_S = 3 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,14 +114,17 @@ class Watermark:
     def demand_no_leap(self) -> None:
         """Raise `ExchangeUnavailable` when the exchange's clock is far ahead, and was not before.
 
-        What it dates would pass for the newest there is, and the time in between for read.
+        What it dates would pass for the newest there is, and the time in between for read. So,
+        too, when it is days off either way: the marts would show another time.
         """
-        before_s, now_s = self.state.get("clock_skew_s"), self._clock_skew_s
-        if before_s is None or now_s is None or now_s - max(before_s, 0.0) <= LEAP_S:
+        before_s, now_s = self.state.get("clock_skew_s"), self._clock_skew_s or 0.0
+        is_ahead = before_s is not None and now_s - max(before_s, 0.0) > LEAP_S
+        if not is_ahead and abs(now_s) <= FARTHEST_S:
             return
+        was = "" if before_s is None else f", and were {before_s:+,.0f} s when last believed"
         raise ExchangeUnavailable(
-            f"The exchange's answers are dated {now_s:,.0f} s ahead of this machine's clock, "
-            f"and were {before_s:+,.0f} s when the watermark was set",
+            f"The exchange's answers are dated {abs(now_s):,.0f} s "
+            f"{'ahead of' if now_s > 0 else 'behind'} this machine's clock{was}",
             advice="Nothing was read by such a clock. Correct this machine's, or run again when "
             "the exchange's is right.",
         )

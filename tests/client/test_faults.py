@@ -14,7 +14,7 @@ from contextlib import suppress
 import pytest
 
 from pipelines.kalshi.client import ExchangeReader
-from pipelines.kalshi.errors import ExchangeError, ExchangeUnavailable, TryLater
+from pipelines.kalshi.errors import ExchangeDown, ExchangeError, ExchangeUnavailable, TryLater
 from tests.client.conftest import Clock
 from tests.client.fault_server import (
     Act,
@@ -321,13 +321,24 @@ def test_twenty_faults_in_a_row_open_the_breaker_for_good(
         with pytest.raises(ExchangeUnavailable):
             reader.get_quotes(**WINDOW)
 
-    with pytest.raises(TryLater, match="20 attempts in a row failed, the last with: HTTP 500"):
+    with pytest.raises(ExchangeDown, match="20 attempts in a row failed, the last with: HTTP 500"):
         reader.get_quotes(**WINDOW)
 
     exchange.answers(GOOD)
-    with pytest.raises(TryLater):
+    with pytest.raises(ExchangeDown):
         reader.get_quotes(**WINDOW)
     assert len(exchange.seen) == 20
+
+
+def test_twenty_times_too_many_requests_are_no_outage(
+    exchange: FaultServer, reader_of: Callable[..., ExchangeReader]
+) -> None:
+    exchange.answers(says(429, {}))
+
+    with pytest.raises(TryLater) as caught:
+        reader_of(exchange, attempts=30, budget_s=1e9).get_quotes(**WINDOW)
+
+    assert caught.value.exit_code == 75
 
 
 def test_a_success_between_faults_keeps_the_breaker_closed(

@@ -218,8 +218,11 @@ def test_a_clock_that_leapt_ahead_since_the_last_run_is_refused_with_the_figures
         run(store, reader)
 
     assert "dated 86,400 s ahead of this machine's clock" in str(caught.value)
-    assert "and were +0 s when the watermark was set" in str(caught.value)
+    assert ", and were +0 s when last believed" in str(caught.value)
     assert store.watermarks() == before
+    market.faults.clock_step_s = -4 * 86_400
+    with pytest.raises(ExchangeUnavailable, match="dated 345,600 s behind this machine's clock"):
+        run(store, reader)
     market.faults.clear()
     run(store, reader)
 

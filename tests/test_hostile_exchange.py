@@ -1,0 +1,200 @@
+"""What `rfq run` says and ends with, when the exchange or something in front of it misbehaves."""
+
+import itertools
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipelines.database import Database
+from pipelines.kalshi import session
+from pipelines.kalshi.retry import Patience
+from pipelines.sandbox import Account, ManualClock, Market, routes
+from tests.client.fault_server import (
+    Act,
+    FaultServer,
+    drips,
+    empty_exchange,
+    http,
+    says,
+    sends,
+    serve_faults,
+    stays_silent,
+    streams,
+)
+from tests.extraction.dealings import ask, offer
+from tests.test_cli import Command, Ended, assert_shows_no_key, key, key_file, rfq
+
+__all__ = ["key", "key_file", "rfq"]
+
+HTML = {"Content-Type": "text/html"}
+ID, LIMITS, QUOTES = "/communications/id", "/account/limits", "/communications/quotes"
+BETWEEN = "as the exchange never refuses: something in front of it does"
+LATE = "no complete answer in time"
+
+
+@pytest.fixture
+def hostile(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """An exchange that has nothing, asked by a client of little patience."""
+    little = partial(Patience, attempts=2, base_s=0.001, attempt_s=0.3, budget_s=0.5)
+    monkeypatch.setattr(session, "Patience", little)
+    with serve_faults() as server:
+        server.paths = empty_exchange()
+        yield server
+
+
+Run = Callable[[dict[str, Act]], Ended]
+
+
+@pytest.fixture
+def run(rfq: Command, key: Path, hostile: FaultServer, database: Database, desk: Account) -> Run:
+    """Run the command against `hostile`, changed as told; whatever it says shows no key."""
+
+    def run_against(changes: dict[str, Act]) -> Ended:
+        hostile.paths |= changes
+        ended = rfq("run", "--base-url", hostile.base_url, "--database", database.path)
+        assert_shows_no_key(ended, desk)
+        assert "a bug" not in ended.err
+        return ended
+
+    return run_against
+
+
+def html(status: int) -> Act:
+    return sends(http(status, b"<html>Sorry, you have been blocked</html>", HTML))
+
+
+def throttled(retry_after: str) -> Act:
+    return says(503, {}, {"Retry-After": retry_after})
+
+
+FIRST_ANSWERS: dict[str, tuple[Act, int, str]] = {
+    "Retry-After: nan": (throttled("nan"), 69, "HTTP 503 (2 attempts). Run again"),
+    "an absurd Retry-After": (throttled("Fri, 31 Dec 9999 23:59:59 -0100"), 69, "HTTP 503 (2"),
+    "a long Retry-After": (throttled("7200"), 75, "the exchange asks to wait 7200 s. Run again"),
+    "a slow body": (drips(http(200, b"{}" * 99), 0.1, after=150), 69, LATE),
+    "slow headers": (drips(http(200, b"{}"), 0.1), 69, LATE),
+    "silence": (stays_silent, 69, LATE),
+    "early hints for ever": (
+        streams(b"", lambda: itertools.repeat(b"HTTP/1.1 103 Early Hints\r\n\r\n")),
+        69,
+        LATE,
+    ),
+    "a status that is none": (sends(b"HTTP/1.1 99 ?\r\n\r\n"), 69, "was not HTTP"),
+    "401 by something in between": (html(401), 69, BETWEEN),
+    "403 by something in between": (html(403), 69, BETWEEN),
+    "404 by something in between": (html(404), 69, BETWEEN),
+    "407": (html(407), 69, BETWEEN),
+    "451": (html(451), 69, BETWEEN),
+    "a page to log in": (html(200), 69, "HTTP 200 with a body that is text/html, not JSON"),
+    "a redirect to a page to log in": (html(302), 69, BETWEEN),
+    "401 by the exchange": (says(401, {"error": {"code": "authentication_error"}}), 77, "key id"),
+    "403 by the exchange": (says(403, {"error": {"code": "forbidden"}}), 77, "scope"),
+    "404 by the exchange": (says(404, {"error": {"code": "not_found"}}), 78, "base URL"),
+    "an error of 10 MB": (sends(http(403, b" " * 10_000_000)), 69, "larger than 1,048,576 bytes"),
+    "an id of 1 MB": (says(200, {"communications_id": "c" * 1_000_000}), 69, "was no id"),
+    "keys without end": (
+        sends(http(200, b'{"a":1' + b',"":0' * 300_000 + b"}")),
+        69,
+        "larger than 1,048,576 bytes",
+    ),
+    "a date of the year 9999": (
+        says(503, {}, {"Date": "Fri, 31 Dec 9999 23:59:59 -0100", "Retry-After": "1"}),
+        75,
+        "asks to wait 1 s",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "sentence"), FIRST_ANSWERS.values(), ids=FIRST_ANSWERS.keys()
+)
+def test_a_first_answer_that_is_none_ends_the_run_with_a_true_sentence(
+    run: Run, answer: Act, code: int, sentence: str
+) -> None:
+    ended = run({ID: answer})
+
+    assert (ended.code, ended.out) == (code, "")
+    assert sentence in ended.err
+    assert "rfq: GET /communications/id: " in ended.err
+
+
+LISTS: dict[str, tuple[Act, int, str]] = {
+    "400,000 empty objects": (
+        sends(http(200, b'{"quotes":[' + b"{}," * 399_999 + b"{}]}")),
+        69,
+        "the JSON held more than 300,000 values",
+    ),
+    "eleven times the rows asked for": (
+        says(200, {"quotes": [{}] * 5_500}),
+        69,
+        "the page held 5,500 quotes where 500 were asked for",
+    ),
+    "a cursor of 10 MB": (
+        says(200, {"quotes": [], "cursor": "c" * 10_000_000}),
+        69,
+        "the page's cursor was no text that could be one",
+    ),
+    "a 403 in HTML": (html(403), 69, BETWEEN),
+}
+
+
+@pytest.mark.parametrize(("answer", "code", "sentence"), LISTS.values(), ids=LISTS.keys())
+def test_a_page_that_is_none_ends_the_run_and_moves_no_watermark(
+    run: Run, database: Database, answer: Act, code: int, sentence: str
+) -> None:
+    """What is asked about the account first may fail as it likes: it is not needed."""
+    odd = {"Date": "Fri, 31 Dec 9999 23:59:59 GMT"}
+
+    ended = run({LIMITS: html(403), "/api_keys": says(200, {}, odd), QUOTES: answer})
+
+    assert ended.code == code
+    assert sentence in ended.err
+    assert not database.path.exists()
+    with duckdb.connect(database.private_path) as connection:
+        marks = "select pass, watermark_after_ts from raw.extraction_runs where pass like 'quotes%'"
+        assert {mark for _, mark in connection.execute(marks).fetchall()} <= {None}
+
+
+def dates_of(patch: pytest.MonkeyPatch, texts: list[str]) -> None:
+    """Let the sandbox date its answers by these in turn; "" is the right date."""
+    usual, turns = routes.format_datetime, itertools.cycle(texts)
+    patch.setattr(routes, "format_datetime", lambda now, **how: next(turns) or usual(now, **how))
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        ["Fri, 31 Dec 9999 23:59:59 GMT"],
+        ["", "", "", "Fri, 31 Dec 2060 23:59:60 GMT", "", "Thu, 01 Jan 1970 00:00:00 GMT", "-", ""],
+    ],
+    ids=["all in the year 9999", "some of them odd"],
+)
+def test_no_date_loses_a_row(
+    rfq: Command,
+    key: Path,
+    exchange: Any,
+    market: Market,
+    clock: ManualClock,
+    desk: Account,
+    maker: Account,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    dates: list[str],
+) -> None:
+    """This machine's clock is days ahead of the exchange's, which stands on the 20th."""
+    dates_of(monkeypatch, dates)
+    where = ("--base-url", exchange.base_url, "--database", database.path)
+    offer(market, maker, ask(market, desk))
+    first = rfq("run", *where)
+    clock.advance(3600)
+    offer(market, maker, ask(market, desk, 1))
+
+    second = rfq("run", *where)
+
+    assert (first.code, second.code) == (0, 0), first.err + second.err
+    assert re.search(r"quotes +│ 2 ", second.out)

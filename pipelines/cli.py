@@ -1,11 +1,16 @@
-"""The `rfq` command. Every command ends with one of the exit codes of sysexits.h."""
+"""What `rfq` can be asked for. `pipelines.entry` calls it and ends the process."""
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
+from typer.rich_utils import rich_format_error
+
+from pipelines import effects
+from pipelines.console import say
+
+WRONG_USAGE = 2
 
 DatabaseOption = Annotated[
     Path, typer.Option("--database", help="The published DuckDB file; runs replace it whole.")
@@ -32,21 +37,19 @@ app = typer.Typer(
 )
 
 
-def main() -> None:
-    """Run the command line and turn what went wrong into one message and one exit code."""
-    from pipelines.stopping import Stopped
-
+def call() -> int:
+    """Do what the arguments ask for; return the exit code. Raises whatever goes wrong."""
     try:
-        app()
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (Exception, Stopped) as error:  # noqa: BLE001 -- the one place where all failures end
-        # Imported here, because it knows every error there is and so takes dlt along.
-        from pipelines.failures import ending
+        return app(standalone_mode=False) or 0
+    except typer.TyperException as wrong:
+        rich_format_error(cast(Any, wrong))
+        return WRONG_USAGE
 
-        message, exit_code = ending(error)
-        typer.echo(message, err=True)
-        sys.exit(exit_code)
+
+@app.callback()
+def begin(context: typer.Context) -> None:
+    """Note which command it is that begins."""
+    effects.begin(context.invoked_subcommand)
 
 
 @app.command()
@@ -113,7 +116,7 @@ def load(
     access = configured_access(base_url, allow_unknown_host=allow_unknown_host)
     with shown_progress() as on_progress:
         new = job.load(Database(database), access, on_progress)
-    typer.echo(" · ".join(f"{table}: {rows:,} new" for table, rows in new.items()))
+    say(" · ".join(f"{table}: {rows:,} new" for table, rows in new.items()))
 
 
 @app.command()
@@ -164,7 +167,7 @@ def build(
 
     moment = None if as_of is None else as_of.replace(tzinfo=UTC)
     outcome = job.rebuild(Database(database), moment)
-    typer.echo(f"{database} shows the data as of {outcome.as_of:%Y-%m-%d %H:%M:%S} UTC")
+    say(f"{database} shows the data as of {outcome.as_of:%Y-%m-%d %H:%M:%S} UTC")
 
 
 @app.command()

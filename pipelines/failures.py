@@ -1,18 +1,21 @@
 """From an exception to what a person reads and a scheduler acts on."""
 
+import errno
 import traceback
 from collections.abc import Iterator
 
 import duckdb
 
+from pipelines import effects
 from pipelines.database import DISK_FULL, DatabaseError
 from pipelines.kalshi.errors import ExchangeError
-from pipelines.stopping import Stopped
 
 BUG = 70
 TRY_LATER = 75
 CONFIGURATION = 78
+INTERRUPTED = 130
 
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 # DuckDB refuses all further work once a write has failed in the middle of a commit.
 _DUCKDB_STOPPED = (
     duckdb.IOException,
@@ -28,6 +31,8 @@ def ending(error: BaseException) -> tuple[str, int]:
     dlt wraps what a resource raises, so the chain of causes is searched for an error of ours. Only
     an unexpected one shows its tracebacks, which name lines of code but no values.
     """
+    if isinstance(error, KeyboardInterrupt):
+        return "rfq: stopped by SIGINT", INTERRUPTED
     chain = list(_chain(error))
     for cause in chain:
         if known := _known(cause):
@@ -40,15 +45,18 @@ def ending(error: BaseException) -> tuple[str, int]:
 def _known(cause: BaseException) -> tuple[str, int] | None:
     if isinstance(cause, ExchangeError | DatabaseError):
         return f"rfq: {cause}", cause.exit_code
-    if isinstance(cause, Stopped):
-        return f"rfq: {cause}", int(str(cause.code))
     if isinstance(cause, OSError) and cause.errno in DISK_FULL:
-        return "rfq: the disk is full; nothing was published: make room, then run again", TRY_LATER
-    if isinstance(cause, PermissionError):
-        return f"rfq: no permission for {cause.filename}; nothing was published", CONFIGURATION
+        return _said("the disk is full: make room, then run again."), TRY_LATER
+    if isinstance(cause, OSError) and cause.errno in _NOT_ALLOWED:
+        where = cause.filename or "a file"
+        return _said(f"{where}: {cause.strerror}. Run as its owner, or elsewhere."), CONFIGURATION
     if isinstance(cause, _DUCKDB_STOPPED):
-        return f"rfq: DuckDB could not work: {cause}; nothing was published", TRY_LATER
+        return _said(f"DuckDB could not work: {cause}."), TRY_LATER
     return None
+
+
+def _said(what: str) -> str:
+    return f"rfq: {what} {effects.so_far()}".rstrip()
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

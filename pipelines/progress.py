@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from rich.console import Console
 
 from pipelines.kalshi.extraction import Progress
+from pipelines.stopping import stoppable
 
 # A first load of the market may take hours: a log should show that it moves.
 LINE_EVERY_S = 60.0
@@ -18,7 +19,8 @@ def shown_progress() -> Iterator[Callable[[Progress], None]]:
     console = Console(stderr=True)
     last: dict[str, Progress] = {}
     said_s = time.monotonic()
-    with console.status("connecting to the exchange", spinner="line") as status:
+    # Stoppable, because the spinner hides the cursor of the terminal until it is undone.
+    with stoppable(), console.status("connecting to the exchange", spinner="line") as status:
 
         def show(progress: Progress) -> None:
             nonlocal said_s

@@ -15,6 +15,7 @@ from pipelines.database import (
     log_beside,
     put_aside,
 )
+from pipelines.effects import note_published
 from pipelines.stamp import quoted_name, quoted_text
 from transforms.catalogue import LOGS, describe
 
@@ -102,6 +103,7 @@ def put_in_place(draft: Path, path: Path) -> None:
         aside = put_aside(log, "stray")
         _log.warning("%s belongs to no file any more and is now %s", log, aside.name)
     draft.replace(path)
+    note_published()
     _sync(path.parent)
 
 

@@ -2,11 +2,10 @@
 
 import errno
 import re
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -23,6 +22,7 @@ from pipelines.sandbox import (
     simulate,
     unfold,
 )
+from pipelines.stopping import stoppable
 
 if TYPE_CHECKING:
     # The client brings dlt along, which takes longer to import than the sandbox to start.
@@ -121,19 +121,12 @@ def _simulated(wanted: Wanted) -> Market:
 
 
 def serve_sandbox(port: int, wanted: Wanted) -> None:
-    """Serve until SIGINT or SIGTERM; keys lie in a directory of their own, gone at the end."""
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Serve until a signal; keys lie in a directory of their own, gone at the end."""
     try:
-        with (
-            suppress(KeyboardInterrupt),
-            tempfile.TemporaryDirectory(prefix="rfq-sandbox-") as keys,
-        ):
-            market = wanted_market(wanted)
-            serve_until_interrupted(market, port, Path(keys), sys.stdout)
+        with stoppable(), tempfile.TemporaryDirectory(prefix="rfq-sandbox-") as keys:
+            serve_until_interrupted(wanted_market(wanted), port, Path(keys), sys.stdout)
     except OSError as error:
-        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+        if error.filename or error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
         advice = "Choose another one with --port, or 0 for any that is free."
         raise _wrong(f"port {port} is not to be had", advice) from error
-    finally:
-        signal.signal(signal.SIGTERM, previous)

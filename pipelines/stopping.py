@@ -1,83 +1,166 @@
-"""SIGTERM and Ctrl-C: a run unwinds at once, and the next one begins where the last one ended."""
+"""Signals, from the first line of the command to its last.
+
+=========================  ===================================================================
+while there is             a signal
+=========================  ===================================================================
+nothing to undo            ends the process on the spot
+something to undo          raises `Stopped` where the main thread stands, within `stoppable()`
+nothing left to do         ends the process with the code that it has earned, after `earned()`
+=========================  ===================================================================
+
+A second signal ends the process at once, and so do five seconds after the first: undoing needs no
+more care than a kill, as what a load has not committed is read again.
+"""
 
 import os
 import signal
 import sys
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-UNWINDING_LASTS_AT_MOST_S = 5.0
+from pipelines import effects
+
+SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+UNDOING_LASTS_AT_MOST_S = 5.0
 RAISED_EVERY_S = 0.1
 
 
 class Stopped(SystemExit):
     """Asked to end by a signal. Its exit code is the shell's: 128 plus the signal's number."""
 
+    code: int
+
     def __init__(self, number: int) -> None:
-        super().__init__(128 + number)
+        super().__init__(0 if _process.is_meant_to_be_stopped else 128 + number)
         self.signal = signal.Signals(number)
 
     def __str__(self) -> str:
-        return f"stopped by {self.signal.name}; what was published stays, run again to go on"
+        return f"stopped by {self.signal.name}. {effects.so_far()}".rstrip()
+
+
+class _Process:
+    """What a signal meets. Signals are sent to a process, so there is one of these."""
+
+    received: int | None = None
+    undoing = 0
+    is_meant_to_be_stopped = False
+    earned: int | None = None
+
+
+_process = _Process()
+
+
+def heed() -> None:
+    """Answer SIGHUP, SIGINT and SIGTERM from here on; one that is ignored (nohup) stays ignored."""
+    for each in SIGNALS:
+        if signal.getsignal(each) is not signal.SIG_IGN:
+            signal.signal(each, _answer)
+    _watch()
+
+
+def stopped() -> Stopped | None:
+    """The signal that this process was sent, if any."""
+    return None if _process.received is None else Stopped(_process.received)
+
+
+def earned(code: int) -> None:
+    """Let no signal change the exit code any more."""
+    _process.earned = code
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Raise `Stopped` where the main thread stands on SIGINT or SIGTERM.
-
-    Unwinding needs no more care than a kill: what a load has not committed is read again. So the
-    process ends on the spot at a second signal, and where unwinding takes longer than five seconds.
-    A signal that is ignored (nohup) stays ignored.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    received: list[int] = []
-    last_resorts: list[threading.Timer] = []
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        for each in heeded:
-            signal.signal(each, signal.SIG_DFL)
-        # A query may be long, and Python drops what is raised in a destructor: so raise it again.
-        last_resorts.append(_exit_later(128 + number))
-        signal.signal(signal.SIGALRM, stop_again)
-        signal.setitimer(signal.ITIMER_REAL, RAISED_EVERY_S, RAISED_EVERY_S)
-        raise Stopped(number)
-
-    def stop_again(_number: int, _frame: FrameType | None) -> None:
-        if not _is_unwinding(sys.exception()):
-            raise Stopped(received[0])
-
-    heeded = [each for each in SIGNALS if signal.getsignal(each) is not signal.SIG_IGN]
-    previous = {each: signal.signal(each, stop) for each in heeded}
+    """Within, a signal is raised as `Stopped`, so that what was begun is undone."""
+    _process.undoing += 1
     try:
         yield
     except BaseException:
         # DuckDB turns what a handler raises during a query into an error of its own.
-        if received:
-            raise Stopped(received[0]) from None
+        if _process.received is not None:
+            raise Stopped(_process.received) from None
         raise
     finally:
-        if received:
-            signal.setitimer(signal.ITIMER_REAL, 0.0)
-        for timer in last_resorts:
-            timer.cancel()
-        for each, handler in previous.items():
-            signal.signal(each, handler)
+        _process.undoing -= 1
+        if not _process.undoing:
+            _raise_no_more()
 
 
-def _is_unwinding(error: BaseException | None) -> bool:
+@contextmanager
+def until_stopped() -> Iterator[None]:
+    """Within, a signal is the end that is meant: `Stopped` goes no further, its exit code is 0."""
+    with stoppable():
+        _process.is_meant_to_be_stopped = True
+        with suppress(Stopped):
+            yield
+        _raise_no_more()
+
+
+def _answer(number: int, _frame: FrameType | None) -> None:
+    is_second = _process.received is not None
+    _process.received = number
+    if is_second or not _process.undoing or _process.earned is not None:
+        _exit()
+    # A query may be long, and Python drops what is raised in a destructor: so raise it again.
+    signal.signal(signal.SIGALRM, _answer_again)
+    signal.setitimer(signal.ITIMER_REAL, RAISED_EVERY_S, RAISED_EVERY_S)
+    sys.unraisablehook = _show_unraisable
+    raise Stopped(number)
+
+
+def _answer_again(_number: int, _frame: FrameType | None) -> None:
+    if _process.undoing and _process.received and not _is_undoing(sys.exception()):
+        raise Stopped(_process.received)
+
+
+def _raise_no_more() -> None:
+    if _process.received is not None:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+
+def _is_undoing(error: BaseException | None) -> bool:
     while error is not None and not isinstance(error, Stopped):
         error = error.__context__
     return error is not None
 
 
-def _exit_later(code: int) -> threading.Timer:
-    timer = threading.Timer(UNWINDING_LASTS_AT_MOST_S, os._exit, [code])
-    timer.daemon = True
-    timer.start()
-    return timer
+def _show_unraisable(unraisable: Any) -> None:
+    if not isinstance(unraisable.exc_value, Stopped):
+        sys.__unraisablehook__(unraisable)
+
+
+def _watch() -> None:
+    """Hear of signals in a thread too: the main thread may be in a library for long."""
+    from threading import Thread
+
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    Thread(target=_insist, args=[reader], name="signals", daemon=True).start()
+
+
+def _insist(reader: int) -> None:
+    """End the process at a second signal, or where the first one takes too long."""
+    from select import select
+    from time import monotonic
+
+    while (number := os.read(reader, 1)[0]) not in SIGNALS:
+        pass
+    end_s = monotonic() + UNDOING_LASTS_AT_MOST_S
+    while (left_s := end_s - monotonic()) > 0 and select([reader], [], [], left_s)[0]:
+        if os.read(reader, 1)[0] in SIGNALS:
+            break
+    _process.received = number
+    _exit()
+
+
+def _exit() -> None:
+    end = stopped()
+    if _process.earned is not None or end is None:
+        os._exit(_process.earned or 0)
+    if end.code:
+        # Not by way of sys.stderr: the main thread may be in the middle of writing to it.
+        with suppress(OSError):
+            os.write(2, f"rfq: {end}\n".encode())
+    os._exit(end.code)

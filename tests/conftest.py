@@ -12,8 +12,7 @@ import pytest
 
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
-from pipelines import job
-from pipelines.cli import main
+from pipelines import entry, job
 from pipelines.database import Database
 from pipelines.kalshi.extraction import Reach
 from pipelines.sandbox import Account, ManualClock, Market, serve
@@ -86,12 +85,10 @@ def rfq(
         monkeypatch.setattr(sys, "argv", ["rfq", *map(str, arguments)])
         capsys.readouterr()
         caplog.clear()
-        with pytest.raises(SystemExit) as ended:
-            main()
+        code = entry.command()
         said = capsys.readouterr()
         # In a process of its own what is logged goes to stderr; here pytest takes it.
-        err = "\n".join([*caplog.messages, said.err])
-        return Ended(int(ended.value.code or 0), said.out, err)
+        return Ended(code, said.out, "\n".join([*caplog.messages, said.err]))
 
     return command
 

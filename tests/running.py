@@ -13,7 +13,7 @@ from pipelines.sandbox import Account, Behavior, Bucket
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended, and what it said."""
+    """How a command ended: its exit code, and what it wrote."""
 
     code: int
     out: str

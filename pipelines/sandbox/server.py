@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Any, TextIO
 
 import uvicorn
@@ -25,6 +23,7 @@ from pipelines.sandbox.market import Market
 from pipelines.sandbox.operations import BASE_PATH
 from pipelines.sandbox.parties import Account
 from pipelines.sandbox.routes import Front, Served
+from pipelines.stopping import until_stopped
 
 LOOPBACK = "127.0.0.1"
 
@@ -95,27 +94,17 @@ def _server(front: Front) -> uvicorn.Server:
 
 
 def serve_until_interrupted(market: Market, port: int, key_directory: Path, stdout: TextIO) -> None:
-    """Serve *market* until SIGINT or SIGTERM, then return.
+    """Serve *market* until Ctrl-C, or any signal that `rfq` heeds; then return.
 
     Writes each account's key to *key_directory* and, as the first line of *stdout*, one JSON
     object `{"base_url": ..., "accounts": [{"name", "api_key_id", "private_key_path"}, ...]}`.
     """
-    interrupted = threading.Event()
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        interrupted.set()
-
     accounts = [_described(account, key_directory) for account in market.accounts]
-    previous = {name: signal.signal(name, interrupt) for name in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with serve(market, port) as exchange:
-            json.dump({"base_url": exchange.base_url, "accounts": accounts}, stdout)
-            stdout.write("\n")
-            stdout.flush()
-            interrupted.wait()
-    finally:
-        for name, handler in previous.items():
-            signal.signal(name, handler)
+    with serve(market, port) as exchange, suppress(KeyboardInterrupt), until_stopped():
+        json.dump({"base_url": exchange.base_url, "accounts": accounts}, stdout)
+        stdout.write("\n")
+        stdout.flush()
+        threading.Event().wait()
 
 
 def _described(account: Account, key_directory: Path) -> dict[str, Any]:

@@ -179,7 +179,7 @@ def test_a_reader_has_no_way_to_write(exchange: FaultServer, reader: ExchangeRea
     with pytest.raises(NotAllowed):
         reader._session.write("DELETE", f"/communications/rfqs/{ID}", None)
 
-    known = {"budget", "clock_skew_s", "learn_budget", "local_clock", "origin"}
+    known = {"budget", "clock_skew_s", "exchange", "learn_budget", "local_clock", "origin"}
     assert all(name.startswith("get_") for name in public - known)
     assert exchange.connections == 0
 

@@ -1,7 +1,6 @@
 """Each rule that published data must keep, broken once: exit 65, and the last good file stays."""
 
 import shutil
-import sys
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -10,14 +9,13 @@ import duckdb
 import pytest
 
 from pipelines import job
-from pipelines.cli import main
 from pipelines.database import Database, DataRefused
 from pipelines.invariants import demand_sound
 from pipelines.job import Outcome
 from pipelines.kalshi.extraction import Reach
 from pipelines.sandbox import Account, ManualClock, Market, serve, visibility
 from tests.conftest import NOON
-from tests.running import UNHURRIED, access_of, ignore, read
+from tests.running import UNHURRIED, Command, access_of, ignore, read
 
 Run = Callable[..., Outcome]
 
@@ -101,17 +99,12 @@ def published(sound: Database, database: Database) -> bytes:
 
 
 @pytest.fixture
-def build(
-    monkeypatch: pytest.MonkeyPatch, database: Database, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str]]:
+def build(rfq: Command, database: Database) -> Callable[..., tuple[int, str]]:
     """Run `rfq build`; its exit code and what it said."""
 
     def build_and_say(*arguments: str) -> tuple[int, str]:
-        path = str(database.path)
-        monkeypatch.setattr(sys, "argv", ["rfq", "build", "--database", path, *arguments])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0), capsys.readouterr().err
+        ended = rfq("build", "--database", database.path, *arguments)
+        return ended.code, ended.err
 
     return build_and_say
 

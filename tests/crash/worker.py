@@ -67,7 +67,7 @@ def work(order: Order) -> None:
     sys.stdout.flush()
     os.environ.update(order.environment)
     sys.argv = ["rfq", *order.arguments]
-    from pipelines.cli import main
+    from pipelines.entry import main
 
     if order.point:
         arm(order.point, order.act or partial(send, signal.SIGKILL))

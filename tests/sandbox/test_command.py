@@ -19,10 +19,9 @@ from typing import Any
 import httpx
 import pytest
 
-from pipelines.cli import main
 from tests.sandbox.conftest import Caller
 
-COMMAND = [sys.executable, "-c", "from pipelines.cli import app; app()", "sandbox"]
+COMMAND = [sys.executable, "-c", "from pipelines.entry import main; main()", "sandbox"]
 ROOT = Path(__file__).parents[2]
 RFQS = "/communications/rfqs"
 
@@ -116,29 +115,23 @@ def test_with_a_speed_the_market_goes_on_until_sigterm(started):
         (["--speed", "2", "--replay", "x.json"], "cannot go on by itself"),
     ],
 )
-def test_what_cannot_be_served_ends_with_78_and_one_line(options, complaint, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["rfq", "sandbox", *options])
+def test_what_cannot_be_served_ends_with_78_and_one_line(options, complaint, rfq):
+    ended = rfq("sandbox", *options)
 
-    with pytest.raises(SystemExit) as ended:
-        main()
-
-    said = capsys.readouterr()
-    assert (ended.value.code, said.out) == (78, "")
-    assert said.err.startswith("rfq: ")
-    assert complaint in said.err
-    assert said.err.count("\n") == 1
+    assert (ended.code, ended.out) == (78, "")
+    assert ended.err.startswith("rfq: ")
+    assert complaint in ended.err
+    assert ended.err.count("\n") == 1
 
 
-def test_a_taken_port_is_named(monkeypatch, capsys):
+def test_a_taken_port_is_named(rfq):
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        monkeypatch.setattr(sys, "argv", ["rfq", "sandbox", "--days", "0", "--port", port])
+        port = taken.getsockname()[1]
 
-        with pytest.raises(SystemExit) as ended:
-            main()
+        ended = rfq("sandbox", "--days", "0", "--port", port)
 
-    assert ended.value.code == 78
-    assert capsys.readouterr().err == (
+    assert ended.code == 78
+    assert ended.err == (
         f"rfq: port {port} is not to be had. "
         "Choose another one with --port, or 0 for any that is free.\n"
     )

@@ -46,6 +46,7 @@ class _Process:
     received: int | None = None
     undoing = 0
     is_meant_to_be_stopped = False
+    is_over = False
     earned: int | None = None
 
 
@@ -57,6 +58,7 @@ def heed() -> None:
     for each in SIGNALS:
         if signal.getsignal(each) is not signal.SIG_IGN:
             signal.signal(each, _answer)
+    signal.signal(signal.SIGALRM, _answer_again)
     _watch()
 
 
@@ -83,8 +85,6 @@ def stoppable() -> Iterator[None]:
         raise
     finally:
         _process.undoing -= 1
-        if not _process.undoing:
-            _raise_no_more()
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def until_stopped() -> Iterator[None]:
         _process.is_meant_to_be_stopped = True
         with suppress(Stopped):
             yield
-        _raise_no_more()
+        _process.is_over = True
 
 
 def _answer(number: int, _frame: FrameType | None) -> None:
@@ -102,21 +102,15 @@ def _answer(number: int, _frame: FrameType | None) -> None:
     _process.received = number
     if is_second or not _process.undoing or _process.earned is not None:
         _exit()
-    # A query may be long, and Python drops what is raised in a destructor: so raise it again.
-    signal.signal(signal.SIGALRM, _answer_again)
-    signal.setitimer(signal.ITIMER_REAL, RAISED_EVERY_S, RAISED_EVERY_S)
     sys.unraisablehook = _show_unraisable
     raise Stopped(number)
 
 
-def _answer_again(_number: int, _frame: FrameType | None) -> None:
-    if _process.undoing and _process.received and not _is_undoing(sys.exception()):
-        raise Stopped(_process.received)
-
-
-def _raise_no_more() -> None:
-    if _process.received is not None:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
+def _answer_again(number: int, _frame: FrameType | None) -> None:
+    """Raise it once more: a query may be long, and what is raised in a destructor is dropped."""
+    is_wanted = _process.received and _process.undoing and not _process.is_over
+    if is_wanted and not _is_undoing(sys.exception()):
+        raise Stopped(_process.received or number)
 
 
 def _is_undoing(error: BaseException | None) -> bool:
@@ -141,18 +135,31 @@ def _watch() -> None:
 
 
 def _insist(reader: int) -> None:
-    """End the process at a second signal, or where the first one takes too long."""
-    from select import select
-    from time import monotonic
+    """Nudge the main thread until it ends; end the process at a second signal, or after a while.
 
-    while (number := os.read(reader, 1)[0]) not in SIGNALS:
-        pass
+    A signal may reach any thread, and Python answers it in the main one, once that comes back from
+    where it waits: the nudge, a signal to this thread alone, makes it come back.
+    """
+    from threading import main_thread
+    from time import monotonic, sleep
+
+    main = main_thread().ident or 0
+    heard = b""
+    while not heard:
+        heard = _heeded(os.read(reader, 512))
+    os.set_blocking(reader, False)
     end_s = monotonic() + UNDOING_LASTS_AT_MOST_S
-    while (left_s := end_s - monotonic()) > 0 and select([reader], [], [], left_s)[0]:
-        if os.read(reader, 1)[0] in SIGNALS:
-            break
-    _process.received = number
+    while len(heard) < 2 and monotonic() < end_s:
+        signal.pthread_kill(main, signal.SIGALRM)
+        sleep(RAISED_EVERY_S)
+        with suppress(BlockingIOError):
+            heard += _heeded(os.read(reader, 512))
+    _process.received = heard[0]
     _exit()
+
+
+def _heeded(numbers: bytes) -> bytes:
+    return bytes(number for number in numbers if number in SIGNALS)
 
 
 def _exit() -> None:

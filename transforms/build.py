@@ -180,10 +180,7 @@ def _store(
         connection.execute(f"create or replace table marts.{name} as from _rows")
     else:
         _create_as_rows(connection, name)
-        # DuckDB 2.0: rows that follow an insert of none into their table in one transaction are not
-        # seen before the next checkpoint, if they fill a row group.
-        if frame.height:
-            connection.execute(f"insert into marts.{name} by name from _rows")
+        connection.execute(f"insert into marts.{name} by name from _rows")
     connection.unregister("_rows")
 
 
@@ -208,6 +205,5 @@ def _execute(connection: duckdb.DuckDBPyConnection, name: str) -> None:
 
 
 def _count(connection: duckdb.DuckDBPyConnection, mart: str) -> int:
-    # Not count(*), which is told from what was written, whether or not it can be read.
-    count: int = connection.execute(f"select count(rowid) from marts.{mart}").fetchall()[0][0]  # noqa: S608
+    count: int = connection.execute(f"select count(*) from marts.{mart}").fetchall()[0][0]  # noqa: S608
     return count

@@ -52,7 +52,8 @@ def _attempted() -> int:
 
 
 def _ending(error: BaseException) -> "tuple[str, int]":
-    if stopped := stopping.stopped():
+    stopped = stopping.stopped()
+    if stopped:
         return f"rfq: {stopped}", stopped.code
     # Imported here, because it knows every error there is and so takes dlt along.
     from pipelines.failures import ending

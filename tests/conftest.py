@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
@@ -17,6 +18,10 @@ from pipelines.database import Database
 from pipelines.kalshi.extraction import Reach
 from pipelines.sandbox import Account, ManualClock, Market, serve
 from tests.running import UNHURRIED, Command, Ended, access_of, ignore
+
+# The gate tries the same examples every time, and a slow machine is no failure.
+settings.register_profile("gate", deadline=None, derandomize=True)
+settings.load_profile("gate")
 
 # Comparisons with other libraries run in a second step, after `tests/peers.lock` is installed: what
 # they bring along would change how the rest runs.

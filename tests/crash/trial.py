@@ -23,7 +23,8 @@ from tests.crash.worker import Order, Point, start
 from tests.running import UNHURRIED
 from transforms.marts import MARTS
 
-RUN_LASTS_AT_MOST_S = 90.0
+# A run takes three seconds; a machine ten times slower, doing ten things at once, is no failure.
+RUN_LASTS_AT_MOST_S = 600.0
 Row = tuple[Any, ...]
 
 
@@ -222,7 +223,7 @@ def ended(process: ForkServerProcess) -> int:
     return process.exitcode
 
 
-def wait_until(condition: Any, within_s: float = 60.0) -> None:
+def wait_until(condition: Any, within_s: float = 600.0) -> None:
     """Wait for what another process does. Raises TimeoutError."""
     deadline = time.monotonic() + within_s
     while not condition():

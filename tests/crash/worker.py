@@ -101,12 +101,6 @@ def send(number: int) -> None:
     os.kill(os.getpid(), number)
 
 
-def send_at(number: int, noted: Path) -> None:
-    """Send this process a signal, and leave the moment as the time of the file *noted*."""
-    noted.touch()
-    send(number)
-
-
 def limit_files_to(size: int) -> None:
     """Let no file of this process grow beyond *size* bytes: writing fails as on a full disk."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))

@@ -20,7 +20,7 @@ COMMON = {
 # Of each of the two machines.
 settings.register_profile("ci", max_examples=300, derandomize=True, **COMMON)
 settings.register_profile("nightly", max_examples=10_000, **COMMON)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "ci")
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from hypothesis import seed, settings
 
+from tests.extraction.conftest import PROFILE
 from tests.extraction.exchange_and_us import ExchangeAndUs
 
 
@@ -17,10 +18,12 @@ class ReadingTheMarket(ExchangeAndUs):
     scope = "market"
 
 
-if settings.get_current_profile_name() == "ci":
+if PROFILE == "ci":
     # They are the same code to hypothesis, which would derive one seed for both.
     seed(1)(ReadingOurOwn)
     seed(2)(ReadingTheMarket)
 
 TestReadingOurOwn = ReadingOurOwn.TestCase
 TestReadingTheMarket = ReadingTheMarket.TestCase
+for histories in (TestReadingOurOwn, TestReadingTheMarket):
+    histories.settings = settings.get_profile(PROFILE)

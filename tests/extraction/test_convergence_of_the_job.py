@@ -15,6 +15,7 @@ from pipelines.database import Database
 from pipelines.kalshi.errors import ExchangeError
 from pipelines.sandbox import serve
 from pipelines.sandbox.parties import Party
+from tests.extraction.conftest import PROFILE
 from tests.extraction.exchange_and_us import ExchangeAndUs
 from tests.extraction.loading import STATES
 from tests.running import access_of, ignore
@@ -107,10 +108,10 @@ def _of_the_exchange(failed: BaseException | None) -> BaseException:
     return found
 
 
-IS_NIGHTLY = settings.get_current_profile_name() == "nightly"
 TestTheJob = ExchangeAndJob.TestCase
 TestTheJob.settings = settings(
-    max_examples=40 if IS_NIGHTLY else 3,
+    settings.get_profile(PROFILE),
+    max_examples=40 if PROFILE == "nightly" else 3,
     # A history takes ten seconds, and to make it smaller would take hundreds of them.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )

@@ -47,7 +47,7 @@ def published(path: Path, rfqs: list[ExchangeObject], quotes: list[ExchangeObjec
 
 def execute(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
 
 
 @pytest.fixture(scope="module")

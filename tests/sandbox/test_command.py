@@ -8,7 +8,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,6 +23,8 @@ from tests.sandbox.conftest import Caller
 COMMAND = [sys.executable, "-c", "from pipelines.entry import main; main()", "sandbox"]
 ROOT = Path(__file__).parents[2]
 RFQS = "/communications/rfqs"
+# What a test waits for has happened long before, on a slow machine too.
+WITHIN_S = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Running:
     def end(self, name: signal.Signals) -> tuple[int, str, str]:
         """Exit code and what else was printed after a signal."""
         self.process.send_signal(name)
-        rest, errors = self.process.communicate(timeout=30)
+        rest, errors = self.process.communicate(timeout=WITHIN_S)
         return self.process.returncode, rest, errors
 
     def names(self) -> list[str]:
@@ -94,10 +95,8 @@ def test_with_a_speed_the_market_goes_on_until_sigterm(started):
     running = started("--days", "0.02", "--rfqs-per-day", "20000", "--speed", "600")
     desk = running.caller("desk")
     before = desk.get(RFQS, limit=1)["rfqs"][0]["created_ts"]
-    deadline_s = time.monotonic() + 30
-
     newest = before
-    while newest <= before and time.monotonic() < deadline_s:
+    while newest <= before:
         newest = max(row["created_ts"] for row in desk.get(RFQS)["rfqs"])
     ended = running.end(signal.SIGTERM)
 

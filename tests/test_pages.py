@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -200,3 +201,20 @@ def test_a_version_that_raw_or_this_run_has_seen_is_not_new() -> None:
     assert first.column("status").to_pylist() == ["open", "closed"]
     assert again.num_rows == 0
     assert later.num_rows == 0
+
+
+@pytest.mark.parametrize(
+    "long",
+    [{"market_ticker": "x" * 10_001}, {"mve_selected_legs": [{"side": "x" * 10_001}]}],
+    ids=["in a field", "in a leg"],
+)
+def test_a_text_that_no_field_has_is_not_typed(long: dict[str, Any]) -> None:
+    row = {"id": "a", "created_ts": "2026-11-20T12:00:00Z"}
+    body = json.dumps({"rfqs": [row, row | {"id": "b"} | long]}).encode()
+
+    rows = read_pages(RFQ, [body])
+
+    assert rows.table.column("id").to_pylist() == ["a"]
+    assert [row.reason.partition(" is ")[2] for row in rows.rejected] == [
+        "longer than 10,000 characters"
+    ]

@@ -14,6 +14,8 @@ from pipelines.kalshi.schema import LEGS, Entity
 _NUMERAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 # A server that fills in the zero of its clock (year 1, 1970) means no time at all.
 EARLIEST, LATEST = datetime(2001, 1, 1, tzinfo=UTC), datetime(2100, 12, 31, tzinfo=UTC)
+# The longest known text has 100 characters; the marts hold each some eighty times over.
+LONGEST_TEXT = 10_000
 LEG_FIELDS = {field.name: field for field in LEGS.value_type}
 
 
@@ -64,6 +66,8 @@ def _expect(field: pa.Field, kind: type, value: Any) -> Any:
 
 def _text(field: pa.Field, value: Any) -> str:
     text: str = _expect(field, str, value)
+    if len(text) > LONGEST_TEXT:
+        raise Unreadable(f"{field.name} is longer than {LONGEST_TEXT:,} characters")
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
         raise Unreadable(f"{field.name} is not Unicode text")
     return text

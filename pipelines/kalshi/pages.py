@@ -21,6 +21,8 @@ from pipelines.kalshi.errors import ExchangeUnavailable
 from pipelines.kalshi.fields import (
     EARLIEST,
     LATEST,
+    LEG_FIELDS,
+    LONGEST_TEXT,
     Unreadable,
     json_text,
     read_field,
@@ -140,7 +142,7 @@ def _read_typed(entity: Entity, bodies: Sequence[bytes]) -> pa.Table:
         ),
         parse_options=pa_json.ParseOptions(
             explicit_schema=pa.schema({entity.key: pa.list_(row_type), "cursor": pa.string()}),
-            unexpected_field_behavior="infer",
+            unexpected_field_behavior="error",
         ),
     ).column(entity.key)
     if pages.type != pa.list_(row_type):
@@ -151,7 +153,7 @@ def _read_typed(entity: Entity, bodies: Sequence[bytes]) -> pa.Table:
     table.validate(full=True)
     if any(_is_missing_somewhere(table.column(name)) for name in entity.required):
         raise _NotAsDeclared
-    if any(map(_is_out_of_time, table.columns)):
+    if any(map(_is_out_of_time, table.columns)) or any(map(_is_overlong, table.columns)):
         raise _NotAsDeclared
     return table.append_column("unknown_fields", pa.nulls(len(table), pa.string()))
 
@@ -167,6 +169,14 @@ def _is_out_of_time(column: pa.ChunkedArray) -> bool:
     span = pc.min_max(column.cast(pa.int64()))
     earliest, latest = (span[bound].as_py() for bound in ("min", "max"))
     return earliest is not None and (earliest < _EARLIEST_US or latest > _LATEST_US)
+
+
+def _is_overlong(column: pa.ChunkedArray) -> bool:
+    if pa.types.is_list(column.type):
+        legs = pc.list_flatten(column)
+        return any(_is_overlong(pc.struct_field(legs, name)) for name in LEG_FIELDS)
+    is_text = pa.types.is_string(column.type)
+    return is_text and (pc.max(pc.binary_length(column)).as_py() or 0) > LONGEST_TEXT
 
 
 def _read_row_by_row(entity: Entity, rows: Iterable[Any]) -> Rows:

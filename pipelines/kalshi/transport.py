@@ -26,7 +26,7 @@ from pipelines.kalshi.rate_budget import API_PREFIX
 from pipelines.kalshi.signing import Signer
 
 # The largest documented page (100 RFQs with 40 legs each) has 1 MB, and one odd row may be long.
-LARGEST_PAGE_BYTES = 16 * 1024 * 1024
+LARGEST_PAGE_BYTES = 12 * 1024 * 1024
 # Of every refusal, and of what the account is told about itself: a few hundred bytes.
 LARGEST_ANSWER_BYTES = 1024 * 1024
 CONNECT_S = 10.0

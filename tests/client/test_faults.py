@@ -60,7 +60,7 @@ RESET = "Connection reset by peer"
 NOT_JSON = "the body was not JSON"
 NO_LIST = "the body had no list under 'quotes'"
 GZIP_END = "the gzip body was cut short or went on after its end"
-TOO_LARGE = "HTTP 200, but the body was larger than 16,777,216 bytes"
+TOO_LARGE = "HTTP 200, but the body was larger than 12,582,912 bytes"
 # What the server does, and what the error says when it goes on doing it.
 TRANSIENT: dict[str, tuple[Act, str]] = {
     "cut short of its content length": (sends(http(200, QUOTES)[:-5]), BROKE),

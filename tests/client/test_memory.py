@@ -1,55 +1,108 @@
-"""Bodies that are made to exhaust memory, read in a process of its own and measured there."""
+"""Bodies that are made to exhaust memory, read by a run in a process of its own.
 
-import subprocess
+What bounds them: a page has 12 MiB at most, any other answer 1 MiB, and what is parsed 300,000
+values, 64 levels and ten times the rows asked for. No text beyond 10,000 characters is typed, and
+what is unknown is kept as one text and makes no columns.
+"""
+
+import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.client.fault_server import Act, FaultServer, http, streams
+from pipelines.database import Database
+from pipelines.kalshi.json_body import MOST_VALUES
+from pipelines.kalshi.transport import LARGEST_PAGE_BYTES
+from pipelines.sandbox import Account
+from tests.client.fault_server import Act, empty_exchange, http, says, sends, serve_faults, streams
 from tests.client.test_faults import GZIP, endless_zeros, gibibyte_of_zeros
 
-MOST_EXTRA_BYTES = 64 * 1024 * 1024
-READ_ONCE = """
+MOST_BYTES = 1024 * 1024 * 1024
+RUN_ONCE = """
 import sys
-from pathlib import Path
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from pipelines.kalshi.client import Patience, open_reader
-from pipelines.kalshi.errors import ExchangeUnavailable
-from pipelines.kalshi.signing import Signer
-
-def peak_bytes():
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
-
-signer = Signer.from_key("id", Ed25519PrivateKey.generate())
-with open_reader(sys.argv[1], signer, patience=Patience(attempts=1)) as reader:
-    before = peak_bytes()
-    try:
-        reader.get_rfqs()
-    except ExchangeUnavailable as error:
-        assert "but the body was larger than 1" in str(error), error
-        sys.stdout.write(str(peak_bytes() - before))
+from functools import partial
+from pipelines.cli import main
+from pipelines.kalshi import session
+session.Patience = partial(session.Patience, attempts=1)
+sys.argv[0] = "rfq"
+main()
 """
+WHEN = "2026-11-20T12:00:00Z"
+BOMB = streams(http(200, headers=GZIP, sized=False), gibibyte_of_zeros)
 
-BOMBS: dict[str, Act] = {
-    "one GiB in 1 MB of gzip": streams(http(200, headers=GZIP, sized=False), gibibyte_of_zeros),
-    "300 MB as it is": streams(http(200, sized=False), endless_zeros),
-    "one GiB in an error": streams(http(500, headers=GZIP, sized=False), gibibyte_of_zeros),
+
+def rows(count: int, names: int) -> bytes:
+    """RFQs with as many unknown fields as are let through, each name another."""
+    row = ", ".join(f'"u%d_{n}": [{n}]' for n in range(names))
+    one = f'{{"id": "i%d", "created_ts": "{WHEN}", {row}}}'
+    whole = [one.replace("%d", str(number)) for number in range(count)]
+    return f'{{"rfqs": [{", ".join(whole)}]}}'.encode()
+
+
+def long_text() -> bytes:
+    """One letter beyond the usual planes makes Python take four bytes for each of them."""
+    text = "x" * (LARGEST_PAGE_BYTES - 1000) + "\N{GRINNING FACE}"
+    row = f'"created_ts": "{WHEN}", "contracts_fp": "1.00", "creator_user_id": "me"'
+    return f'{{"rfqs": [{{"id": "{WHEN}", {row}, "market_ticker": "{text}"}}]}}'.encode()
+
+
+HOSTILE: dict[str, tuple[dict[str, Act], int, str]] = {
+    "many values": (
+        {
+            "/api_keys": BOMB,
+            "/account/limits": streams(http(500, sized=False), endless_zeros),
+            "/account/endpoint_costs": sends(http(200, b"[" * 1_000_000)),
+            "/communications/quotes": sends(
+                http(200, b'{"quotes":[' + b"{}," * 4_000_000 + b"{}]}")
+            ),
+            "/communications/rfqs": sends(http(200, rows(900, MOST_VALUES // 2 // 910))),
+        },
+        69,
+        "rfq: GET /communications/quotes: HTTP 200, but the JSON held more than 300,000 values",
+    ),
+    "long texts": (
+        {
+            "/api_keys": says(200, {"api_keys": ["x" * 1_000_000]}),
+            "/communications/rfqs": sends(http(200, long_text())),
+        },
+        0,
+        "published: ",
+    ),
 }
 
 
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
-@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
-def test_a_bomb_costs_less_than_64_mib(exchange: FaultServer, bomb: Act) -> None:
-    exchange.answers(bomb)
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="tells the peak memory of a process")
+@pytest.mark.parametrize(("answers", "code", "said_last"), HOSTILE.values(), ids=HOSTILE.keys())
+def test_no_answer_makes_a_run_need_more_than_a_gibibyte(
+    database: Database,
+    desk: Account,
+    tmp_path: Path,
+    answers: dict[str, Act],
+    code: int,
+    said_last: str,
+) -> None:
+    key_file = tmp_path / "key.pem"
+    key_file.write_text(desk.private_key_pem)
+    key_file.chmod(0o600)
+    access = {
+        "SOURCES__KALSHI__API_KEY_ID": desk.api_key_id,
+        "SOURCES__KALSHI__PRIVATE_KEY_PATH": str(key_file),
+    }
+    with serve_faults() as server, (tmp_path / "said").open("w+") as said:
+        server.paths = empty_exchange() | answers
+        arguments = ["run", "--base-url", server.base_url, "--database", str(database.path)]
 
-    extra_bytes = subprocess.run(
-        [sys.executable, "-c", READ_ONCE, exchange.base_url],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=Path(__file__).parents[2],
-    ).stdout
+        run = os.posix_spawn(
+            sys.executable,
+            [sys.executable, "-c", RUN_ONCE, *arguments],
+            os.environ | access,
+            file_actions=[(os.POSIX_SPAWN_DUP2, said.fileno(), out) for out in (1, 2)],
+        )
+        _, status, used = os.wait4(run, 0)
 
-    assert 0 < int(extra_bytes) < MOST_EXTRA_BYTES
+        said.seek(0)
+        text = said.read()
+    assert os.waitstatus_to_exitcode(status) == code, text
+    assert said_last in text
+    assert 0 < used.ru_maxrss * 1024 < MOST_BYTES

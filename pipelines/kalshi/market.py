@@ -123,7 +123,7 @@ class MarketSweep:
     def see(self, batch: Batch) -> None:
         """Take in the next rows of the list and decide whether the rest is old."""
         if not self.has_begun and self.resume_at is None:
-            self._started_ts = batch.earned_ts
+            self._started_ts = self._started_ts or batch.earned_ts
         self.has_begun = True
         self._next_cursor = batch.next_cursor
         if batch.is_first:

@@ -156,6 +156,13 @@ class Behavior:
     max_ts_inclusive: Annotated[
         bool, Switch("Whether `max_ts` includes the instant itself.", "unknown, assumed")
     ] = True
+    quote_window_of: Annotated[
+        Literal["updated_ts", "created_ts"],
+        Switch(
+            "Which time of a quote `min_ts` and `max_ts` bound; in a recording, its last update.",
+            "documented as the last update; one public report says creation",
+        ),
+    ] = "updated_ts"
     unscoped_quotes_status: Annotated[
         int, Switch("Status of getQuotes without a user scope.", "observed 403, earlier 400")
     ] = 403

@@ -78,8 +78,12 @@ class History:
         mask = self._quote_mask(filters)
         if mask is None:
             return []
-        match = Match(replace(filters, low_us=0, high_us=0), mask)
         window = (filters.low_us, filters.high_us)
+        if filters.by_creation:
+            match = Match(filters, mask & pl.col("created_us").is_between(*window))
+            window = (-ALWAYS_US, ALWAYS_US)
+        else:
+            match = Match(replace(filters, low_us=0, high_us=0), mask)
         return self.quotes_at(self._quotes.after(key, match, window, cutoff_us, limit))
 
     def _rfq_mask(self, filters: RfqFilters) -> pl.Expr | None:

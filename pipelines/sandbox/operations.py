@@ -102,7 +102,8 @@ def _get_quotes(call: Call) -> Body:
     requester = me if "rfq_user_filter" in query else query.get("rfq_creator_user_id")
     low_us, high_us = _window(query, call.market.behavior)
     status, rfq_id = query.get("status"), query.get("rfq_id")
-    filters = QuoteFilters(status, rfq_id, maker, requester, low_us, high_us)
+    by_creation = call.market.behavior.quote_window_of == "created_ts"
+    filters = QuoteFilters(status, rfq_id, maker, requester, low_us, high_us, by_creation)
     page = call.market.get_quotes(
         call.caller, filters, limit=query.get("limit"), cursor=query.get("cursor")
     )

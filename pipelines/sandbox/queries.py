@@ -49,7 +49,7 @@ class RfqFilters:
 
 @dataclass(frozen=True, slots=True)
 class QuoteFilters:
-    """What a getQuotes call asks for. Times are inclusive bounds on updated_ts."""
+    """What a getQuotes call asks for. Times are inclusive bounds on updated_ts, or created_ts."""
 
     status: str | None = None
     rfq_id: str | None = None
@@ -57,10 +57,12 @@ class QuoteFilters:
     requester: str | None = None
     low_us: int = -ALWAYS_US
     high_us: int = ALWAYS_US
+    by_creation: bool = False
 
     def admits(self, quote: Quote) -> bool:
+        moment_us = quote.created_us if self.by_creation else quote.updated_us
         return (
-            self.low_us <= quote.updated_us <= self.high_us
+            self.low_us <= moment_us <= self.high_us
             and (self.maker is None or quote.maker.user_id == self.maker)
             and (self.requester is None or quote.rfq.requester.user_id == self.requester)
             and (self.status is None or quote.status == self.status)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.sandbox import Behavior, Bucket, Faults, Refused, Shape
+from pipelines.sandbox.clock import to_us
+from pipelines.sandbox.queries import ALWAYS_US, QuoteFilters
 from pipelines.sandbox.switches import markdown, switch_rows
 
 GUIDE = Path(__file__).parents[2] / "pipelines" / "sandbox" / "README.md"
@@ -109,3 +111,23 @@ def test_the_number_of_open_rfqs_is_a_switch(market):
 
     with pytest.raises(Refused, match="409"):
         market.create_rfq(desk, market_ticker=SINGLE + "X", contracts=1)
+
+
+def test_quotes_can_be_listed_by_creation(market, clock):
+    market.behavior = Behavior(quote_window_of="created_ts")
+    desk, maker = market.account("desk"), market.account("maker")
+    rfq_id = market.create_rfq(desk, market_ticker=SINGLE, contracts=1)
+    quote_id = market.create_quote(maker, rfq_id=rfq_id, yes_bid="0.4", no_bid="0.5")
+    created_us = to_us(clock.now())
+    clock.advance(60)
+    market.delete_quote(maker, quote_id)
+
+    windows = [(created_us, created_us), (created_us + 1, ALWAYS_US)]
+    pages = [
+        market.get_quotes(
+            desk, QuoteFilters(requester=desk.user_id, low_us=low, high_us=high, by_creation=True)
+        )
+        for low, high in windows
+    ]
+
+    assert [[row["id"] for row in page.rows] for page in pages] == [[quote_id], []]

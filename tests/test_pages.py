@@ -131,11 +131,10 @@ def test_a_broken_row_is_set_aside_and_the_others_are_read(
     assert [rejected.reason for rejected in rows.rejected] == [reason]
 
 
-def test_a_row_that_is_no_object_is_set_aside() -> None:
-    rows = read_pages(RFQ, [page(RFQ_ROW, 5, "row", None)])
-
-    assert rows.table.num_rows == 1
-    assert {rejected.reason for rejected in rows.rejected} == {"the row is not an object"}
+@pytest.mark.parametrize("row", [5, "row", None, []])
+def test_a_row_that_is_no_object_makes_its_page_bad(row: object) -> None:
+    with pytest.raises(BadPage, match="no object"):
+        read_pages(RFQ, [page(RFQ_ROW), page(RFQ_ROW, row)])
 
 
 def test_a_rejected_row_is_kept_without_its_private_fields() -> None:

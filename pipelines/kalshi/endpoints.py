@@ -48,7 +48,7 @@ def _id(value: str) -> str:
 
 
 def lists(key: str, limit: int) -> Check:
-    """A check that a body is a page of at most ten times *limit* rows under *key*."""
+    """A check that a body is a page of at most ten times *limit* objects under *key*."""
 
     def check(body: bytes) -> None:
         page = json_object(body)
@@ -59,6 +59,7 @@ def lists(key: str, limit: int) -> Check:
             raise ValueError(f"the page held {len(rows):,} {key} where {limit:,} were asked for")
         if cursor and not _is_cursor(cursor):
             raise ValueError("the page's cursor was no text that could be one")
+        demand_objects(rows, key)
 
     return check
 
@@ -75,6 +76,12 @@ def holds(key: str) -> Check:
 
 def _is_cursor(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= _LONGEST_CURSOR and value.isascii()
+
+
+def demand_objects(rows: list[Any], key: str) -> None:
+    """Raises ValueError for a list with a row that is no object: it shows no id to find it by."""
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"a row under {key!r} was no object")
 
 
 def text_under(body: bytes, key: str) -> str:

@@ -2,20 +2,29 @@
 
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from hashlib import sha256
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from pipelines.kalshi.schema import LEGS, Entity
+from pipelines.kalshi.schema import LEGS, QUOTE, RFQ, Entity
+
+# From a field and a value that is not None to the Python value of its type; raises Unreadable.
+Reader: TypeAlias = Callable[[pa.Field, Any], Any]
 
 # Python reads more as a number than JSON or the fast reader does: 1_000, other alphabets' digits.
 _NUMERAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 # A server that fills in the zero of its clock (year 1, 1970) means no time at all.
 EARLIEST, LATEST = datetime(2001, 1, 1, tzinfo=UTC), datetime(2100, 12, 31, tzinfo=UTC)
-# The longest known text has 100 characters; the marts hold each some eighty times over.
+# Far above what is served: a text of 10 MB in one row is a fault, and would be in every table.
 LONGEST_TEXT = 10_000
+MOST_LEGS = 1_000
+# Above this many characters, unknown fields are kept as their number, size and hash.
+MOST_UNKNOWN = 65_536
+UUID = re.compile(r"[0-9a-fA-F-]{36}")
 LEG_FIELDS = {field.name: field for field in LEGS.value_type}
 
 
@@ -23,30 +32,34 @@ class Unreadable(ValueError):
     """A row that cannot be kept as a typed row; the message names the field, never its value."""
 
 
-def read_field(field: pa.Field, value: Any) -> Any:
-    """Return *value* as the Python value of `field.type`; raises `Unreadable`."""
-    if value is None:
-        return None
-    if pa.types.is_decimal(field.type):
-        return _decimal(field, value)
-    if pa.types.is_timestamp(field.type):
-        return _timestamp(field, value)
-    if pa.types.is_list(field.type):
-        return [_leg(field, leg) for leg in _expect(field, list, value)]
-    if pa.types.is_boolean(field.type):
-        return _expect(field, bool, value)
-    if pa.types.is_integer(field.type):
-        return _integer(field, value)
-    return _text(field, value)
+def read_fields(entity: Entity, row: dict[str, Any]) -> dict[str, Any]:
+    """Return the declared fields of *row* as the Python values of their types.
+
+    Raises `Unreadable`.
+    """
+    read = {}
+    for field, reader in _READERS[entity.key]:
+        value = row.get(field.name)
+        read[field.name] = None if value is None else reader(field, value)
+    return read
 
 
 def unknown_fields(entity: Entity, row: dict[str, Any]) -> str | None:
-    """Return what *row* holds besides the declared fields, as JSON text; None when nothing."""
-    unknown = {name: value for name, value in row.items() if name not in entity.fields.names}
+    """Return what *row* holds besides the declared fields, as JSON text; None when nothing.
+
+    Too much of it is kept as its size and its hash, so that a change of it remains a change.
+    """
+    unknown = {name: row[name] for name in row.keys() - _NAMES[entity.key]}
     legs = row.get("mve_selected_legs") or []
-    if any(set(leg) - set(LEG_FIELDS) for leg in legs):
+    if any(leg.keys() - LEG_FIELDS.keys() for leg in legs):
         unknown["mve_selected_legs"] = legs
-    return json_text(unknown) if unknown else None
+    if not unknown:
+        return None
+    text = json_text(unknown)
+    if len(text) <= MOST_UNKNOWN:
+        return text
+    digest = sha256(text.encode()).hexdigest()
+    return json_text({"characters": len(text), "fields": len(unknown), "sha256": digest})
 
 
 def json_text(value: Any) -> str:
@@ -66,10 +79,10 @@ def _expect(field: pa.Field, kind: type, value: Any) -> Any:
 
 def _text(field: pa.Field, value: Any) -> str:
     text: str = _expect(field, str, value)
-    if len(text) > LONGEST_TEXT:
-        raise Unreadable(f"{field.name} is longer than {LONGEST_TEXT:,} characters")
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
         raise Unreadable(f"{field.name} is not Unicode text")
+    if len(text) > LONGEST_TEXT:
+        raise Unreadable(f"{field.name} is longer than {LONGEST_TEXT:,} characters")
     return text
 
 
@@ -109,6 +122,41 @@ def _timestamp(field: pa.Field, value: Any) -> datetime:
     return utc
 
 
+def _legs(field: pa.Field, value: Any) -> list[dict[str, Any]]:
+    legs = _expect(field, list, value)
+    if len(legs) > MOST_LEGS:
+        raise Unreadable(f"{field.name} has more than {MOST_LEGS:,} legs")
+    return [_leg(field, leg) for leg in legs]
+
+
 def _leg(field: pa.Field, leg: Any) -> dict[str, Any]:
     known = _expect(field, dict, leg)
-    return {name: read_field(part, known.get(name)) for name, part in LEG_FIELDS.items()}
+    return {
+        name: None if known.get(name) is None else _LEG_READERS[name](part, known[name])
+        for name, part in LEG_FIELDS.items()
+    }
+
+
+def _flag(field: pa.Field, value: Any) -> Any:
+    return _expect(field, bool, value)
+
+
+def _reader_of(kind: pa.DataType) -> Reader:
+    if pa.types.is_decimal(kind):
+        return _decimal
+    if pa.types.is_timestamp(kind):
+        return _timestamp
+    if pa.types.is_list(kind):
+        return _legs
+    if pa.types.is_boolean(kind):
+        return _flag
+    return _integer if pa.types.is_integer(kind) else _text
+
+
+# Asking pyarrow for names and types takes longer than reading a value does.
+_LEG_READERS = {name: _reader_of(field.type) for name, field in LEG_FIELDS.items()}
+_READERS = {
+    entity.key: [(field, _reader_of(field.type)) for field in entity.fields]
+    for entity in (RFQ, QUOTE)
+}
+_NAMES = {entity.key: set(entity.fields.names) for entity in (RFQ, QUOTE)}

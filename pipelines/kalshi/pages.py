@@ -1,12 +1,15 @@
 """Page bytes to Arrow: one explicit schema per entity, broken rows set aside.
 
-pyarrow reads a page straight into typed columns. Only a page that it refuses (a field of another
-type, an unknown field, a missing id) is read again row by row, so that one broken row costs one
-row and an unknown field is kept.
+pyarrow reads pages straight into typed columns. What it refuses (a field of another type, an
+unknown field, a missing id) is halved until few rows are left, and those are read one by one: a
+broken row costs itself and not its neighbors, and an unknown field is kept.
+
+What one row may weigh is bounded: texts and legs in `fields`, a rejected row's copy here. So what
+a page of any content leaves behind is bounded by its number of rows.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from hashlib import sha256
@@ -21,14 +24,20 @@ from pipelines.kalshi.errors import ExchangeUnavailable
 from pipelines.kalshi.fields import (
     EARLIEST,
     LATEST,
-    LEG_FIELDS,
     LONGEST_TEXT,
+    MOST_LEGS,
+    UUID,
     Unreadable,
     json_text,
-    read_field,
+    read_fields,
     unknown_fields,
 )
 from pipelines.kalshi.schema import PRIVATE_FIELDS, Entity
+
+# So few rows are read one by one; it takes pyarrow as long to refuse them.
+_FEW = 16
+# Above this many characters of JSON, a rejected row is kept as its ids, its size and its hash.
+LONGEST_REJECTED = 16_384
 
 _EARLIEST_US, _LATEST_US = (int(bound.timestamp()) * 1_000_000 for bound in (EARLIEST, LATEST))
 
@@ -39,12 +48,17 @@ class BadPage(ExchangeUnavailable):
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A row that could not be read: why, and a copy without private fields."""
+    """A row that could not be read: why, and a copy without private fields.
+
+    `id` and `rfq_id` are the UUIDs by which it can be asked for again, None where it shows none.
+    """
 
     resource: str
     reason: str
     row_hash: str
-    redacted_row: str
+    redacted_row: str | None
+    id: str | None = None
+    rfq_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +86,47 @@ def next_cursor(entity: Entity, body: bytes) -> str | None:
 
 
 def read_pages(entity: Entity, bodies: Sequence[bytes]) -> Rows:
-    """Parse list pages into one table typed as *entity* says, plus `unknown_fields` (JSON)."""
+    """Parse list pages into one table typed as *entity* says, plus `unknown_fields` (JSON).
+
+    Raises `BadPage` for one whose rows are not all objects.
+    """
     try:
         return Rows(_read_typed(entity, bodies))
-    except (pa.ArrowInvalid, _NotAsDeclared):
-        rows = (row for body in bodies for row in _parse(body)[entity.key])
-        return _read_row_by_row(entity, rows)
+    except _REFUSED:
+        return _joined([_read_apart(entity, demand_objects(entity, body)) for body in bodies])
 
 
-def read_record(entity: Entity, name: str, body: bytes) -> Rows:
-    """Parse the answer of a by-id call, whose one record stands under *name*."""
+def demand_objects(entity: Entity, body: bytes) -> list[dict[str, Any]]:
+    """Return the rows of a list page. Raises `BadPage` when one of them is no JSON object.
+
+    Such a row shows no id by which it could be found again, so the page is to be asked for again.
+    """
+    rows = _parse(body)[entity.key]
+    if not all(isinstance(row, dict) for row in rows):
+        raise BadPage(f"A page of {entity.key} was served with a row that is no object")
+    return rows  # type: ignore[no-any-return]  # it is JSON
+
+
+def read_record(entity: Entity, name: str, body: bytes, id_: str | None = None) -> Rows:
+    """Parse the answer of a by-id call, whose one record stands under *name*.
+
+    Raises `BadPage` when it is the record of another id than the *id_* asked for.
+    """
     answer = _parse(body)
     if not isinstance(answer, dict) or not isinstance(answer.get(name), dict):
         raise BadPage(f"A by-id answer was served without an object called {name!r}")
+    shown = answer[name].get("id")
+    if id_ and _is_uuid(shown) and shown.lower() != id_.lower():
+        raise BadPage("A by-id answer was served with the record of another id")
     return _read_row_by_row(entity, [answer[name]])
 
 
 class _NotAsDeclared(Exception):
-    """A page holds a field that the schema does not name, or lacks a required one."""
+    """A page lacks a required field, or a value is out of all bounds."""
+
+
+# How the fast reader says that it cannot read rows; a TypeError is a number that is no whole one.
+_REFUSED = (pa.ArrowInvalid, _NotAsDeclared, TypeError)
 
 
 def _without_rows(body: bytes) -> dict[str, Any] | None:
@@ -110,11 +147,29 @@ def _without_rows(body: bytes) -> dict[str, Any] | None:
 
 def _parse(body: bytes) -> Any:
     try:
-        return json.loads(
-            body, parse_float=_number, parse_int=_number, parse_constant=_refuse_constant
-        )
+        return _loads(body, int)
+    except (ArithmeticError, ValueError):
+        # A number beyond what int or Decimal takes, unless it is no JSON.
+        return _parse_any_number(body)
+    except RecursionError as error:
+        raise _not_json(error) from None
+
+
+def _parse_any_number(body: bytes) -> Any:
+    try:
+        return _loads(body, _number, _number)
     except (ValueError, RecursionError) as error:
-        raise BadPage(f"A page is not JSON ({type(error).__name__})") from None
+        raise _not_json(error) from None
+
+
+def _loads(
+    body: bytes, whole: Callable[[str], Any], fraction: Callable[[str], Any] = Decimal
+) -> Any:
+    return json.loads(body, parse_int=whole, parse_float=fraction, parse_constant=_refuse_constant)
+
+
+def _not_json(error: Exception) -> BadPage:
+    return BadPage(f"A page is not JSON ({type(error).__name__})")
 
 
 def _refuse_constant(name: str) -> None:
@@ -123,11 +178,9 @@ def _refuse_constant(name: str) -> None:
 
 def _number(text: str) -> int | Decimal:
     # What is too long for Python's int or too large for a Decimal is a bad field, not a bad page.
-    if len(text) < 20 and text.lstrip("-").isdigit():
-        return int(text)
     try:
-        return Decimal(text)
-    except InvalidOperation:
+        return int(text) if text.lstrip("-").isdigit() else Decimal(text)
+    except (InvalidOperation, ValueError):
         return Decimal("Infinity")
 
 
@@ -142,18 +195,17 @@ def _read_typed(entity: Entity, bodies: Sequence[bytes]) -> pa.Table:
         ),
         parse_options=pa_json.ParseOptions(
             explicit_schema=pa.schema({entity.key: pa.list_(row_type), "cursor": pa.string()}),
+            # Not inferred: a row of 10,000 unknown fields would add a column of all rows for each.
             unexpected_field_behavior="error",
         ),
     ).column(entity.key)
-    if pages.type != pa.list_(row_type):
-        raise _NotAsDeclared
     rows = pa.concat_arrays([page.flatten() for page in pages.chunks])
     table = pa.Table.from_struct_array(rows).cast(entity.fields)
     # The reader of JSON lets decimals through that have more digits than their type.
     table.validate(full=True)
     if any(_is_missing_somewhere(table.column(name)) for name in entity.required):
         raise _NotAsDeclared
-    if any(map(_is_out_of_time, table.columns)) or any(map(_is_overlong, table.columns)):
+    if any(map(_is_out_of_time, table.columns)) or any(map(_is_too_long, table.columns)):
         raise _NotAsDeclared
     return table.append_column("unknown_fields", pa.nulls(len(table), pa.string()))
 
@@ -171,45 +223,72 @@ def _is_out_of_time(column: pa.ChunkedArray) -> bool:
     return earliest is not None and (earliest < _EARLIEST_US or latest > _LATEST_US)
 
 
-def _is_overlong(column: pa.ChunkedArray) -> bool:
+def _is_too_long(column: pa.ChunkedArray) -> bool:
     if pa.types.is_list(column.type):
         legs = pc.list_flatten(column)
-        return any(_is_overlong(pc.struct_field(legs, name)) for name in LEG_FIELDS)
-    is_text = pa.types.is_string(column.type)
-    return is_text and (pc.max(pc.binary_length(column)).as_py() or 0) > LONGEST_TEXT
+        parts = [pc.struct_field(legs, name) for name in column.type.value_type.names]
+        return _most(pc.list_value_length(column)) > MOST_LEGS or any(map(_is_too_long, parts))
+    return pa.types.is_string(column.type) and _most(pc.binary_length(column)) > LONGEST_TEXT
 
 
-def _read_row_by_row(entity: Entity, rows: Iterable[Any]) -> Rows:
+def _most(lengths: pa.ChunkedArray) -> int:
+    return pc.max(lengths).as_py() or 0
+
+
+def _read_apart(entity: Entity, rows: list[dict[str, Any]]) -> Rows:
+    """Read *rows*, of which some are odd: halves that have none the fast way."""
+    if len(rows) <= _FEW or _are_mostly_odd(entity, rows):
+        return _read_row_by_row(entity, rows)
+    try:
+        return Rows(_read_typed(entity, [json.dumps({entity.key: rows}).encode()]))
+    except _REFUSED:
+        middle = len(rows) // 2
+        return _joined([_read_apart(entity, half) for half in (rows[:middle], rows[middle:])])
+
+
+def _are_mostly_odd(entity: Entity, rows: list[dict[str, Any]]) -> bool:
+    """Whether so many rows have unknown fields that looking for the others does not pay."""
+    known = set(entity.fields.names)
+    return 8 * sum(not row.keys() <= known for row in rows) > len(rows)
+
+
+def _joined(parts: Sequence[Rows]) -> Rows:
+    rejected = tuple(row for part in parts for row in part.rejected)
+    return Rows(pa.concat_tables([part.table for part in parts]), rejected)
+
+
+def _read_row_by_row(entity: Entity, rows: Iterable[dict[str, Any]]) -> Rows:
     read: list[dict[str, Any]] = []
     rejected: list[Rejected] = []
     for row in rows:
         try:
             read.append(_read_row(entity, row))
         except Unreadable as error:
-            rejected.append(_reject(entity, row, str(error)))
+            rejected.append(copy_of(entity, row, str(error)))
     schema = entity.fields.append(pa.field("unknown_fields", pa.string()))
     return Rows(pa.Table.from_pylist(read, schema=schema), tuple(rejected))
 
 
-def _read_row(entity: Entity, row: Any) -> dict[str, Any]:
-    if not isinstance(row, dict):
-        raise Unreadable("the row is not an object")
+def _read_row(entity: Entity, row: dict[str, Any]) -> dict[str, Any]:
     for name in entity.required:
         if not row.get(name):
             raise Unreadable(f"{name} is missing")
-    read = {field.name: read_field(field, row.get(field.name)) for field in entity.fields}
-    return read | {"unknown_fields": unknown_fields(entity, row)}
+    return read_fields(entity, row) | {"unknown_fields": unknown_fields(entity, row)}
 
 
-def _reject(entity: Entity, row: Any, reason: str) -> Rejected:
+def copy_of(entity: Entity, row: dict[str, Any], reason: str) -> Rejected:
+    """Return what is kept of *row*, which cannot be taken as it is."""
     text = json.dumps(row, default=str, sort_keys=True)
-    shown = row if not isinstance(row, dict) else _without_private_fields(row)
-    return Rejected(
-        resource=entity.key,
-        reason=reason,
-        row_hash=sha256(text.encode()).hexdigest(),
-        redacted_row=json_text(shown),
-    )
+    ids = {name: row[name] for name in ("id", "rfq_id") if _is_uuid(row.get(name))}
+    digest = sha256(text.encode()).hexdigest()
+    shown = _without_private_fields(row)
+    if len(text) > LONGEST_REJECTED:
+        shown = ids | {"characters": len(text), "fields": len(row), "sha256": digest}
+    return Rejected(entity.key, reason, digest, json_text(shown), **ids)
+
+
+def _is_uuid(value: Any) -> bool:
+    return isinstance(value, str) and UUID.fullmatch(value) is not None
 
 
 def _without_private_fields(row: dict[str, Any]) -> dict[str, Any]:

@@ -16,10 +16,11 @@ What the exchange may serve oddly never stops publishing; it is counted in `mart
 | no published execution is undone, unless the moment shown went back | us | refused |
 | a watermark never goes back, neither in a run nor from one to the next | us | refused |
 | few rows of the last run were rejected | the exchange | refused, until it passes or is allowed |
-| few new rows of the last run lack a status, a market, a size, a bid | the exchange | the same |
+| few new rows of a run lack a status, market, size or bid (0 is none) | the exchange | the same |
 | a quote's RFQ is known | the exchange | counted |
 | a status is a known one | the exchange | counted |
-| prices lie in 0..1 and on the grid | the exchange | counted |
+| prices lie in 0..1, sizes are not negative | the exchange | counted, not believed |
+| prices are on the grid | the exchange | counted |
 | times are in order and not in the future | the exchange | counted, out of durations |
 """
 
@@ -161,8 +162,10 @@ where run_id = (select run_id from raw.extraction_runs order by rowid desc limit
     and not (scope is not distinct from 'market' and pass in ('rfqs_self', 'rfqs_open'))
 """
 
-# A renamed field reads as NULL. Its rows are kept whole, as unknown fields; but not believed where
-# no honest row can do without: a size in contracts or dollars, a bid on one side at least.
+# A renamed field reads as NULL, or is still sent with nothing in it. Its rows are kept whole, as
+# unknown fields; but not believed where no honest row can do without: a size in contracts or
+# dollars, a bid on one side at least. One of the two may be 0: a size in dollars has no contracts,
+# a side that is not offered no bid.
 _LACKING = """
 with run as (
     select min(started_ts) as started_ts from raw.extraction_runs
@@ -170,13 +173,15 @@ with run as (
 ),
 seen as (
     select observed_ts, concat_ws(', ',
-        if(status is null, 'status', null), if(market_ticker is null, 'market_ticker', null),
-        if(coalesce(contracts_fp, target_cost_dollars) is null, 'a size', null)) as lacks
+        if(coalesce(status, '') = '', 'status', null),
+        if(coalesce(market_ticker, '') = '', 'market_ticker', null),
+        if(coalesce(nullif(contracts_fp, 0), target_cost_dollars, 0) = 0, 'a size', null)) as lacks
     from raw.rfq_versions
     union all
     select observed_ts, concat_ws(', ',
-        if(status is null, 'status', null),
-        if(coalesce(yes_bid_dollars, no_bid_dollars) is null, 'a bid', null)) as lacks
+        if(coalesce(status, '') = '', 'status', null),
+        if(coalesce(market_ticker, '') = '', 'market_ticker', null),
+        if(coalesce(nullif(yes_bid_dollars, 0), no_bid_dollars, 0) = 0, 'a bid', null)) as lacks
     from raw.quote_versions
 )
 select count(*) filter (lacks <> ''), count(*), mode(lacks) filter (lacks <> '')

@@ -46,6 +46,7 @@ from pipelines.kalshi.settings import Access
 from pipelines.publish import attached, drafted, last_published, put_in_place
 from pipelines.stamp import claim
 from pipelines.stopping import stoppable
+from transforms.bounds import BOUNDS
 from transforms.build import build
 from transforms.marts import MARTS
 from transforms.settings import Settings
@@ -166,7 +167,11 @@ def _extracting(
             demand_reading_key(reader, access.signer.api_key_id)
         reader.learn_budget()
         connection = held or stack.enter_context(database.writing(may_create=True))
-        extraction = Extraction(reader, connection, access.reach, uuid4().hex, account, on_progress)
+        extraction = Extraction(
+            *(reader, connection, access.reach, uuid4().hex, account, on_progress),
+            limits=_limits(),
+            bounds=BOUNDS,
+        )
         _demand_same_exchange(connection, database, extraction.origin)
         _demand_same_account(connection, database, account, access.account)
         claim(connection, extraction.origin, extraction.account_fingerprint)

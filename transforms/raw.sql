@@ -104,14 +104,18 @@ create table if not exists raw.accounts (
     observed_ts timestamptz not null
 );
 
--- One row per row of a page that could not be read, without its private fields.
+-- One row per content of a row that could not be read, or that holds a value out of bounds, without
+-- its private fields; a second one where it is to be read again by id only later.
 create table if not exists raw.rejected_rows (
     resource varchar not null,
     reason varchar not null,
     row_hash varchar not null,
-    redacted_row json,
+    redacted_row json,  -- its ids, size and hash where it is large; NULL where a pass had too many
     observed_ts timestamptz not null,
-    run_id varchar not null
+    run_id varchar not null,
+    id varchar,  -- UUIDs by which it can be asked for again
+    rfq_id varchar,
+    is_read_again boolean  -- a watermark has passed it, so it is read by id: in three runs, then daily
 );
 
 -- One row per run and pass over a list: what was asked, what came, how far the watermark moved.
@@ -144,7 +148,9 @@ create table if not exists raw.extraction_runs (
     -- since watermark_before_ts (NULL: ever); NULL where none of them could be gone.
     forgotten_before_ts timestamptz,
     -- The run took no account of what earlier ones had read, because raw had lost rows of it.
-    began_anew boolean
+    began_anew boolean,
+    -- Quotes that were created before window_min_ts: if the exchange filters by creation, there are none.
+    rows_created_before_window bigint
 );
 
 -- For a database that was made before a run noted these.
@@ -152,3 +158,7 @@ alter table raw.extraction_runs add column if not exists account_fingerprint var
 alter table raw.extraction_runs add column if not exists scope varchar;
 alter table raw.extraction_runs add column if not exists forgotten_before_ts timestamptz;
 alter table raw.extraction_runs add column if not exists began_anew boolean;
+alter table raw.extraction_runs add column if not exists rows_created_before_window bigint;
+alter table raw.rejected_rows add column if not exists id varchar;
+alter table raw.rejected_rows add column if not exists rfq_id varchar;
+alter table raw.rejected_rows add column if not exists is_read_again boolean;

@@ -9,6 +9,7 @@ from importlib.resources import files
 
 import duckdb
 
+from transforms.bounds import believed, believed_legs, named
 from transforms.settings import Settings
 
 # Each table with the column that holds the id, and the raw table of the id's states.
@@ -24,25 +25,35 @@ def stage(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     connection.execute("drop schema if exists staging cascade")
     connection.execute("create schema staging")
     for name, (_, raw, _) in TABLES.items():
-        _execute(connection, f"create table staging.{name} as", name, f"raw.{raw}", settings)
+        use = f"create table staging.{name} as"
+        _execute(connection, use, name, raw, f"from raw.{raw}", settings)
 
 
 def restage(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Replace the rows of the ids in the tables `changed_rfqs` and `changed_quotes`."""
     for name, (key, raw, changed) in TABLES.items():
         connection.execute(f"delete from staging.{name} where {key} in (from {changed})")  # noqa: S608
-        versions = f"(from raw.{raw} semi join {changed} using (id))"
-        _execute(connection, f"insert into staging.{name}", name, versions, settings)
+        versions = f"from raw.{raw} semi join {changed} using (id)"
+        _execute(connection, f"insert into staging.{name}", name, raw, versions, settings)
 
 
 def _execute(
     connection: duckdb.DuckDBPyConnection,
     use: str,
     name: str,
+    raw: str,
     versions: str,
     settings: Settings,
 ) -> None:
-    query = (files("transforms") / "views" / f"{name}.sql").read_text()
+    query = view(name, raw, versions)
     known = {"as_of": settings.as_of.astimezone(UTC), "viewer_id": settings.viewer_id}
     asked = {parameter: of for parameter, of in known.items() if f"${parameter}" in query}
-    connection.execute(f"{use}\n{query.replace('$versions', versions)}", asked)
+    connection.execute(f"{use}\n{query}", asked)
+
+
+def view(name: str, raw: str, versions: str) -> str:
+    """Return the query of a staging table over *versions*, a query of rows of that raw table."""
+    query = (files("transforms") / "views" / f"{name}.sql").read_text()
+    query = query.replace("$versions", believed(raw, versions))
+    query = query.replace("$out_of_bounds", named(raw))
+    return believed_legs(query) if name == "rfq_legs" else query

@@ -15,7 +15,12 @@ from dlt.extract import DltResource
 from pipelines.kalshi.coverage import coverage_pass
 from pipelines.kalshi.extraction import Extraction
 from pipelines.kalshi.market import market_rfqs_pass
-from pipelines.kalshi.passes import backfill_pass, own_rfqs_pass, quotes_pass
+from pipelines.kalshi.passes import (
+    backfill_pass,
+    own_rfqs_pass,
+    quotes_pass,
+    tell_whether_updates_show,
+)
 from pipelines.kalshi.reread import quotes_by_id_pass, rfqs_by_id_pass
 from pipelines.kalshi.tables import ACCOUNTS, into
 
@@ -96,8 +101,9 @@ def rfq_items(extraction: Extraction, state: dict[str, Any]) -> Iterator[Any]:
 
 
 def quote_items(extraction: Extraction, state: dict[str, Any]) -> Iterator[Any]:
-    """The rows of `quotes`."""
+    """The rows of `quotes`. Says, at the end, where no list has shown that it filters by update."""
     for side in ("made", "received"):
         if extraction.reach.since:
             yield from backfill_pass(extraction, state, side)
         yield from quotes_pass(extraction, state, side)
+    tell_whether_updates_show(extraction, state)

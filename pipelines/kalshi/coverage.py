@@ -36,16 +36,18 @@ def coverage_pass(extraction: Extraction, state: dict[str, Any]) -> Iterator[Any
     compared = yield from attempted(
         report, _compare(extraction, report, market - extraction.reach.overlap)
     )
+    report.demand_readable_rows()
     if compared is None:
         yield from report_rows(report)
         return
     listed, missed, is_complete = compared
-    watermark.advance(report.started_ts or now)
+    if report.may_vouch:
+        watermark.advance(report.started_ts or now)
     row = {
         "run_id": extraction.run_id,
         "checked_ts": report.started_ts or now,
         "pages": report.pages,
-        "is_complete": is_complete,
+        "is_complete": is_complete and report.may_vouch,
         "open_rfqs_listed": listed,
         "open_rfqs_missed": missed,
     }

@@ -1,8 +1,8 @@
 """What one extraction shares among its passes: the reader, the held database, the account."""
 
 import logging
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -11,11 +11,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.invariants import Limits
 from pipelines.kalshi.client import ExchangeReader
 from pipelines.kalshi.errors import ConfigurationError, ExchangeError
 from pipelines.kalshi.origin import SANDBOX, origins_of_exchange
 from pipelines.kalshi.pages import Rejected
-from pipelines.kalshi.schema import QUOTE, RFQ
+from pipelines.kalshi.plausible import Bounds
+from pipelines.kalshi.schema import QUOTE, RFQ, TIMESTAMP
 from pipelines.kalshi.sweep import Batch
 from pipelines.kalshi.tables import EXTRACTION_RUNS, REJECTED_ROWS
 from pipelines.kalshi.tombstones import Tombstones
@@ -23,6 +25,12 @@ from pipelines.kalshi.versions import Versions
 from pipelines.kalshi.watermark import Watermark
 
 _log = logging.getLogger(__name__)
+# So many rejected rows of a pass are kept with their content, the rest without it.
+MOST_KEPT_WHOLE = 1_000
+_ALREADY_REJECTED = """
+select row_hash, bool_or(coalesce(is_read_again, false)) from raw.rejected_rows
+where row_hash in (select unnest($1)) group by row_hash
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +80,8 @@ class Progress:
 class Extraction:
     """One run's view of the exchange and of what raw already holds.
 
-    One that *begins_anew* takes no account of what earlier runs have read, because raw has lost
-    some of it.
+    *bounds* say by raw table which values are possible. One that *begins_anew* takes no account of
+    what earlier runs have read, because raw has lost some of it.
     """
 
     reader: ExchangeReader
@@ -82,6 +90,8 @@ class Extraction:
     run_id: str
     account: str
     on_progress: Callable[[Progress], None]
+    limits: Limits = field(default_factory=Limits)
+    bounds: Mapping[str, Bounds] = field(default_factory=dict)
     is_unfinished: bool = False
     begins_anew: bool = False
     own_rfqs_seen: set[str] = field(default_factory=set)
@@ -89,6 +99,7 @@ class Extraction:
     finished: set[str] = field(default_factory=set)
     failures: list[ExchangeError] = field(default_factory=list)
     has_told_what_is_gone: bool = False
+    quotes_changed_in_window: int | None = None
     _begun_anew: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -110,12 +121,10 @@ class Extraction:
     def begun_anew(self) -> "Extraction":
         """Return one that reads all the exchange holds, whatever earlier loads have read."""
         return Extraction(
-            self.reader,
-            self.connection,
-            self.reach,
-            self.run_id,
-            self.account,
+            *(self.reader, self.connection, self.reach, self.run_id, self.account),
             self.on_progress,
+            limits=self.limits,
+            bounds=self.bounds,
             begins_anew=True,
         )
 
@@ -202,12 +211,16 @@ class PassReport:
     rows_seen: int = 0
     new_versions: int = 0
     rejected: dict[str, Rejected] = field(default_factory=dict)
+    set_aside: dict[str, Rejected] = field(default_factory=dict)
+    rejected_rows: int = 0
+    nameless_rows: int = 0
+    rows_created_before_window: int | None = None
+    known_to_be_unreadable: frozenset[str] = frozenset()
     sweeps: int = 0
     is_verified: bool = True
     is_order_held: bool | None = None
     forgotten_before_ts: datetime | None = None
     reached_ts: datetime | None = None
-    unanswered: int = 0
     failures: int = 0
 
     def __post_init__(self) -> None:
@@ -243,18 +256,69 @@ class PassReport:
             )
         )
 
-    def reject(self, *rejected: Rejected) -> None:
-        """Note rows that could not be read, each once however often it is served."""
-        self.rejected |= {row.row_hash: row for row in rejected}
+    def count_older(self, batch: Batch, begin: datetime) -> None:
+        """Count the rows created before the window's *begin*: only a filter on updates shows any.
 
-    def rejected_rows(self) -> pa.Table:
-        """Return the rejected rows of this pass."""
+        Should the exchange filter by creation, no run ever sees one.
+        """
+        older = pc.less(batch.rows.table.column("created_ts"), pa.scalar(begin, TIMESTAMP))
+        found = pc.sum(older).as_py() or 0
+        self.rows_created_before_window = (self.rows_created_before_window or 0) + found
+        if self.watermark_before_ts:
+            known = self.extraction.quotes_changed_in_window or 0
+            self.extraction.quotes_changed_in_window = known + found
+
+    def reject(self, *rejected: Rejected) -> None:
+        """Count rows that could not be read, and keep each content once.
+
+        One that is read by id because its list row was rejected has been counted with the list.
+        """
+        for row in rejected:
+            if row.id in self.known_to_be_unreadable:
+                self.keep_aside(row)
+                continue
+            self.rejected_rows += 1
+            self.nameless_rows += row.id is None
+            _keep(self.rejected, row)
+
+    def keep_aside(self, *rows: Rejected) -> None:
+        """Keep with the rejected rows what is not counted with them."""
+        for row in rows:
+            _keep(self.set_aside, row)
+
+    @property
+    def may_vouch(self) -> bool:
+        """Whether a watermark may pass what was read: what was not is few and known by its id."""
+        too_many = self.extraction.limits.exceeded(self.rejected_rows, self.rows_seen)
+        return not (self.nameless_rows or too_many)
+
+    def demand_readable_rows(self) -> None:
+        """Say that nothing vouches for this pass, where its watermark must not pass its rows."""
+        if self.may_vouch:
+            return
+        self.is_verified = False
+        _log.warning(
+            "%s: %d of %d rows could not be read, %d of them without an id to ask for them by: "
+            "the next run reads all of it again",
+            *(self.name, self.rejected_rows, self.rows_seen, self.nameless_rows),
+        )
+
+    def rejected_table(self) -> pa.Table:
+        """Return what raw does not hold yet of the rejected rows and of what is kept with them."""
         observed = {
             "observed_ts": self.ended_ts or self.extraction.now,
             "run_id": self.extraction.run_id,
         }
-        rows = [asdict(row) | observed for row in self.rejected.values()]
-        return pa.Table.from_pylist(rows, schema=REJECTED_ROWS)
+        read_again = {row_hash for row_hash, row in self.rejected.items() if row.id}
+        rows = self.set_aside | self.rejected
+        held = dict(self.extraction.cursor.execute(_ALREADY_REJECTED, [list(rows)]).fetchall())
+        found = [
+            asdict(row) | observed | {"is_read_again": self.may_vouch and row_hash in read_again}
+            for row_hash, row in rows.items()
+        ]
+        # Once more where it is to be read by id only now: it was not while its list was read again.
+        news = [row for row in found if row["is_read_again"] > held.get(row["row_hash"], -1)]
+        return pa.Table.from_pylist(news, schema=REJECTED_ROWS)
 
     def as_row(self) -> pa.Table:
         """Return this report as one row of `raw.extraction_runs`."""
@@ -266,7 +330,6 @@ class PassReport:
             "origin": self.extraction.origin,
             "started_ts": started,
             "ended_ts": self.ended_ts or started,
-            "rejected_rows": len(self.rejected) - self.unanswered,
             "watermark_after_ts": self.watermark.value,
             "gap_s": None if before is None else (started - before).total_seconds(),
             "clock_skew_s": self.extraction.reader.clock_skew_s,
@@ -275,6 +338,13 @@ class PassReport:
             "began_anew": self.extraction.begins_anew,
         }
         return pa.Table.from_pylist([row], schema=EXTRACTION_RUNS)
+
+
+def _keep(kept: dict[str, Rejected], row: Rejected) -> None:
+    """Add *row* once, without its content where there are many already: memory is bounded so."""
+    if row.row_hash not in kept:
+        is_whole = len(kept) < MOST_KEPT_WHOLE
+        kept[row.row_hash] = row if is_whole else replace(row, redacted_row=None)
 
 
 def _last_change(rows: pa.Table) -> datetime | None:

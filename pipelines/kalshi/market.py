@@ -43,17 +43,25 @@ def market_rfqs_pass(extraction: Extraction, state: dict[str, Any]) -> Iterator[
     # What an earlier run began with is old: once that sweep is over, the top is due again.
     extraction.is_unfinished |= sweep.is_resumed_from_another_run
     was_read = yield from attempted(report, _read_market(report, sweep))
+    report.demand_readable_rows()
+    sweep.may_vouch &= report.may_vouch
     if was_read is None:
         sweep.fail()
         extraction.is_unfinished = False
     elif sweep.is_done:
-        watermark.advance(*sweep.finish())
+        _advance(watermark, sweep)
         extraction.finished.add("rfqs_market")
     else:
         sweep.pause()
         extraction.is_unfinished = True
     report.is_order_held = sweep.is_order_held
     yield from report_rows(report)
+
+
+def _advance(watermark: Watermark, sweep: "MarketSweep") -> None:
+    began = sweep.finish()
+    if sweep.may_vouch:
+        watermark.advance(*began)
 
 
 def _boundary(extraction: Extraction, watermark: Watermark) -> datetime | None:
@@ -105,6 +113,7 @@ class MarketSweep:
         self._run_id: str = paused.get("run_id", extraction.run_id)  # of the run that began it
         self.is_resumed_from_another_run = self._run_id != extraction.run_id
         self.is_order_held: bool = paused.get("is_order_held", True)
+        self.may_vouch: bool = paused.get("may_vouch", True)
         self.is_done = False
         self.has_begun = False
         self.has_restarted = False
@@ -139,6 +148,7 @@ class MarketSweep:
             "run_id": self._run_id,
             "cursor": self._next_cursor,
             "is_order_held": self.is_order_held,
+            "may_vouch": self.may_vouch,
             "started_ts": self._started_ts and self._started_ts.isoformat(),
             "clock_skew_s": self._clock_skew_s,
             "failures": failures,

@@ -1,13 +1,15 @@
 """The passes over the exchange's lists. Each yields rows marked for raw, then its own report."""
 
+import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 from pipelines.kalshi.client import Page
 from pipelines.kalshi.errors import ExchangeUnavailable, RequestRefused
 from pipelines.kalshi.extraction import Extraction, PassReport
+from pipelines.kalshi.plausible import out_of_bounds
 from pipelines.kalshi.schema import QUOTE, RFQ
 from pipelines.kalshi.sweep import Batch, read_list
 from pipelines.kalshi.tables import into
@@ -15,10 +17,17 @@ from pipelines.kalshi.tombstones import Tombstones
 from pipelines.kalshi.versions import Versions, keys
 from pipelines.kalshi.watermark import Window, slices, windows
 
+_log = logging.getLogger(__name__)
+
 RFQ_PAGES_PER_BATCH = 80
 QUOTE_PAGES_PER_BATCH = 20
 SWEEPS = 5
 SWEEPS_BEFORE_HALVING = 2
+
+# Observed: an RFQ that nobody closes is closed by the exchange after three hours.
+RFQ_LIFETIME = timedelta(hours=3)
+# For how long it counts that a list of quotes has shown what only a filter by update shows.
+FILTER_SHOWN_FOR = timedelta(days=7)
 
 # What concerns one list and not the whole exchange.
 OF_ONE_LIST = (ExchangeUnavailable, RequestRefused)
@@ -31,7 +40,8 @@ Outcome: TypeAlias = Generator[Any, None, tuple[datetime | None, bool]]
 def quotes_pass(extraction: Extraction, state: dict[str, Any], side: str) -> Items:
     """Read the quotes updated since the watermark that we made or received (*side*).
 
-    A window counts when it was swept until two sweeps agreed, and only then moves the watermark.
+    A window counts when it was swept until two sweeps agreed, and only then moves the watermark;
+    nor does it move past rows that can neither be read nor be asked for by id.
     After one that never did, the rest is read as well, and everything once more in the next run.
     """
     name = f"quotes_{side}"
@@ -47,6 +57,7 @@ def quotes_pass(extraction: Extraction, state: dict[str, Any], side: str) -> Ite
     report = PassReport(extraction, name, watermark)
     report.look_back(watermark.value)
     yield from attempted(report, _read_windows(report, side, spans))
+    report.demand_readable_rows()
     yield from report_rows(report)
 
 
@@ -67,6 +78,7 @@ def backfill_pass(extraction: Extraction, state: dict[str, Any], side: str) -> I
     report.look_back(since)
     spans = slices(watermark.value or since, until)
     is_whole = yield from attempted(report, _read_windows(report, side, spans))
+    report.demand_readable_rows()
     if is_whole:
         extraction.finished.add(name)
         watermark.state["is_finished"] = report.is_verified
@@ -89,9 +101,35 @@ def own_rfqs_pass(
         report, extraction.rfqs, extraction.gone_rfqs, partial(_read_own_rfqs, extraction), SWEEPS
     )
     started, report.is_verified = (yield from attempted(report, sweeps)) or (None, False)
+    report.demand_readable_rows()
     if started and report.is_verified:
         watermark.advance(started)
     yield from report_rows(report)
+
+
+def tell_whether_updates_show(extraction: Extraction, state: dict[str, Any]) -> None:
+    """Say, where no list of quotes has shown for a week that it filters by update, that it has not.
+
+    A quote created before the window that it is listed in shows so; other runs show neither.
+    """
+    shown, now = extraction.watermark(state, "quotes_filter").state, extraction.now
+    if extraction.quotes_changed_in_window is None or not _holds_quotes(extraction):
+        return
+    if extraction.quotes_changed_in_window:
+        shown["last_ts"] = now.isoformat()
+    last = shown.get("last_ts")
+    if last is None or datetime.fromisoformat(last) < now - FILTER_SHOWN_FOR:
+        _log.warning(
+            "no list of quotes has shown for %g days or longer that it filters by update: none "
+            "held a quote created before the span asked for. Until one does, changes of older "
+            "quotes may be found by id only, up to %g hours late",
+            FILTER_SHOWN_FOR / timedelta(days=1),
+            RFQ_LIFETIME / timedelta(hours=1),
+        )
+
+
+def _holds_quotes(extraction: Extraction) -> bool:
+    return bool(extraction.cursor.execute("select 1 from raw.quote_versions limit 1").fetchall())
 
 
 def attempted(report: PassReport, items: Generator[Any, None, T]) -> Generator[Any, None, T | None]:
@@ -110,8 +148,8 @@ def attempted(report: PassReport, items: Generator[Any, None, T]) -> Generator[A
 
 def report_rows(report: PassReport) -> Items:
     """Yield what a finished pass says of itself, and the rows it could not read."""
-    if report.rejected:
-        yield into("rejected_rows", report.rejected_rows())
+    if report.rejected or report.set_aside:
+        yield into("rejected_rows", report.rejected_table())
     yield into("extraction_runs", report.as_row())
 
 
@@ -120,22 +158,25 @@ def hand_on(
 ) -> Generator[Any, None, set[int]]:
     """Yield the new versions of *batch* and whose tombstones it outdates.
 
-    Returns a number for each version in the batch, new or not.
+    Returns a number for each version in the batch, new or not, and for each rejected row.
     """
     rows = batch.rows.table
+    rejected = {hash(row.row_hash) for row in batch.rows.rejected}
     if not rows.num_rows:
         report.count(batch, 0)
-        return set()
+        return rejected
     stamped = versions.stamp(rows, batch.ended_ts, report.name)
     new = versions.new(stamped)
     report.count(batch, new.num_rows)
     if new.num_rows:
+        bounds = report.extraction.bounds.get(versions.table, ())
+        report.keep_aside(*out_of_bounds(versions.entity, new, bounds))
         yield into(versions.table, new)
     back = gone.seen_again(rows.column("id").to_pylist(), batch.ended_ts)
     if back.num_rows:
         yield into("tombstones", back)
     # Numbers, because a day of a busy maker has millions of versions.
-    return {hash(key) for key in keys(stamped)}
+    return rejected | {hash(key) for key in keys(stamped)}
 
 
 def _read_windows(
@@ -147,7 +188,7 @@ def _read_windows(
         started, is_verified = yield from _read_window(report, side, window)
         report.window_min_ts = report.window_min_ts or window.start
         report.window_max_ts = window.end
-        report.is_verified &= is_verified
+        report.is_verified &= is_verified and report.may_vouch
         if not report.is_verified or started is None:
             continue
         watermark.advance(started if window.end is None else min(window.end, started))
@@ -170,7 +211,7 @@ def _read_window(report: PassReport, side: str, window: Window) -> Outcome:
             report,
             extraction.quotes,
             extraction.gone_quotes,
-            partial(_read_quotes, extraction, side, window),
+            partial(_read_quotes, report, side, window),
             SWEEPS_BEFORE_HALVING if halves else SWEEPS,
         )
     except ExchangeUnavailable:
@@ -216,21 +257,24 @@ def _verified(
     return started, False
 
 
-def _read_quotes(extraction: Extraction, side: str, window: Window) -> Iterator[Batch]:
+def _read_quotes(report: PassReport, side: str, window: Window) -> Iterator[Batch]:
+    reader, limit = report.extraction.reader, report.extraction.reach.quotes_per_page
     user_filter = "self" if side == "made" else None
     rfq_user_filter = "self" if side == "received" else None
 
     def fetch(cursor: str | None) -> Page:
-        return extraction.reader.get_quotes(
+        return reader.get_quotes(
             cursor=cursor,
-            limit=extraction.reach.quotes_per_page,
+            limit=limit,
             min_ts=window.min_ts,
             max_ts=window.max_ts,
             user_filter=user_filter,
             rfq_user_filter=rfq_user_filter,
         )
 
-    return read_list(QUOTE, fetch, QUOTE_PAGES_PER_BATCH)
+    for batch in read_list(QUOTE, fetch, QUOTE_PAGES_PER_BATCH):
+        report.count_older(batch, datetime.fromtimestamp(window.min_ts, UTC))
+        yield batch
 
 
 def _read_own_rfqs(extraction: Extraction) -> Iterator[Batch]:

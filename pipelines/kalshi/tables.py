@@ -49,6 +49,9 @@ REJECTED_ROWS = pa.schema(
         pa.field("redacted_row", pa.string()),
         pa.field("observed_ts", TIMESTAMP, nullable=False),
         pa.field("run_id", pa.string(), nullable=False),
+        pa.field("id", pa.string()),
+        pa.field("rfq_id", pa.string()),
+        pa.field("is_read_again", pa.bool_()),
     ]
 )
 
@@ -104,6 +107,7 @@ EXTRACTION_RUNS = pa.schema(
         pa.field("scope", pa.string()),
         pa.field("forgotten_before_ts", TIMESTAMP),
         pa.field("began_anew", pa.bool_()),
+        pa.field("rows_created_before_window", pa.int64()),
     ]
 )
 

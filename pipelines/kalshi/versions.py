@@ -19,6 +19,7 @@ class Versions:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, table: str, entity: Entity) -> None:
         self.table = table
+        self.entity = entity
         self._cursor = connection.cursor()
         self._cursor.execute("set timezone = 'UTC'")
         self._schema = version_schema(entity)

@@ -8,7 +8,6 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from importlib.resources import files
 from itertools import count
 from typing import Any
 
@@ -26,7 +25,9 @@ from pipelines.kalshi.versions import Key, Versions, keys
 from pipelines.sandbox import ManualClock, Market
 from tests.extraction.reading import InProcessReader
 from tests.running import UNHURRIED, ignore
+from transforms.bounds import BOUNDS
 from transforms.build import raw_tables
+from transforms.staging import view
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ITEMS: dict[str, Callable[[Extraction, dict[str, Any]], Iterable[Any]]] = {
@@ -168,7 +169,9 @@ def run(
     account: str = "me",
 ) -> Extraction:
     """One whole run; returns what it shared. An exception leaves what was loaded before it."""
-    extraction = Extraction(reader, store.connection, reach, f"run {next(_RUNS)}", account, ignore)
+    extraction = Extraction(
+        *(reader, store.connection, reach, f"run {next(_RUNS)}", account, ignore), bounds=BOUNDS
+    )
     for resources in LOADS:
         store.load(extraction, resources)
     if extraction.failures:
@@ -180,8 +183,8 @@ def _show_current(connection: duckdb.DuckDBPyConnection) -> None:
     """Make the staging tables views here, which follow every load."""
     connection.execute("create schema staging")
     for name, raw in (("rfqs", "rfq_versions"), ("quotes", "quote_versions")):
-        query = (files("transforms") / "views" / f"{name}.sql").read_text()
-        known = {"$versions": f"raw.{raw}", "$as_of": IN_THE_END, "$viewer_id": "null::varchar"}
+        query = view(name, raw, f"from raw.{raw}")
+        known = {"$as_of": IN_THE_END, "$viewer_id": "null::varchar"}
         for parameter, value in known.items():
             query = query.replace(parameter, value)
         connection.execute(f"create view staging.{name} as {query}")

@@ -64,6 +64,7 @@ class InProcessReader:
             low_us=low * 1_000_000 + (not behavior.min_ts_inclusive),
             high_us=(ALWAYS_US if high is None else high * 1_000_000)
             - (not behavior.max_ts_inclusive),
+            by_creation=behavior.quote_window_of == "created_ts",
         )
 
         def listed(limit: int, cursor: str | None) -> Any:
@@ -129,3 +130,21 @@ class InProcessReader:
 
     def _answer(self, body: dict[str, Any]) -> Page:
         return Page(json.dumps(body).encode(), self._served_ts(), self.local_clock(), 200)
+
+
+def serve_changed(
+    reader: InProcessReader, change: Callable[[dict[str, Any]], Any] | None = None, only: str = ""
+) -> None:
+    """Let every row that is served from now on go through *change*, of one list or of all."""
+    usual = InProcessReader._answer.__get__(reader)
+
+    def answer(body: dict[str, Any]) -> Any:
+        for key in ("rfqs", "quotes") if change else ():
+            if key in body and only in ("", key):
+                body = body | {key: [change(row) for row in body[key]]}
+        for key in ("rfq", "quote") if change else ():
+            if key in body and not only:
+                body = body | {key: change(body[key])}
+        return usual(body)
+
+    reader._answer = answer  # type: ignore[method-assign]

@@ -1,6 +1,7 @@
 """Records that no list shows, and marks that belong to somebody else; HAZARDS.md has them all."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from pipelines.kalshi.errors import ExchangeUnavailable
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.parties import Party
 from tests.extraction.dealings import ask, gone, offer, status
-from tests.extraction.loading import Store, run
+from tests.extraction.loading import SMALL, Store, run
 from tests.extraction.reading import InProcessReader
 
 
@@ -85,6 +86,93 @@ def test_who_asked_is_read_once_a_quote_executed(
 
     creators = store.rows("select creator_id from raw.rfq_versions where status = 'closed'")
     assert creators == [(other.communications_id,)]
+
+
+@pytest.mark.parametrize("last", ["open", "confirmed", "accepted"])
+def test_what_a_list_by_creation_does_not_show_is_read_by_id(
+    store: Store,
+    market: Market,
+    clock: ManualClock,
+    me: Party,
+    other: Party,
+    reader: Any,
+    last: str,
+) -> None:
+    """A quote of ours on somebody's RFQ, and somebody's on ours, older than the overlap."""
+    market.behavior = replace(market.behavior, quote_window_of="created_ts")
+    quotes = {offer(market, me, ask(market, other)): (other, me)}
+    quotes |= {offer(market, other, ask(market, me)): (me, other)}
+    clock.advance(3_600)
+    deal(market, quotes, until=last)
+    run(store, reader)
+    deal(market, quotes, since=last)
+    clock.advance(600)
+
+    run(store, reader)
+    clock.advance(2 * 3_600)
+    run(store, reader)
+
+    assert {id_: status for id_, (status, _) in store.current("quotes").items()} == dict.fromkeys(
+        quotes, "executed"
+    )
+    seen = "select max(rows_created_before_window) from raw.extraction_runs"
+    assert store.rows(seen) == [(0,)]
+
+
+STEPS = ("open", "accepted", "confirmed")
+
+
+def deal(market: Market, quotes: Any, since: str = "open", until: str = "confirmed") -> None:
+    """Take quotes, each with its requester and maker, from one status to another."""
+    steps = STEPS[STEPS.index(since) + 1 : STEPS.index(until) + 1]
+    for quote, (requester, maker) in quotes.items():
+        if "accepted" in steps:
+            market.accept_quote(requester, quote, "no")
+        if "confirmed" in steps:
+            market.confirm_quote(maker, quote)
+
+
+def test_an_accepted_quote_is_looked_at_twice_at_most(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
+) -> None:
+    """Its accept has lapsed: it stays accepted for good. One seen so late needs no look at all."""
+    market.behavior = replace(market.behavior, rfq_lifetime_s=30 * 86_400)
+    late, quote = (offer(market, other, ask(market, me, n)) for n in range(2))
+    market.accept_quote(me, late, "no")
+    clock.advance(86_400)
+    market.accept_quote(me, quote, "no")
+    reach = replace(SMALL, history=timedelta(days=9), retention=timedelta(days=9))
+    looks = []
+    for seconds in (0, 30, 90, 600, 86_400, 600, 86_400, 86_400):
+        clock.advance(seconds)
+        run(store, reader, reach)
+        looks.append(sum(asked.get("id") == quote for _, asked in reader.calls))
+
+    assert looks == [0, 0, 1, 1, 2, 2, 2, 2]
+    assert not any(asked.get("id") == late for _, asked in reader.calls)
+
+
+def test_a_list_that_shows_an_update_proves_its_filter_for_a_week(
+    store: Store,
+    market: Market,
+    clock: ManualClock,
+    me: Party,
+    other: Party,
+    reader: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    market.behavior = replace(market.behavior, rfq_lifetime_s=30 * 86_400)
+    quote = offer(market, other, ask(market, me))
+    said = []
+    for seconds in (0, 3_600, 3_600, 6 * 86_400, 8 * 86_400):
+        clock.advance(seconds)
+        if seconds == 3_600 and len(said) == 2:
+            market.delete_quote(other, quote)
+        caplog.clear()
+        run(store, reader)
+        said.append("filters by update" in caplog.text)
+
+    assert said == [False, True, False, False, True]
 
 
 def test_each_pass_has_a_watermark_of_its_own_and_failure_moves_none(

@@ -1,6 +1,7 @@
 """Each hazard owns a change of our code that would bring it back, and the test that notices."""
 
 import inspect
+import json
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -9,10 +10,12 @@ import pyarrow as pa
 import pytest
 
 from pipelines import kalshi
-from pipelines.kalshi import coverage, market, passes, reread, session, sweep, watermark
+from pipelines.invariants import Limits
+from pipelines.kalshi import coverage, market, pages, passes, reread, session, sweep, watermark
 from pipelines.kalshi.errors import ExchangeError
-from pipelines.kalshi.extraction import Extraction
+from pipelines.kalshi.extraction import Extraction, PassReport
 from pipelines.kalshi.pages import Rows
+from pipelines.kalshi.schema import Entity
 from pipelines.kalshi.tombstones import Tombstones
 from pipelines.kalshi.versions import Versions
 from pipelines.kalshi.watermark import Watermark, Window
@@ -20,6 +23,7 @@ from tests.extraction import test_hazards_of_lists as lists
 from tests.extraction import test_hazards_of_records as records
 from tests.extraction import test_hazards_of_time as time
 from tests.extraction import test_trouble as trouble
+from tests.extraction import test_unreadable_rows as unreadable
 
 Patch = pytest.MonkeyPatch
 MUTANTS: list[tuple[int, Callable[..., None], Callable[[Patch], None]]] = []
@@ -261,8 +265,55 @@ def a_leap_ahead_is_followed(patch: Patch) -> None:
     patch.setattr(watermark, "LEAP_S", 1e9)
 
 
+@kills(22, unreadable.test_a_row_without_an_id_holds_its_watermark_back)
+def a_watermark_passes_what_nobody_can_find_again(patch: Patch) -> None:
+    patch.setattr(PassReport, "may_vouch", True)
+
+
+@kills(22, unreadable.test_a_nameless_row_in_a_slice_of_the_markets_list_is_remembered_by_the_next)
+def a_slice_forgets_what_it_could_not_read(patch: Patch) -> None:
+    pause = market.MarketSweep.pause
+
+    def forget(self: market.MarketSweep, failures: int = 0) -> None:
+        pause(self, failures)
+        self._state["paused"]["may_vouch"] = True
+
+    patch.setattr(market.MarketSweep, "pause", forget)
+
+
+@kills(22, unreadable.test_more_unreadable_rows_than_allowed_hold_the_watermark_back)
+def any_number_of_rows_may_be_unreadable(patch: Patch) -> None:
+    patch.setattr(Limits, "exceeded", lambda self, rows, seen: False)
+
+
+@kills(22, unreadable.test_what_can_be_read_again_by_id_is_read_and_leaves_the_list)
+def what_could_not_be_read_is_not_asked_for_again(patch: Patch) -> None:
+    patch.setattr(reread, "_is_due", lambda seen, before, now: False)
+
+
+@kills(22, unreadable.test_a_row_that_is_no_object_makes_its_page_bad)
+def a_row_that_is_no_object_is_left_out(patch: Patch) -> None:
+    def read_pages(entity: Entity, bodies: list[bytes]) -> Rows:
+        lists = [json.loads(body)[entity.key] for body in bodies]
+        objects = [[row for row in rows if isinstance(row, dict)] for rows in lists]
+        kept = [json.dumps({entity.key: rows}).encode() for rows in objects]
+        return pages.read_pages(entity, kept)
+
+    patch.setattr(sweep, "read_pages", read_pages)
+
+
+@kills(23, records.test_what_a_list_by_creation_does_not_show_is_read_by_id)
+def accepted_quotes_are_left_to_the_list(patch: Patch) -> None:
+    patch.setattr(reread, "_unsettled", lambda extraction, mark: {})
+
+
+@kills(23, records.test_an_accepted_quote_is_looked_at_twice_at_most)
+def what_stays_accepted_is_read_by_every_run(patch: Patch) -> None:
+    patch.setattr(reread, "LOOKS_AT_UNSETTLED", tuple(timedelta(seconds=s) for s in (60, 600, 900)))
+
+
 def test_every_hazard_owns_a_mutant() -> None:
-    assert {number for number, _, _ in MUTANTS} == set(range(1, 22))
+    assert {number for number, _, _ in MUTANTS} == set(range(1, 24))
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ the same ways over HTTP.
 """
 
 import json
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from pipelines.database import DataRefused
@@ -16,13 +16,12 @@ from pipelines.invariants import Limits, demand_few_rejected
 from pipelines.kalshi.errors import ExchangeUnavailable
 from pipelines.kalshi.pages import BadPage, Rows, next_cursor, read_pages, read_record
 from pipelines.kalshi.schema import QUOTE, RFQ, Entity
+from pipelines.kalshi.versions import Versions
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.parties import Party
 from tests.extraction.dealings import ask, offer
 from tests.extraction.loading import Store, run
-from tests.extraction.reading import InProcessReader
-
-Change = Callable[[dict[str, Any]], dict[str, Any]]
+from tests.extraction.reading import InProcessReader, serve_changed
 
 COMMON: dict[str, Any] = {
     "id": "11111111-1111-4111-8111-111111111111",
@@ -201,6 +200,78 @@ def test_a_number_too_large_for_its_column_is_set_aside(entity: Entity) -> None:
         assert set_aside(entity, contracts_fp=number).startswith("contracts_fp ")
 
 
+NOTATIONS = [("-0.0000", "0"), ("4e-1", "0.4"), ("+.4", "0.4"), ("0.40000000", "0.4"), ("1E0", "1")]
+
+
+@pytest.mark.parametrize(("text", "value"), NOTATIONS)
+def test_a_number_is_the_same_in_any_notation(store: Store, text: str, value: str) -> None:
+    """Whichever of the readers meets it, so that it is the same version."""
+    texts = {"yes_bid_dollars": text, "contracts_fp": "1.00"}
+    alone = read_pages(QUOTE, [json.dumps({"quotes": [ROWS["quotes"] | texts]}).encode()]).table
+    beside = read(QUOTE, venue=1, **texts).table.slice(1, 1)
+
+    versions = Versions(store.connection, "quote_versions", QUOTE)
+    plain = beside.set_column(
+        beside.schema.get_field_index("unknown_fields"), "unknown_fields", pa.nulls(1, pa.string())
+    )
+
+    assert alone.column("yes_bid_dollars").to_pylist() == [Decimal(value)]
+    assert versions.hashes(alone) == versions.hashes(plain)
+
+
+@BOTH
+def test_what_no_row_can_need_is_set_aside_and_kept_small(entity: Entity) -> None:
+    """Where it is the only odd row, and between odd ones."""
+    huge = "x" * 10_001
+    assert set_aside(entity, market_ticker=huge) == "market_ticker is longer than 10,000 characters"
+    assert read_one(entity, market_ticker=huge[1:])["market_ticker"] == huge[1:]
+    if entity is RFQ:
+        legs = [{"side": "yes"}] * 1_001
+        assert "more than 1,000 legs" in set_aside(entity, mve_selected_legs=legs)
+        assert "side is longer" in set_aside(entity, mve_selected_legs=[{"side": huge}])
+
+    id_ = "33333333-3333-4333-8333-333333333333"
+    (kept,) = read(entity, id=id_, contracts_fp="many", venue=2 * huge).rejected
+
+    assert json.loads(kept.redacted_row or "") == json.loads(kept.redacted_row or "") | {
+        "id": id_,
+        "sha256": kept.row_hash,
+    }
+    assert len(kept.redacted_row or "") < 400
+    assert kept.id == id_
+
+
+def test_very_many_unknown_fields_are_kept_as_their_hash() -> None:
+    def kept(last: int) -> dict[str, Any]:
+        many = {f"field_{n}": n for n in range(10_000)} | {"field_1": last}
+        found: dict[str, Any] = json.loads(read_one(QUOTE, **many)["unknown_fields"])
+        return found
+
+    assert kept(1) == kept(1)
+    assert kept(1)["fields"] == 10_000
+    assert kept(1)["sha256"] != kept(2)["sha256"]
+
+
+def test_odd_rows_among_many_leave_their_neighbors_and_the_order_as_they_were() -> None:
+    """In a page that is halved: broken ones, unknown fields, numbers instead of texts."""
+    odd: dict[int, dict[str, Any]] = {
+        3: {"created_ts": "soon"},
+        70: {"venue": 1},
+        71: {"contracts_fp": 2},
+        150: {"status": 3},
+        199: {"yes_bid_dollars": 0.25},
+    }
+    served = [ROWS["quotes"] | {"id": f"{n}"} | odd.get(n, {}) for n in range(200)]
+
+    rows = read_pages(QUOTE, [json.dumps({"quotes": served}).encode()] * 2)
+
+    alone = [str(n) for n in range(200) if n not in (3, 150)]
+    assert rows.table.column("id").to_pylist() == 2 * alone
+    assert [row.reason.split()[0] for row in rows.rejected] == 2 * ["created_ts", "status"]
+    assert rows.table.column("contracts_fp").to_pylist()[70] == Decimal("2.00")
+    assert rows.table.column("unknown_fields").null_count == 2 * 197
+
+
 @BOTH
 def test_a_page_with_a_number_that_json_does_not_know_is_refused(entity: Entity) -> None:
     body = json.dumps({entity.key: [ROWS[entity.key] | {"contracts_fp": float("nan")}]}).encode()
@@ -251,19 +322,6 @@ def test_a_record_read_by_id_is_judged_like_a_listed_one(entity: Entity) -> None
     judged = [read_record(entity, name, json.dumps(body).encode()) for body in bodies]
 
     assert [len(rows.rejected) for rows in judged] == [1, 1, 1]
-
-
-def serve_changed(reader: InProcessReader, change: Change | None = None) -> None:
-    """Let every row that is served from now on go through *change*."""
-    usual = InProcessReader._answer.__get__(reader)
-
-    def answer(body: dict[str, Any]) -> Any:
-        for key in ("rfqs", "quotes"):
-            if change and key in body:
-                body = body | {key: [change(row) for row in body[key]]}
-        return usual(body)
-
-    reader._answer = answer  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("value", [None, ABSENT], ids=["null", "absent"])
@@ -319,6 +377,89 @@ def test_a_field_that_every_row_had_and_none_has_stops_publishing_and_loses_noth
     assert {id_: state for id_, (state, _) in store.current("rfqs").items()} == dict.fromkeys(
         rfqs, "open"
     )
+
+
+@pytest.mark.parametrize(
+    ("empty", "lacks"),
+    [
+        ({"status": ""}, "status"),
+        ({"market_ticker": ""}, "market_ticker"),
+        ({"contracts_fp": "0.00"}, "a size"),
+        ({"contracts_fp": "0.00", "target_cost_dollars": "0.0000"}, "a size"),
+        ({"yes_bid_dollars": "0.0000", "no_bid_dollars": "0.0000"}, "a bid"),
+        ({"yes_bid_dollars": "-0.0000", "no_bid_dollars": None}, "a bid"),
+        ({"contracts_fp": "0.00", "target_cost_dollars": "5.0000"}, None),
+        ({"yes_bid_dollars": "0.0000"}, None),
+        ({"creator_id": "", "mve_collection_ticker": ""}, None),
+    ],
+)
+def test_a_field_that_is_sent_with_nothing_in_it_is_as_good_as_absent(
+    store: Store,
+    market: Market,
+    me: Party,
+    other: Party,
+    reader: InProcessReader,
+    empty: dict[str, Any],
+    lacks: str | None,
+) -> None:
+    for n in range(10):
+        offer(market, other, ask(market, me, n))
+    serve_changed(reader, lambda row: row | empty)
+
+    run(store, reader)
+
+    if lacks is None:
+        demand_few_rejected(store.connection, Limits())
+        return
+    with pytest.raises(DataRefused, match=f"0 of 20 new rows came without .*{lacks}.*, which"):
+        demand_few_rejected(store.connection, Limits())
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "shown"),
+    [
+        ("yes_bid_dollars", "1.0001", "yes_bid_dollars"),
+        ("no_bid_dollars", "-0.0001", "no_bid_dollars"),
+        ("yes_contracts_fp", "-0.01", "yes_contracts"),
+        ("no_contracts_fp", "1000000000.01", "no_contracts"),
+        ("contracts_fp", "-1.00", "contracts"),
+        ("rfq_target_cost_dollars", "-1.0000", "target_cost_dollars"),
+    ],
+)
+def test_a_value_out_of_bounds_is_kept_and_not_believed(
+    store: Store,
+    market: Market,
+    me: Party,
+    other: Party,
+    reader: InProcessReader,
+    field: str,
+    value: str,
+    shown: str,
+) -> None:
+    quote = offer(market, other, ask(market, me))
+    serve_changed(reader, lambda row: row | {field: value}, "quotes")
+
+    run(store, reader)
+    run(store, reader)
+
+    assert store.rows(f"select {field} from raw.quote_versions") == [(Decimal(value),)]
+    assert store.rows(f"select {shown}, out_of_bounds from staging.quotes") == [(None, field)]
+    kept = "select id, reason, is_read_again from raw.rejected_rows"
+    assert store.rows(kept) == [(quote, f"{field} out of bounds", False)]
+    assert store.rows("select sum(rejected_rows) from raw.extraction_runs") == [(0,)]
+
+
+def test_a_possible_value_seen_before_stays(
+    store: Store, market: Market, me: Party, other: Party, reader: InProcessReader
+) -> None:
+    offer(market, other, ask(market, me))
+    run(store, reader)
+    serve_changed(reader, lambda row: row | {"yes_bid_dollars": "40.0000"}, "quotes")
+
+    run(store, reader)
+
+    found = store.rows("select yes_bid_dollars, out_of_bounds from staging.quotes")
+    assert found == [(Decimal("0.40"), "yes_bid_dollars")]
 
 
 def test_a_field_that_comes_and_goes_is_one_new_version_and_no_row_is_lost(

@@ -13,12 +13,19 @@ from tests.extraction import (
     test_mutants,
     test_schema_drift,
     test_trouble,
+    test_unreadable_rows,
 )
 from tests.extraction.test_mutants import MUTANTS
 
 HERE = Path(__file__).parent
-HAZARDS, DRIFT = 21, 18
-OF_HAZARDS = (test_hazards_of_lists, test_hazards_of_records, test_hazards_of_time, test_trouble)
+HAZARDS, DRIFT = 23, 22
+OF_HAZARDS = (
+    test_hazards_of_lists,
+    test_hazards_of_records,
+    test_hazards_of_time,
+    test_trouble,
+    test_unreadable_rows,
+)
 
 
 def rows(table: str) -> list[list[str]]:

@@ -50,6 +50,7 @@ RFQ_SCHEMA: dict[str, Any] = {
     "is_end_upper_bound": pl.Boolean,
     "n_executed_quotes": pl.Int64,
     "exchange_status": pl.String,
+    "out_of_bounds": pl.String,
 }
 
 QUOTE_SCHEMA: dict[str, Any] = {
@@ -95,6 +96,7 @@ QUOTE_SCHEMA: dict[str, Any] = {
     "n_legs": pl.Int64,
     "size_bucket": pl.String,
     "exchange_status": pl.String,
+    "out_of_bounds": pl.String,
 }
 
 _PARTITION = {

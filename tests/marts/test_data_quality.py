@@ -16,6 +16,7 @@ from tests.marts.facts import (
     rfq,
     rfq_facts,
 )
+from transforms.bounds import BOUNDS
 from transforms.marts.data_quality import data_quality, data_quality_by_day
 
 
@@ -40,7 +41,6 @@ NO_BID = {"yes_bid_dollars": None, "yes_ask_dollars": None, "is_two_sided": Fals
         ("orphan_quote", quote("bad", "gone", is_orphan=True, is_valid_response=False)),
         ("self_crossed_quote", quote("bad", "r1", is_self_crossed=True)),
         ("quote_without_bid", quote("bad", "r1", **NO_BID)),
-        ("price_above_one", quote("bad", "r1", yes_bid_dollars=Decimal("1.01"))),
         ("quote_after_close", quote("bad", "r1", is_after_close=True)),
         ("non_monotone_chain", quote("bad", "r1", is_monotone=False)),
         ("self_quote", quote("bad", "r1", is_self_quote=True)),
@@ -78,6 +78,23 @@ def test_the_grid_is_a_cent_for_singles_and_finer_for_combos(n_legs, yes_bid, is
     found = checks(quotes=[quote("q1", "r1", n_legs=n_legs, yes_bid_dollars=Decimal(yes_bid))])
 
     assert found["off_grid_price"] == (int(is_off_grid), 1)
+
+
+@pytest.mark.parametrize("bound", BOUNDS["quote_versions"], ids=lambda bound: bound.field)
+def test_every_field_of_a_quote_with_bounds_is_counted(bound):
+    beyond = quote("bad", "r1", out_of_bounds=f"another, {bound.field}")
+
+    found = checks(quotes=[quote("good", "r1"), beyond])
+
+    assert found[f"quote_{bound.field}_out_of_bounds"] == (1, 2)
+    assert found["price_above_one"] == (int("bid" in bound.field), 2)
+
+
+@pytest.mark.parametrize("bound", BOUNDS["rfq_versions"], ids=lambda bound: bound.field)
+def test_every_field_of_an_rfq_with_bounds_is_counted(bound):
+    found = checks(rfqs=[rfq("r1", out_of_bounds=bound.field), rfq("r2")])
+
+    assert found[f"rfq_{bound.field}_out_of_bounds"] == (1, 2)
 
 
 def test_a_stuck_confirm_is_counted_among_confirmed_quotes():

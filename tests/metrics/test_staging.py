@@ -9,6 +9,7 @@ import pytest
 
 from tests.metrics.markets import MIDNIGHT, ExchangeObject, at, closed_rfq, followed, quote, rfq
 from tests.metrics.warehouse import warehouse
+from transforms.metrics import evaluate
 from transforms.metrics.objects import load_objects
 from transforms.settings import Settings
 from transforms.staging import stage
@@ -100,6 +101,37 @@ def test_a_zero_bid_is_no_price() -> None:
 
     assert state["yes_bid_dollars"] is None
     assert str(state["no_bid_dollars"]) == "0.550000"
+
+
+@pytest.mark.parametrize("bid", ["1.0001", "-0.0001", "1000"])
+def test_an_impossible_bid_is_in_no_figure(bid: str) -> None:
+    impossible = quote("q1", "r1", yes_bid_dollars=bid)
+
+    state = staged_quote(impossible)
+    figures = evaluate([rfq("r1")], [impossible], LATER.as_of)
+
+    assert (state["yes_bid_dollars"], state["out_of_bounds"]) == (None, "yes_bid_dollars")
+    assert (figures["n_two_sided"], figures["best_yes_bid"]) == (0, {"r1": None})
+    assert figures["quote_spread"] == {"q1": None}
+
+
+def test_the_bounds_themselves_are_possible() -> None:
+    state = staged_quote(quote("q1", "r1", yes_bid_dollars="1.0000", no_bid_dollars="0.0000"))
+
+    assert str(state["yes_bid_dollars"]) == "1.000000"
+    assert state["out_of_bounds"] is None
+
+
+def test_a_leg_settles_between_nothing_and_a_dollar() -> None:
+    values = ("0.5000", "1.5000", None)
+    legs = [{"side": "yes", "yes_settlement_value_dollars": value} for value in values]
+
+    with warehouse([rfq("r1", mve_selected_legs=legs)], [], LATER) as tables:
+        shown = tables["staging.rfq_legs"].sort("position")["yes_settlement_value_dollars"]
+        beyond = tables["staging.rfqs"]["out_of_bounds"]
+
+    assert list(map(str, shown)) == ["0.500000", "None", "None"]
+    assert beyond.to_list() == ["yes_settlement_value_dollars"]
 
 
 def test_a_denied_id_is_gone_until_it_is_seen_again() -> None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from transforms.bounds import BOUNDS
 from transforms.distribution import millionths
 from transforms.intervals import rate
 from transforms.partition import count, is_own, is_terminal
@@ -94,8 +95,26 @@ def _by_day(facts: pl.LazyFrame, checks: list[Check]) -> pl.LazyFrame:
 
 
 def _quote_checks() -> list[Check]:
-    unknown_status = _unknown_status("quote", QUOTE_STATUSES)
-    return [*_origin_checks(), *_price_checks(), *_time_checks(), unknown_status]
+    others = [*_origin_checks(), *_price_checks(), *_time_checks()]
+    return [*others, *_bound_checks("quote"), _unknown_status("quote", QUOTE_STATUSES)]
+
+
+def _bound_checks(entity: str) -> list[Check]:
+    """A check per field with bounds."""
+    return [
+        Check(
+            f"{entity}_{bound.field}_out_of_bounds",
+            pl.col(f"{entity}_id").is_not_null(),
+            _is_out_of_bounds(bound.field),
+            f"Shows a value below {bound.low:,} or above {bound.high:,}. Not believed: NULL, or"
+            " what another state of it showed. The row is in raw, a copy in raw.rejected_rows.",
+        )
+        for bound in BOUNDS[f"{entity}_versions"]
+    ]
+
+
+def _is_out_of_bounds(field: str) -> pl.Expr:
+    return pl.col("out_of_bounds").str.split(", ").list.contains(field).fill_null(value=False)
 
 
 def _every_quote() -> pl.Expr:
@@ -145,9 +164,9 @@ def _price_checks() -> list[Check]:
         ),
         Check(
             "price_above_one",
-            _every_quote() & _has_bid(),
-            (pl.col("yes_bid_dollars") > 1) | (pl.col("yes_ask_dollars") < 0),
-            "A bid above $1 for what pays $1 at most. Kept as it is.",
+            _every_quote(),
+            _is_out_of_bounds("yes_bid_dollars") | _is_out_of_bounds("no_bid_dollars"),
+            "A bid above $1 or below $0, for what pays between the two. Not believed: NULL here.",
         ),
         Check(
             "off_grid_price",
@@ -257,6 +276,7 @@ def _rfq_checks() -> list[Check]:
             pl.col("end_ts") < pl.col("created_ts"),
             "Its end is dated before its creation. In counts, out of durations beyond tolerance.",
         ),
+        *_bound_checks("rfq"),
         _unknown_status("rfq", RFQ_STATUSES),
     ]
 

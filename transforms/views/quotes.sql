@@ -91,6 +91,7 @@ merged as (
             min(updated_ts) filter (status = 'cancelled' and updated_ts <= $as_of)
         ) as cancelled_ts,
         arg_max(cancellation_reason, recency) as shown_cancellation_reason,
+        bit_or(out_of_bounds) as out_of_bounds,
         min(observed_ts) as first_observed_ts,
         max(observed_ts) as last_observed_ts,
     from ranked
@@ -138,6 +139,7 @@ select
     executed_ts,
     cancelled_ts,
     case when cancelled_ts is not null then shown_cancellation_reason end as cancellation_reason,
+    $out_of_bounds as out_of_bounds,
     first_observed_ts,
     greatest(merged.last_observed_ts, seen_again_ts) as last_observed_ts,
     -- Whatever was seen after the exchange denied the id outdates the denial.

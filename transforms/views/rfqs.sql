@@ -68,6 +68,7 @@ merged as (
         arg_max(cancelled_ts, recency) filter (cancelled_ts <= $as_of) as cancelled_ts,
         arg_max(cancellation_reason, recency) filter (cancelled_ts <= $as_of)
             as cancellation_reason,
+        bit_or(out_of_bounds) as out_of_bounds,
         min(observed_ts) as first_observed_ts,
         max(observed_ts) as last_observed_ts,
     from ranked
@@ -110,6 +111,7 @@ select
     updated_ts,
     cancelled_ts,
     cancellation_reason,
+    $out_of_bounds as out_of_bounds,
     first_observed_ts,
     greatest(merged.last_observed_ts, seen_again_ts) as last_observed_ts,
     -- Whatever was seen after the exchange denied the id outdates the denial.

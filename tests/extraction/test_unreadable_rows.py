@@ -241,6 +241,26 @@ def test_an_answer_by_id_with_another_record_is_none(
     assert held(store, "rfqs") == {wanted}
 
 
+def test_what_was_read_in_an_earlier_load_of_a_run_is_not_remembered_as_unread(
+    store: Store,
+    market: Market,
+    clock: ManualClock,
+    me: Party,
+    other: Party,
+    reader: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipelines.kalshi.reread.READS_PER_LOAD", 2)
+    quotes = received(market, clock, me, other, 4)
+    serve_changed(reader, spoiled(*quotes, **UNTYPED))
+
+    run(store, reader)
+
+    assert [reads(reader, id_) for id_ in quotes] == [1] * 4
+    by_id = store.states["quotes_by_id"].values()
+    assert [state["pending"] for state in by_id] == [[]]
+
+
 def test_of_very_many_unreadable_rows_the_content_of_some_is_kept(
     store: Store,
     market: Market,

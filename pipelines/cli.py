@@ -164,9 +164,10 @@ def build(
     """
     from pipelines import job
     from pipelines.database import Database
+    from pipelines.kalshi.settings import configured
 
     moment = None if as_of is None else as_of.replace(tzinfo=UTC)
-    outcome = job.rebuild(Database(database), moment)
+    outcome = job.rebuild(Database(database), moment, *configured("rejected_share", "account"))
     say(f"{database} shows the data as of {outcome.as_of:%Y-%m-%d %H:%M:%S} UTC")
 
 

@@ -10,8 +10,6 @@ if sys.version_info < (3, 11):  # noqa: UP036
 from pipelines import stopping
 
 TRY_LATER = 75
-# Read by typer, and not meant for us: a value that it does not expect would end every command.
-MEANT_FOR_OTHERS = ("TERMINAL_WIDTH", "_RFQ_COMPLETE")
 
 
 def main() -> None:
@@ -38,8 +36,6 @@ def _attempted() -> int:
     """One message and one exit code of sysexits.h for whatever goes wrong."""
     from pipelines.console import warn
 
-    for name in MEANT_FOR_OTHERS:
-        os.environ.pop(name, None)
     try:
         from pipelines.cli import call
 

@@ -24,25 +24,12 @@ What the exchange may serve oddly never stops publishing; it is counted in `mart
 | times are in order and not in the future | the exchange | counted, out of durations |
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
 from pipelines.database import DataRefused
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How many rows of one run may be unreadable: up to a share of them, and a few in any case."""
-
-    rejected_share: float = 0.01
-    rejected_rows: int = 10
-
-    def exceeded(self, rows: int, seen: int) -> bool:
-        """Whether *rows* of *seen* are too many."""
-        return rows >= self.rejected_rows and rows > self.rejected_share * seen
-
+from pipelines.kalshi.extraction import Limits
 
 _AS_OF = "set variable as_of = (select as_of from draft.marts.build_info)"
 

@@ -1,34 +1,20 @@
 """One batch run: load, build, publish. The only module that knows both halves."""
 
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
-
-# Before dlt is imported, and whatever folder we are in, as its settings file is found from one
-# folder only. It reports to its vendor unless told otherwise; it would answer a signal only
-# between its own steps; it would keep private rows that it is done with; and its log names values
-# that DuckDB refused.
-os.environ |= {
-    "RUNTIME__DLTHUB_TELEMETRY": "false",
-    "RUNTIME__INTERCEPT_SIGNALS": "false",
-    "RUNTIME__LOG_LEVEL": "CRITICAL",
-    "LOAD__DELETE_COMPLETED_JOBS": "true",
-    "LOAD__TRUNCATE_STAGING_DATASET": "true",
-}
 
 import dlt
 import duckdb
 
 from pipelines.database import Database, DatabaseError
 from pipelines.destination import HeldDuckDb
+from pipelines.dlt_settings import own_settings
 from pipelines.invariants import (
-    Limits,
     accept_losses,
     demand_few_rejected,
     demand_nothing_lost,
@@ -39,10 +25,9 @@ from pipelines.invariants import (
 from pipelines.kalshi import kalshi
 from pipelines.kalshi.api_keys import demand_reading_key
 from pipelines.kalshi.client import ExchangeReader, open_reader
-from pipelines.kalshi.errors import ConfigurationError
-from pipelines.kalshi.extraction import Extraction, Progress
+from pipelines.kalshi.extraction import Extraction, Limits, Progress
 from pipelines.kalshi.origin import origins_of_exchange
-from pipelines.kalshi.settings import Access
+from pipelines.kalshi.settings import REJECTED_SHARE, Access
 from pipelines.publish import attached, drafted, last_published, put_in_place
 from pipelines.stamp import claim
 from pipelines.stopping import stoppable
@@ -103,7 +88,9 @@ def run(
         # Marts cannot go on from what they were built of, if that is not there any more.
         afresh = bool(was_lost)
         return _build_and_publish(
-            connection, work, new_versions, account=access.account, afresh=afresh
+            *(connection, work, new_versions, extraction.limits),
+            account=access.account,
+            afresh=afresh,
         )
 
 
@@ -113,7 +100,7 @@ def load(
     """Load what is new into the private file; return new versions by raw table."""
     with _at_work(database) as work, _extracting(work, access, on_progress) as extraction:
         new_versions = _load(extraction, work)
-        demand_few_rejected(extraction.connection, _limits())
+        demand_few_rejected(extraction.connection, extraction.limits)
         return new_versions
 
 
@@ -133,7 +120,12 @@ def backfill(
     return run(database, replace(access, reach=reach), on_progress)
 
 
-def rebuild(database: Database, as_of: datetime | None, account: str | None = None) -> Outcome:
+def rebuild(
+    database: Database,
+    as_of: datetime | None,
+    rejected_share: float = REJECTED_SHARE,
+    account: str | None = None,
+) -> Outcome:
     """Build every mart anew, as the data stood at *as_of* (default: the last load), and publish.
 
     *account* says whose figures they are where the database holds rows of several.
@@ -142,7 +134,8 @@ def rebuild(database: Database, as_of: datetime | None, account: str | None = No
         raise DatabaseError(f"nothing was loaded into {database.path} yet: `rfq run` loads it")
     with _at_work(database) as work, database.writing() as connection:
         demand_nothing_lost(_lost(connection, work), database.private_path)
-        return _build_and_publish(connection, work, {}, as_of, account=account, afresh=True)
+        limits = Limits(rejected_share)
+        return _build_and_publish(connection, work, {}, limits, as_of, account=account, afresh=True)
 
 
 @contextmanager
@@ -169,7 +162,7 @@ def _extracting(
         connection = held or stack.enter_context(database.writing(may_create=True))
         extraction = Extraction(
             *(reader, connection, access.reach, uuid4().hex, account, on_progress),
-            limits=_limits(),
+            limits=Limits(access.rejected_share),
             bounds=BOUNDS,
         )
         _demand_same_exchange(connection, database, extraction.origin)
@@ -185,7 +178,7 @@ def _reader(access: Access) -> AbstractContextManager[ExchangeReader]:
 def _load(extraction: Extraction, work: Work) -> dict[str, int]:
     """Try every list, then raise what the first that failed met: each counts for itself."""
     before = _versions(extraction.connection)
-    with work.database.loading_directory(work.directory) as directory:
+    with work.database.loading_directory(work.directory) as directory, own_settings(directory):
         pipeline = _pipeline(extraction, directory)
         for resources in LOADS:
             _load_resources(pipeline, extraction, resources)
@@ -223,12 +216,13 @@ def _build_and_publish(
     connection: duckdb.DuckDBPyConnection,
     work: Work,
     new_versions: dict[str, int],
+    limits: Limits,
     as_of: datetime | None = None,
     *,
     account: str | None,
     afresh: bool = False,
 ) -> Outcome:
-    demand_few_rejected(connection, _limits())
+    demand_few_rejected(connection, limits)
     moment = as_of or _last_seen(connection)
     settings = Settings(moment, _viewer(connection, account), _scope(connection))
     mart_rows = build(connection, MARTS, settings, afresh=afresh)
@@ -245,16 +239,6 @@ def _publish(connection: duckdb.DuckDBPyConnection, work: Work) -> None:
     ):
         demand_sound(connection, has_last=has_last)
     put_in_place(draft, work.database.path)
-
-
-def _limits() -> Limits:
-    share: Any = dlt.config.get("sources.kalshi.rejected_share")
-    if share is None:
-        return Limits()
-    try:
-        return Limits(rejected_share=float(share))
-    except ValueError:
-        raise ConfigurationError("sources.kalshi.rejected_share is not a number") from None
 
 
 def _versions(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:

@@ -1,7 +1,6 @@
 """A sandbox exchange on a real socket, and real DuckDB files."""
 
 import importlib.util
-import os
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -10,8 +9,6 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
-
-os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
 from pipelines import entry, job
 from pipelines.database import Database

@@ -103,5 +103,7 @@ def test_writing_keys_are_allowed_by_a_clear_yes_alone(
     assert configured_access().allow_writing_key is is_allowed
 
     monkeypatch.setenv("SOURCES__KALSHI__ALLOW_WRITING_KEY", "maybe")
-    with pytest.raises(ConfigurationError, match="allow_writing_key is not true or false"):
+    with pytest.raises(
+        ConfigurationError, match="ALLOW_WRITING_KEY in the environment is not true or false"
+    ):
         configured_access()

@@ -62,7 +62,7 @@ def demand_reading_key(reader: "ExchangeReader", api_key_id: str) -> None:
             f"The exchange says that this key may write (scope {scopes}): whoever gets hold of it "
             "can accept and confirm quotes, which moves money, and loading needs only read",
             advice="Make a key with the scope read alone, or set allow_writing_key = true under "
-            "[sources.kalshi].",
+            "[sources.kalshi] of .dlt/secrets.toml.",
         )
 
 

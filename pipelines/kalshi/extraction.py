@@ -11,7 +11,6 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.invariants import Limits
 from pipelines.kalshi.client import ExchangeReader
 from pipelines.kalshi.errors import ConfigurationError, ExchangeError
 from pipelines.kalshi.origin import SANDBOX, origins_of_exchange
@@ -57,6 +56,18 @@ class Reach:
             raise ConfigurationError("since and until need a time zone")
         if self.until is not None and (self.since is None or self.since >= self.until):
             raise ConfigurationError("until needs an earlier since")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many rows of one run may be unreadable: up to a share of them, and a few in any case."""
+
+    rejected_share: float = 0.01
+    rejected_rows: int = 10
+
+    def exceeded(self, rows: int, seen: int) -> bool:
+        """Whether *rows* of *seen* are too many."""
+        return rows >= self.rejected_rows and rows > self.rejected_share * seen
 
 
 @dataclass(frozen=True, slots=True)

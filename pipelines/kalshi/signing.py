@@ -23,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from pipelines.kalshi.errors import ConfigurationError, CredentialsMissing, CredentialsUnusable
+from pipelines.kalshi.private_files import demand_private, read_checked
 
 SALT_BYTES = 32
 SMALLEST_RSA_BITS = 2048
@@ -97,40 +98,20 @@ def _pem(text: str | None, path: Path | None) -> bytes:
 
 
 def _read_private_file(path: Path) -> bytes:
-    """The content of *path*, checked on the opened file so that it cannot be swapped in between.
+    def check(opened: os.stat_result) -> None:
+        if not stat.S_ISREG(opened.st_mode):
+            raise CredentialsUnusable(
+                f"{path} is not a regular file", advice="Give the path of a PEM file."
+            )
+        demand_private("private key file", path, opened)
 
-    Symbolic links are followed: container secrets are mounted as links.
-    """
     try:
-        # Non-blocking, or opening a named pipe would wait for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        return read_checked(path, LARGEST_KEY_FILE_BYTES, check)
     except OSError as error:
         raise CredentialsUnusable(
             f"The private key file {path} cannot be opened: {error.strerror}",
             advice=f"Check the path and the file's owner, or set {_SETTINGS}.",
         ) from None
-    try:
-        _demand_private(path, os.fstat(descriptor))
-        return os.read(descriptor, LARGEST_KEY_FILE_BYTES)
-    finally:
-        os.close(descriptor)
-
-
-def _demand_private(path: Path, opened: os.stat_result) -> None:
-    if not stat.S_ISREG(opened.st_mode):
-        raise CredentialsUnusable(
-            f"{path} is not a regular file", advice="Give the path of a PEM file."
-        )
-    if opened.st_uid not in (os.geteuid(), 0):
-        raise CredentialsUnusable(
-            f"The private key file {path} belongs to another user",
-            advice=f"Run: sudo chown {os.geteuid()} '{path}'",
-        )
-    if opened.st_mode & 0o077:
-        raise CredentialsUnusable(
-            f"Others can read the private key file {path} (mode {opened.st_mode & 0o777:03o})",
-            advice=f"Run: chmod 600 '{path}'",
-        )
 
 
 def _private_key(pem: bytes) -> RSAPrivateKey | Ed25519PrivateKey:

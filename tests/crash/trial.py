@@ -145,7 +145,6 @@ class Trial:
             "SOURCES__KALSHI__RETENTION_DAYS": "1",
             "SOURCES__KALSHI__HISTORY_DAYS": "1",
             "HOME": str(self.folder / "home"),
-            "DLT_DATA_DIR": str(self.folder / "home"),
         }
 
     def run(self, point: Point | None = None, **changes: Any) -> int:

@@ -10,10 +10,9 @@ import pyarrow as pa
 import pytest
 
 from pipelines import kalshi
-from pipelines.invariants import Limits
 from pipelines.kalshi import coverage, market, pages, passes, reread, session, sweep, watermark
 from pipelines.kalshi.errors import ExchangeError
-from pipelines.kalshi.extraction import Extraction, PassReport
+from pipelines.kalshi.extraction import Extraction, Limits, PassReport
 from pipelines.kalshi.pages import Rows
 from pipelines.kalshi.schema import Entity
 from pipelines.kalshi.tombstones import Tombstones

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pytest
 
 from pipelines.database import DataRefused
-from pipelines.invariants import Limits, demand_few_rejected
 from pipelines.kalshi.errors import ExchangeUnavailable
+from pipelines.kalshi.extraction import Limits, demand_few_rejected
 from pipelines.kalshi.pages import BadPage, Rows, next_cursor, read_pages, read_record
 from pipelines.kalshi.schema import QUOTE, RFQ, Entity
 from pipelines.kalshi.versions import Versions

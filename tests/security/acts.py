@@ -1,7 +1,7 @@
 """What is done inside a worker at a named point, or before its run."""
 
-import os
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 
@@ -11,9 +11,8 @@ def copy_working_files(folder: Path, to: Path) -> None:
         shutil.copytree(directory, to / directory.name)
 
 
-def ask_for_telemetry(endpoint: str) -> None:
-    """Switch dlt's telemetry on after our code has switched it off."""
-    import pipelines.job  # noqa: F401
+def let_dlt_see_every_setting() -> None:
+    """Take away what keeps dlt's settings from dlt."""
+    from pipelines import job
 
-    os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "true"
-    os.environ["RUNTIME__DLTHUB_TELEMETRY_ENDPOINT"] = endpoint
+    vars(job)["own_settings"] = nullcontext

@@ -4,20 +4,15 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
-import dlt
+import duckdb
 import pytest
-from dlt.common.configuration.container import Container
-from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
 
 from pipelines.database import Database
-from pipelines.kalshi.errors import ConfigurationError, CredentialsUnusable
-from pipelines.kalshi.safeguards import demand_no_crash_reports, demand_private_secrets
 from tests.crash.trial import Trial, trial
-from tests.security.acts import ask_for_telemetry
+from tests.security.acts import let_dlt_see_every_setting
 
 
 @pytest.fixture
@@ -61,35 +56,29 @@ def test_no_telemetry_leaves_even_if_the_environment_asks_for_it(tried: Trial) -
     assert received == []
 
 
-def test_the_sink_would_have_seen_telemetry(tried: Trial) -> None:
+def test_the_same_settings_do_harm_where_dlt_sees_them(tried: Trial) -> None:
+    """What the tests of settings rest on: without what keeps them off, they would notice."""
+    assert tried.run() == 0, tried.output()
+    before = versions(tried)
+    tried.trade()
     with sink() as (address, received):
-        tried.run(prepare=partial(ask_for_telemetry, address))
+        asked = {
+            "REFRESH": "drop_data",
+            "RUNTIME__DLTHUB_TELEMETRY": "true",
+            "RUNTIME__DLTHUB_TELEMETRY_ENDPOINT": address,
+        }
+
+        tried.run(environment=tried.order().environment | asked, prepare=let_dlt_see_every_setting)
 
     assert received
+    assert versions(tried) < before
 
 
-def test_a_sentry_address_in_the_environment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RUNTIME__SENTRY_DSN", "https://public@sentry.example/1")
-
-    with pytest.raises(ConfigurationError, match="SENTRY_DSN"):
-        demand_no_crash_reports()
-
-    assert os.environ["RUNTIME__SENTRY_DSN"] == ""
-
-
-def test_a_sentry_address_in_a_file_is_refused(
-    settings: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RUNTIME__SENTRY_DSN", "")
-    (settings / "config.toml").write_text('[runtime]\nsentry_dsn = "https://sentry.example/1"\n')
-    Container()[PluggableRunContext].reload_providers()
-
-    with pytest.raises(ConfigurationError, match="sentry_dsn"):
-        demand_no_crash_reports()
-
-
-def test_no_sentry_address_is_no_reason_to_refuse(settings: Path) -> None:
-    demand_no_crash_reports()
+def versions(tried: Trial) -> int:
+    """How many states of RFQs raw holds."""
+    with duckdb.connect(tried.database.private_path, read_only=True) as connection:
+        rows = connection.execute("select count(*) from raw.rfq_versions").fetchall()
+    return int(rows[0][0])
 
 
 def test_only_the_owner_can_read_what_a_run_writes(tried: Trial) -> None:
@@ -110,41 +99,3 @@ def test_writing_leaves_the_umask_of_the_process_as_it_was(database: Database) -
         os.umask(before)
 
     assert (during, after) == (0o077, 0o027)
-
-
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
-def test_a_secrets_file_that_others_can_read_is_refused_with_the_remedy(
-    settings: Path, mode: int
-) -> None:
-    secrets = _secrets_file(settings)
-    secrets.chmod(mode)
-
-    with pytest.raises(CredentialsUnusable, match=f"chmod 600 '{secrets}'"):
-        demand_private_secrets()
-
-
-def test_a_secrets_file_of_ones_own_is_used(settings: Path) -> None:
-    _secrets_file(settings).chmod(0o600)
-
-    demand_private_secrets()
-
-    assert dlt.secrets.get("sources.kalshi.api_key_id") == "an id"
-
-
-@pytest.fixture
-def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The empty folder that dlt reads its settings from during the test."""
-    folder = tmp_path / ".dlt"
-    folder.mkdir()
-    with monkeypatch.context() as there:
-        there.chdir(tmp_path)
-        Container()[PluggableRunContext].reload_providers()
-        yield folder
-    Container()[PluggableRunContext].reload_providers()
-
-
-def _secrets_file(settings: Path) -> Path:
-    secrets = settings / "secrets.toml"
-    secrets.write_text('[sources.kalshi]\napi_key_id = "an id"\n')
-    Container()[PluggableRunContext].reload_providers()
-    return secrets

@@ -256,6 +256,10 @@ def make_dangling(path: Path) -> None:
     path.symlink_to("nothing")
 
 
+def make_loop(path: Path) -> None:
+    path.symlink_to(path)
+
+
 def holding(content: bytes) -> Callable[[Path], None]:
     def make(path: Path) -> None:
         path.write_bytes(content)
@@ -268,6 +272,7 @@ FILES: dict[str, tuple[Callable[[Path], None], str]] = {
     "folder": (make_folder, "is not a regular file"),
     "pipe": (make_pipe, "is not a regular file"),
     "dangling link": (make_dangling, "is a link to nothing"),
+    "link to itself": (make_loop, "cannot be read (Too many levels of symbolic links)"),
     "broken": (holding(b"[sources.kalshi]\nscope = self\n"), "is not TOML (at line 2, column 9)"),
     "cut off": (holding(b"[sources.kal"), "is not TOML"),
     "twice": (holding(b"[a]\nb = 1\nb = 2\n"), "is not TOML (at line 3, column 6)"),
@@ -293,6 +298,16 @@ def test_a_file_that_is_no_settings_file_is_named(
     assert ended.code == 78
     assert ended.err.startswith(f"rfq: The settings file {path} {why}")
     assert "Mend it or remove it" in ended.err
+
+
+def test_a_file_in_place_of_the_folder_is_named(rfq: Command, here: Path) -> None:
+    (here / ".dlt").rmdir()
+    (here / ".dlt").write_text("")
+
+    ended = rfq("build")
+
+    assert ended.code == 78
+    assert f"{here}/.dlt/secrets.toml cannot be read (Not a directory)" in ended.err
 
 
 def test_no_folder_and_a_mark_at_the_beginning_are_no_trouble(

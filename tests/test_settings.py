@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.invariants import Limits
+from pipelines.kalshi.extraction import Limits
 from pipelines.kalshi.found import LARGEST_FILE_BYTES, PREFIX
 from pipelines.kalshi.settings import (
     NAMES,

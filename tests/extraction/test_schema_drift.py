@@ -12,8 +12,9 @@ import pyarrow as pa
 import pytest
 
 from pipelines.database import DataRefused
+from pipelines.invariants import demand_few_rejected
 from pipelines.kalshi.errors import ExchangeUnavailable
-from pipelines.kalshi.extraction import Limits, demand_few_rejected
+from pipelines.kalshi.extraction import Limits
 from pipelines.kalshi.pages import BadPage, Rows, next_cursor, read_pages, read_record
 from pipelines.kalshi.schema import QUOTE, RFQ, Entity
 from pipelines.kalshi.versions import Versions

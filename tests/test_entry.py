@@ -224,6 +224,13 @@ def test_a_status_fails_only_where_somebody_waits_for_it(
     assert bool(ended[1]) == bool(complaint)
 
 
+def test_a_sandbox_that_cannot_say_how_to_connect_ends() -> None:
+    code, said = in_shell("> /dev/full", "sandbox", "--days", "0")
+
+    assert code == 75
+    assert said.startswith("rfq: stdout could not be written: [Errno 28]")
+
+
 def test_a_locale_without_our_characters_gets_others(tmp_path: Path) -> None:
     code, _ = in_shell(f"> {tmp_path}/out", "run", "--help", PYTHONIOENCODING="ascii")
 

@@ -189,7 +189,8 @@ SETTINGS = (
         "rejected_share",
         Kind("a number from 0 to 1", _share),
         REJECTED_SHARE,
-        "above this share of unreadable rows (and ten of them) nothing is published",
+        "above this share of unreadable rows (and ten of them) nothing is published, and they are "
+        "read again",
     ),
     Setting(
         "allow_writing_key",

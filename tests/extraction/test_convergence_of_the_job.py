@@ -65,8 +65,9 @@ class ExchangeAndJob(ExchangeAndUs):
     """A history in which every run is one of `rfq run`."""
 
     scope = "market"
-    # The job refuses to, which `test_cli` sees.
+    # The job refuses both, which `test_files` sees.
     run_against_another_exchange = None
+    run_as_somebody_else = None
 
     def meet(self) -> tuple[Party, Party, Party]:
         made = (self.market.add_account(name, key="ed25519") for name in ("me", "other", "third"))

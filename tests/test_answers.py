@@ -11,8 +11,7 @@ import pytest
 from pipelines.database import Database
 from pipelines.kalshi.retry import Patience
 from pipelines.sandbox import Account, ManualClock, Market, visibility
-from tests.running import read
-from tests.test_cli import Command, Ended, key, key_file, rfq  # noqa: F401  fixtures
+from tests.running import Command, Ended, read
 
 Rfq = Callable[[], Ended]
 Spoil = Callable[..., None]
@@ -21,7 +20,7 @@ FILTER = "no list of quotes has shown for 7 days or longer that it filters by up
 
 
 @pytest.fixture
-def rfq_run(rfq: Command, key: Any, exchange: Any, database: Database) -> Rfq:  # noqa: F811
+def rfq_run(rfq: Command, key: Any, exchange: Any, database: Database) -> Rfq:
     """`rfq run` against the sandbox."""
     return lambda: rfq("run", "--base-url", exchange.base_url, "--database", database.path)
 

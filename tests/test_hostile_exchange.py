@@ -27,9 +27,8 @@ from tests.client.fault_server import (
     streams,
 )
 from tests.extraction.dealings import ask, offer
-from tests.test_cli import Command, Ended, assert_shows_no_key, key, key_file, rfq
-
-__all__ = ["key", "key_file", "rfq"]
+from tests.running import Command, Ended
+from tests.test_cli import assert_shows_no_key
 
 HTML = {"Content-Type": "text/html"}
 ID, LIMITS, QUOTES = "/communications/id", "/account/limits", "/communications/quotes"

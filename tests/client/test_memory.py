@@ -22,7 +22,7 @@ MOST_BYTES = 1024 * 1024 * 1024
 RUN_ONCE = """
 import sys
 from functools import partial
-from pipelines.cli import main
+from pipelines.entry import main
 from pipelines.kalshi import session
 session.Patience = partial(session.Patience, attempts=1)
 sys.argv[0] = "rfq"

@@ -78,6 +78,7 @@ def run(
     """Load what is new, build the marts, publish.
 
     With `--sandbox` into `sandbox.duckdb`, unless told otherwise.
+
     Examples: `rfq run --sandbox` · `rfq run` · `rfq run --database /data/rfq.duckdb`
     """
     from pipelines import job

@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,8 +30,8 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DEFAULT_NAME = "rfq.duckdb"
 # The longest name that is made beside a published file: NAME.private.duckdb.wal.damaged-<moment>.
 LONGEST_SUFFIX = ".private.duckdb.wal.damaged-20261128T120000000000"
-# What the private file is called in queries: its own name may be that of a schema of ours.
-PRIVATE = "private"
+# What the files are called in queries: their own names may be those of schemas of ours.
+PRIVATE, PUBLISHED = "private", "published"
 
 _log = logging.getLogger(__name__)
 
@@ -159,14 +159,15 @@ class Database:
         if not self.path.exists():
             raise DatabaseError(f"{self.path} does not exist: `rfq run` makes it")
         _demand_file(self.path)
-        with tempfile.TemporaryDirectory(prefix="rfq-") as directory:
+        with ExitStack() as stack:
+            connection = stack.enter_context(duckdb.connect())
             try:
-                connection = duckdb.connect(self.path, read_only=True)
+                _attach_to_read(connection, self.path)
             except duckdb.Error:
-                connection = _opened_copy(self.path, Path(directory))
-            with connection:
-                connection.execute("set timezone = 'UTC'")
-                yield connection
+                copies = stack.enter_context(tempfile.TemporaryDirectory(prefix="rfq-"))
+                _attach_a_copy(connection, self.path, Path(copies))
+            connection.execute(f"use {PUBLISHED}; set timezone = 'UTC'")
+            yield connection
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -446,10 +447,13 @@ def _say_aside(log: Path, aside: Path) -> None:
     )
 
 
-def _opened_copy(path: Path, directory: Path) -> duckdb.DuckDBPyConnection:
-    copy = copied(path, directory)
+def _attach_to_read(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    connection.execute(f"attach {quoted_text(path)} as {PUBLISHED} (read_only)")
+
+
+def _attach_a_copy(connection: duckdb.DuckDBPyConnection, path: Path, directory: Path) -> None:
     try:
-        return duckdb.connect(copy, read_only=True)
+        _attach_to_read(connection, copied(path, directory))
     except duckdb.Error:
         raise DataRefused(f"{path} is damaged: `rfq build` makes it anew") from None
 

@@ -33,6 +33,8 @@ def at_import(event, arguments):
         for number in {numbers!r}:
             os.kill(os.getpid(), number)
 
+# Whoever runs the tests may have told them to live on when the terminal is closed.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 sys.addaudithook(at_import)
 """
 # Sends itself a signal once the private file is open: in the middle of what opens it.
@@ -302,8 +304,8 @@ def test_a_status_of_a_file_that_is_open_elsewhere_says_nothing_of_publishing(
         ended = rfq("status", "--database", held[0].path)
 
         process.communicate("\n")
-    assert ended.code == 75
-    assert "lock" in ended.err
+    assert ended.code == 0
+    assert "rows" in ended.out
     assert "published." not in ended.err
 
 
@@ -331,11 +333,11 @@ def test_a_command_that_cannot_succeed_leaves_nothing_behind(
 
 @pytest.mark.parametrize("name", ["TERMINAL_WIDTH", "_RFQ_COMPLETE"])
 def test_a_setting_of_the_library_that_reads_our_arguments_is_not_ours(
-    name: str, rfq: Command, monkeypatch: pytest.MonkeyPatch
+    name: str, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv(name, "nonsense")
+    code, said = in_shell(f"> {tmp_path}/out", "--help", **{name: "nonsense"})
 
-    assert rfq("--help").code == 0
+    assert code == 0, said
 
 
 def test_a_broken_pipe_of_our_own_is_no_wish_to_end(

@@ -24,6 +24,6 @@ if PROFILE == "ci":
     seed(2)(ReadingTheMarket)
 
 TestReadingOurOwn = ReadingOurOwn.TestCase
+TestReadingOurOwn.settings = settings.get_profile(PROFILE)
 TestReadingTheMarket = ReadingTheMarket.TestCase
-for histories in (TestReadingOurOwn, TestReadingTheMarket):
-    histories.settings = settings.get_profile(PROFILE)
+TestReadingTheMarket.settings = settings.get_profile(PROFILE)

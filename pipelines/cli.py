@@ -13,7 +13,10 @@ from pipelines.console import say
 WRONG_USAGE = 2
 
 DatabaseOption = Annotated[
-    Path, typer.Option("--database", help="The published DuckDB file; runs replace it whole.")
+    Path,
+    typer.Option(
+        "--database", readable=False, help="The published DuckDB file; runs replace it whole."
+    ),
 ]
 BaseUrlOption = Annotated[
     str | None,
@@ -58,6 +61,7 @@ def run(
         Path | None,
         typer.Option(
             "--database",
+            readable=False,
             help="The published DuckDB file; runs replace it whole.",
             show_default=str(PUBLISHED),
         ),

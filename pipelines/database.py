@@ -66,6 +66,10 @@ class Database:
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", _resolved(self.path))
         _demand_workable(self.path)
+        if self.path.name == Path(DEFAULT_NAME).stem:
+            raise DatabaseError(
+                f"{self.path} would share its private file with {DEFAULT_NAME}: choose another name"
+            )
 
     @property
     def private_path(self) -> Path:
@@ -76,8 +80,13 @@ class Database:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether there is a private file to build from, of this layout's name or the older."""
-        return _holds_something(self.private_path) or _holds_something(self._older_private_path)
+        """Whether there is a private file. The run lock must be held: one may change its name."""
+        return _holds_something(self.private_path)
+
+    @property
+    def may_be_loaded(self) -> bool:
+        """Whether there is a private file of today's naming or of the older."""
+        return self.is_loaded or _holds_something(self._older_private_path)
 
     @property
     def _older_private_path(self) -> Path:
@@ -104,6 +113,7 @@ class Database:
         with _ours_alone(), self._locked():
             _demand_file(self.path)
             _demand_file(self.private_path)
+            self._demand_apart()
             self._take_over()
             yield
 
@@ -156,8 +166,9 @@ class Database:
 
         Raises `DatabaseError` when there is none, `DataRefused` when it cannot be read.
         """
-        if not self.path.exists():
-            raise DatabaseError(f"{self.path} does not exist: `rfq run` makes it")
+        if not _holds_something(self.path):
+            what = "is empty" if self.path.exists() else "does not exist"
+            raise DatabaseError(f"{self.path} {what}: `rfq run` makes it")
         _demand_file(self.path)
         with ExitStack() as stack:
             connection = stack.enter_context(duckdb.connect())
@@ -166,6 +177,8 @@ class Database:
             except duckdb.Error:
                 copies = stack.enter_context(tempfile.TemporaryDirectory(prefix="rfq-"))
                 _attach_a_copy(connection, self.path, Path(copies))
+            if kind_of(connection, PUBLISHED) == "foreign":
+                raise DatabaseError(f"{self.path} is {_described('foreign')}: choose another file")
             connection.execute(f"use {PUBLISHED}; set timezone = 'UTC'")
             yield connection
 
@@ -176,6 +189,7 @@ class Database:
         # The kernel lets go of the lock with the process, however that ends.
         place = self.path.with_name(f"{self.path.name}.lock")
         lock = FileLock(place, blocking=False)
+        is_new = not place.exists()
         try:
             # FileLock takes some files that cannot be made for ones that are held.
             os.close(os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
@@ -192,10 +206,21 @@ class Database:
         try:
             yield
         finally:
-            if not self.private_path.exists():
+            if is_new and not self.private_path.exists():
                 # Where a first run did not get as far as a file, it leaves nothing behind.
                 place.unlink(missing_ok=True)
             lock.release()
+
+    def _demand_apart(self) -> None:
+        """Raise `DatabaseError` where links make one file of both, or lead to no folder."""
+        private = self.private_path
+        is_one = private == self.path or (
+            private.exists() and self.path.exists() and private.samefile(self.path)
+        )
+        if is_one:
+            raise DatabaseError(f"{private} and {self.path} are one file: remove the link")
+        if not private.parent.is_dir():
+            raise DatabaseError(f"the folder {private.parent} of the private file does not exist")
 
     def _take_over(self) -> None:
         """Give a private file of the older naming its name of today.
@@ -203,18 +228,16 @@ class Database:
         It was named after the published file without its last suffix, so two could claim it.
         """
         older = self._older_private_path
-        if self.private_path.exists() or not older.exists() or older == self.private_path:
+        if self.private_path.exists() or older == self.private_path or not _is_unstamped(older):
             return
-        with _connected(older) as connection:
-            if kind_of(connection) != "private" or read_stamp(connection) is not None:
-                return
-            connection.execute("checkpoint")
         if others := self._other_claimants(older):
             raise DatabaseError(
                 f"{older} may belong to {self.path} or to {others[0]}: rename it to the one "
                 f"that it belongs to, {self.private_path.name} or "
                 f"{Database(others[0]).private_path.name}"
             )
+        with _connected(older) as connection:
+            connection.execute("checkpoint")
         older.replace(self.private_path)
         _log.warning("%s is called %s from now on", older, self.private_path.name)
 
@@ -227,7 +250,8 @@ class Database:
 
     def _create(self) -> None:
         """Make the private file elsewhere first: a kill leaves a whole file or none."""
-        with _fresh_directory(self.path.parent, f".{self.path.name}.new-") as directory:
+        beside = self.private_path.parent
+        with _fresh_directory(beside, f".{self.private_path.name}.new-") as directory:
             made = directory / "private.duckdb"
             with duckdb.connect(made) as connection:
                 raw_tables(connection)
@@ -247,12 +271,14 @@ class Database:
 
 def demand_publishable(connection: duckdb.DuckDBPyConnection, catalog: str, path: Path) -> None:
     """Raise `DatabaseError` unless the attached copy of the file at *path* may be replaced."""
-    kind = kind_of(connection, catalog)
+    kind, stamp = kind_of(connection, catalog), read_stamp(connection, catalog)
     if kind == "private":
         raise DatabaseError(
             f"{path} is a private file, which only runs write: give the published file beside it "
-            "with --database"
+            "with --database or, if the private one got this name by mistake, rename it back"
         )
+    if stamp is not None and stamp.layout > LAYOUT:
+        raise DatabaseError(f"{path} was published by a later version: install that")
     if kind == "foreign":
         raise DatabaseError(
             f"{path} is {_described(kind)} and was left as it is: "
@@ -356,6 +382,16 @@ def _holds_something(path: Path) -> bool:
     return path.exists() and path.stat().st_size > 0
 
 
+def _is_unstamped(path: Path) -> bool:
+    """Whether *path* is a private file that a run made before files were stamped."""
+    if not _is_duckdb(path):
+        return False
+    # What cannot even be opened to read is not touched: nobody knows whose it is.
+    with suppress(duckdb.Error), duckdb.connect(path, read_only=True) as connection:
+        return kind_of(connection) == "private" and read_stamp(connection) is None
+    return False
+
+
 def _is_duckdb(path: Path) -> bool:
     if not path.is_file():
         return False
@@ -414,6 +450,8 @@ def _attach(connection: duckdb.DuckDBPyConnection, path: Path, log: Path) -> Non
 
     Raises `DatabaseBusy` where another program has the file, `DataRefused` where it is damaged.
     """
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise DatabaseError(f"{path} cannot be written: run as its owner, or change its mode")
     attach = f"attach {quoted_text(path)} as {PRIVATE}"
     try:
         connection.execute(attach)

@@ -14,6 +14,11 @@ BUG = 70
 TRY_LATER = 75
 CONFIGURATION = 78
 INTERRUPTED = 130
+DAMAGED = 65
+_DAMAGED = (
+    "Put a backup in its place, or move it away and run again: what the exchange still has is read "
+    "again."
+)
 
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 # DuckDB refuses all further work once a write has failed in the middle of a commit.
@@ -50,6 +55,8 @@ def _known(cause: BaseException) -> tuple[str, int] | None:
     if isinstance(cause, OSError) and cause.errno in _NOT_ALLOWED:
         where = cause.filename or "a file"
         return _said(f"{where}: {cause.strerror}. Run as its owner, or elsewhere."), CONFIGURATION
+    if isinstance(cause, duckdb.Error) and "corrupt" in str(cause).lower():
+        return _said(f"the private file is damaged ({cause}). {_DAMAGED}"), DAMAGED
     if isinstance(cause, _DUCKDB_STOPPED):
         return _said(f"DuckDB could not work: {cause}."), TRY_LATER
     return None

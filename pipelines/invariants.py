@@ -128,17 +128,34 @@ _SINCE_THE_LAST = {
     ),
 }
 
+_STAGES = ["open", "accepted", "confirmed", "cancelled", "executed"]
+_RANK = f"list_position({_STAGES}, shown.status)"
+_SHOWN_BY_RAW = f"""greatest(
+    coalesce(list_position({_STAGES}, seen.status), 0),
+    if(seen.accepted_ts is null, 0, 2), if(seen.confirmed_ts is null, 0, 3),
+    if(seen.cancelled_ts is null, 0, 4), if(seen.executed_ts is null, 0, 5)
+)"""
+
 _LOST = {
     "RFQs": "select rfq_id from published.staging.rfqs anti join raw.rfq_versions on id = rfq_id",
     "quotes": (
         "select quote_id from published.staging.quotes"
         " anti join raw.quote_versions on id = quote_id"
     ),
-    "executions": (
-        "select quote_id from published.staging.quotes"
-        " anti join raw.quote_versions as seen on seen.id = quote_id and seen.status = 'executed'"
-        " where status = 'executed'"
+    "closings": (
+        "select rfq_id from published.staging.rfqs semi join raw.rfq_versions on id = rfq_id"
+        " anti join raw.rfq_versions as seen"
+        " on seen.id = rfq_id and (seen.status = 'closed' or seen.cancelled_ts is not null)"
+        " where status = 'closed'"
     ),
+    # A version that shows as much, by its status or its times, accounts for what was shown.
+    "changes of quotes": f"""
+        select quote_id from published.staging.quotes as shown
+        semi join raw.quote_versions on id = quote_id
+        anti join raw.quote_versions as seen on seen.id = quote_id
+            and (seen.status = shown.status or {_SHOWN_BY_RAW} >= coalesce({_RANK}, 0))
+        where shown.status <> 'open'
+    """,  # noqa: S608 -- no input in it
 }
 
 # What the market's list showed, the daily lists show again.
@@ -210,9 +227,17 @@ def demand_nothing_lost(lost: dict[str, int], private: Path) -> None:
 
 
 def accept_losses(connection: duckdb.DuckDBPyConnection, lost: dict[str, int]) -> None:
-    """Note in raw what is published without from now on."""
+    """Note in raw what of the attached `published` nobody has any more, once however often asked.
+
+    A run that is killed before it publishes leaves its note, and the next one replaces it.
+    """
+    as_of = "(select as_of from published.marts.build_info)"
+    connection.execute(f"delete from raw.accepted_losses where published_as_of = {as_of}")  # noqa: S608
     for kind, count in lost.items():
-        connection.execute("insert into raw.accepted_losses values (now(), $1, $2)", [kind, count])
+        connection.execute(
+            f"insert into raw.accepted_losses select now(), {as_of}, $1, $2",
+            [kind, count],
+        )
 
 
 def told(lost: dict[str, int]) -> str:

@@ -11,7 +11,7 @@ from uuid import uuid4
 import dlt
 import duckdb
 
-from pipelines.database import Database, DatabaseError
+from pipelines.database import Database, DatabaseError, DataRefused
 from pipelines.destination import HeldDuckDb
 from pipelines.dlt_settings import own_settings
 from pipelines.invariants import (
@@ -28,8 +28,8 @@ from pipelines.kalshi.client import ExchangeReader, open_reader
 from pipelines.kalshi.extraction import Extraction, Limits, Progress
 from pipelines.kalshi.origin import origins_of_exchange
 from pipelines.kalshi.settings import REJECTED_SHARE, Access
-from pipelines.publish import attached, drafted, last_published, put_in_place
-from pipelines.stamp import claim
+from pipelines.publish import Last, attached, drafted, last_published, put_in_place
+from pipelines.stamp import claim, read_stamp
 from pipelines.stopping import stoppable
 from transforms.bounds import BOUNDS
 from transforms.build import build
@@ -39,6 +39,10 @@ from transforms.settings import Settings
 # A load each, in this order: what is ours does not wait for the market, which may take hours.
 LOADS = (("accounts", "quotes"), ("rfqs",), ("quotes_by_id", "rfqs_by_id"))
 
+_OTHER_ACCOUNT = (
+    "{} holds the rows of another account than this key's: choose a second file with --database; "
+    "the README shows how to ask both at once"
+)
 _log = logging.getLogger(__name__)
 
 
@@ -57,7 +61,7 @@ class Work:
 
     database: Database
     directory: Path
-    last: Path | None
+    last: Last | None
 
 
 def run(
@@ -80,11 +84,12 @@ def run(
                 "the private file has lost %s that were published: reading again", told(was_lost)
             )
             _load(extraction.begun_anew(), work)
-            lost = _lost(connection, work)
-            if accept_loss:
-                accept_losses(connection, lost)
-            else:
-                demand_nothing_lost(lost, work.database.private_path)
+            with attached(connection, work.last):
+                lost = find_lost(connection)
+                if accept_loss:
+                    accept_losses(connection, lost)
+                else:
+                    demand_nothing_lost(lost, work.database.private_path)
         # Marts cannot go on from what they were built of, if that is not there any more.
         afresh = bool(was_lost)
         return _build_and_publish(
@@ -130,10 +135,15 @@ def rebuild(
 
     *account* says whose figures they are where the database holds rows of several.
     """
-    if not database.is_loaded:
+    if not database.may_be_loaded:
         raise DatabaseError(f"nothing was loaded into {database.path} yet: `rfq run` loads it")
     with _at_work(database) as work, database.writing() as connection:
-        demand_nothing_lost(_lost(connection, work), database.private_path)
+        _demand_same_stamp(connection, work)
+        if lost := _lost(connection, work):
+            raise DataRefused(
+                f"nothing was published: the private file has lost {told(lost)} that were "
+                "published. `rfq run` reads again what the exchange still has of them"
+            )
         limits = Limits(rejected_share)
         return _build_and_publish(connection, work, {}, limits, as_of, account=account, afresh=True)
 
@@ -154,6 +164,8 @@ def _extracting(
     database = work.database
     with ExitStack() as stack:
         held = stack.enter_context(database.writing()) if database.is_loaded else None
+        if held:
+            _demand_same_stamp(held, work)
         reader = stack.enter_context(_reader(access))
         account = reader.get_communications_id()
         if not access.allow_writing_key:
@@ -165,8 +177,9 @@ def _extracting(
             limits=Limits(access.rejected_share),
             bounds=BOUNDS,
         )
-        _demand_same_exchange(connection, database, extraction.origin)
+        _demand_same_exchange(connection, work, extraction.origin)
         _demand_same_account(connection, database, account, access.account)
+        _demand_published_by(work, extraction.account_fingerprint)
         claim(connection, extraction.origin, extraction.account_fingerprint)
         yield extraction
 
@@ -297,25 +310,46 @@ def _demand_same_account(
     if named not in (None, account):
         raise DatabaseError("this key is of another account than [sources.kalshi] account names")
     if known and account not in known:
-        raise DatabaseError(
-            f"{database.path} holds the rows of another account than this key's: choose a second "
-            "file with --database; the README shows how to ask both at once"
-        )
+        raise DatabaseError(_OTHER_ACCOUNT.format(database.path))
     if len(known) > 1:
         _viewer(connection, named)
 
 
-def _demand_same_exchange(
-    connection: duckdb.DuckDBPyConnection, database: Database, exchange: str
-) -> None:
+def _demand_same_stamp(connection: duckdb.DuckDBPyConnection, work: Work) -> None:
+    """What is published from one private file replaces nothing that another one published."""
+    ours, last = read_stamp(connection), work.last.stamp if work.last else None
+    if ours is None or last is None or None in (ours.exchange, last.exchange):
+        return
+    is_same = (ours.exchange, ours.account_fingerprint) == (
+        last.exchange,
+        last.account_fingerprint,
+    )
+    if not is_same:
+        raise DatabaseError(
+            f"{work.database.path} was published from another database than "
+            f"{work.database.private_path}: move it away, or put back the one it belongs to"
+        )
+
+
+def _demand_published_by(work: Work, account_fingerprint: str) -> None:
+    """Where the private file is gone, the published one still says whose rows it holds."""
+    last = work.last.stamp if work.last else None
+    if last and last.account_fingerprint not in (None, account_fingerprint):
+        raise DatabaseError(_OTHER_ACCOUNT.format(work.database.path))
+
+
+def _demand_same_exchange(connection: duckdb.DuckDBPyConnection, work: Work, exchange: str) -> None:
     """One database holds one exchange: demo rows among production's would look like trades."""
     known = connection.execute(
         "select distinct origin from raw.extraction_runs union"
         " select exchange from raw.stamp where exchange is not null"
     ).fetchall()
-    others = sorted({origin for (origin,) in known} - set(origins_of_exchange(exchange)))
+    held = {origin for (origin,) in known}
+    if work.last and work.last.stamp and work.last.stamp.exchange:
+        held.add(work.last.stamp.exchange)
+    others = sorted(held - set(origins_of_exchange(exchange)))
     if others:
         raise DatabaseError(
-            f"{database.path} holds the rows of {others[0]}, and this run reads {exchange}: "
+            f"{work.database.path} holds the rows of {others[0]}, and this run reads {exchange}: "
             "choose another file with --database"
         )

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -16,7 +17,15 @@ from pipelines.database import (
     put_aside,
 )
 from pipelines.effects import note_published
-from pipelines.stamp import quoted_name, quoted_text
+from pipelines.stamp import (
+    Stamp,
+    kind_of,
+    quoted_name,
+    quoted_text,
+    read_stamp,
+    seal,
+    seal_of,
+)
 from transforms.catalogue import LOGS, describe
 
 # Files of this format are read by every DuckDB since 1.4, not only by the one that wrote them.
@@ -25,12 +34,20 @@ STORAGE_VERSION = "v1.4.0"
 _log = logging.getLogger(__name__)
 
 
-def last_published(path: Path, directory: Path, *, is_ours: bool) -> Path | None:
+@dataclass(frozen=True, slots=True)
+class Last:
+    """A copy of what was published last, and the stamp in it; None in one of an older version."""
+
+    copy: Path
+    stamp: Stamp | None
+
+
+def last_published(path: Path, directory: Path, *, is_ours: bool) -> Last | None:
     """Copy the published file into *directory* and return the copy, or None if there is none.
 
     The file itself is never opened, so no reader and no forgotten shell can stop a run. Raises
-    `DatabaseError` for a file that no run has made: it would be replaced. One that cannot be read
-    is put aside if it *is_ours*, which the private file beside it tells.
+    `DatabaseError` for a file that no run has made: it would be replaced. One that cannot be read,
+    or that somebody has changed, is put aside if it *is_ours*: the private file beside it tells.
     """
     if not path.exists() or not path.stat().st_size:
         return None
@@ -38,26 +55,34 @@ def last_published(path: Path, directory: Path, *, is_ours: bool) -> Path | None
     with duckdb.connect() as connection:
         try:
             connection.execute(f"attach {quoted_text(copy)} as published (read_only)")
+            demand_publishable(connection, "published", path)
+            stamp = read_stamp(connection, "published")
+            if kind_of(connection, "published") == "empty":
+                return None
+            is_sound = seal_of(connection, "published") == (stamp and stamp.seal)
         except duckdb.Error as error:
             if not is_ours:
                 raise DatabaseError(
                     f"{path} cannot be read ({str(error).splitlines()[0]}) and was left as it is: "
-                    "choose another file with --database"
+                    "move it away, or choose another file with --database"
                 ) from None
             aside = put_aside(path, "damaged")
             _log.warning("%s cannot be read and is now %s; it is made anew", path, aside.name)
             return None
-        demand_publishable(connection, "published", path)
-    return copy
+    if stamp is not None and not is_sound:
+        aside = put_aside(path, "changed")
+        _log.warning("somebody has changed %s: it is now %s and made anew", path, aside.name)
+        return None
+    return Last(copy, stamp)
 
 
 @contextmanager
-def attached(connection: duckdb.DuckDBPyConnection, last: Path | None) -> Iterator[bool]:
+def attached(connection: duckdb.DuckDBPyConnection, last: Last | None) -> Iterator[bool]:
     """Attach the copy of the last published file as `published`; yield whether there is one."""
     if last is None:
         yield False
         return
-    connection.execute(f"attach {quoted_text(last)} as published (read_only)")
+    connection.execute(f"attach {quoted_text(last.copy)} as published (read_only)")
     try:
         yield True
     finally:
@@ -76,10 +101,11 @@ def drafted(connection: duckdb.DuckDBPyConnection, directory: Path) -> Iterator[
     connection.execute(f"attach {quoted_text(path)} as draft (storage_version '{STORAGE_VERSION}')")
     try:
         for schema, table in _readable_tables(connection):
+            name = f"{schema}.{quoted_name(table)}"
             connection.execute(f"create schema if not exists draft.{schema}")
-            connection.execute(f"create table draft.{schema}.{table} as from {schema}.{table}")
-        connection.execute("use draft")
-        connection.execute("update raw.stamp set kind = 'published'")
+            connection.execute(f"create table draft.{name} as from {quoted_name(private)}.{name}")
+        connection.execute("use draft.main")
+        seal(connection)
         connection.execute("create view extraction_runs as from raw.extraction_runs")
         describe(connection)
         connection.execute(f"use {quoted_name(private)}")

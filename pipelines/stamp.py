@@ -19,7 +19,8 @@ class Stamp:
     """One row of `raw.stamp`.
 
     *database_id* is shared by a private file and all that is published from it. *exchange* and
-    *account_fingerprint* are None until a first load has read the account.
+    *account_fingerprint* are None until a first load has read the account. *seal* tells a published
+    file that somebody has changed since.
     """
 
     kind: str
@@ -27,6 +28,7 @@ class Stamp:
     layout: int
     exchange: str | None = None
     account_fingerprint: str | None = None
+    seal: str | None = None
 
 
 def make_stamp(connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
@@ -34,7 +36,10 @@ def make_stamp(connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
     if read_stamp(connection) is None:
         values = [kind, uuid4().hex, LAYOUT]
         connection.execute("delete from raw.stamp")
-        connection.execute("insert into raw.stamp values ($1, $2, $3, null, null)", values)
+        connection.execute(
+            "insert into raw.stamp by name select $1 as kind, $2 as database_id, $3 as layout",
+            values,
+        )
 
 
 def read_stamp(connection: duckdb.DuckDBPyConnection, catalog: str | None = None) -> Stamp | None:
@@ -43,7 +48,7 @@ def read_stamp(connection: duckdb.DuckDBPyConnection, catalog: str | None = None
     if ("raw", "stamp") not in _tables(connection, name):
         return None
     rows = connection.execute(
-        "select kind, database_id, layout, exchange, account_fingerprint"  # noqa: S608
+        "select kind, database_id, layout, exchange, account_fingerprint, seal"  # noqa: S608
         f" from {quoted_name(name)}.raw.stamp"
     ).fetchall()
     return Stamp(*rows[0]) if rows else None
@@ -56,6 +61,28 @@ def claim(connection: duckdb.DuckDBPyConnection, exchange: str, account_fingerpr
         " where (exchange, account_fingerprint) is distinct from ($1, $2)",
         [exchange, account_fingerprint],
     )
+
+
+def seal(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the current database a published one, sealed as it is."""
+    connection.execute(
+        "update raw.stamp set kind = 'published', seal = $1", [seal_of(connection, "draft")]
+    )
+
+
+def seal_of(connection: duckdb.DuckDBPyConnection, catalog: str) -> str:
+    """Return what tells the rows that an attached published file shows from any others.
+
+    It reads every id and state, so it also finds a block that is damaged. Raises duckdb.Error.
+    """
+    shown = [
+        f"(select concat(count(*), ' ', bit_xor(md5_number_lower(concat({id_}, status))))"  # noqa: S608
+        f" from {catalog}.staging.{table})"
+        for table, id_ in (("rfqs", "rfq_id"), ("quotes", "quote_id"))
+    ]
+    shown.append(f"(select epoch_us(as_of) from {catalog}.marts.build_info)")  # noqa: S608
+    parts = connection.execute(f"select concat_ws(' ', {', '.join(shown)})").fetchall()
+    return str(parts[0][0])
 
 
 def kind_of(connection: duckdb.DuckDBPyConnection, catalog: str | None = None) -> Kind:

@@ -14,8 +14,10 @@ import duckdb
 import pytest
 
 from pipelines import database as files
-from pipelines.database import Database
+from pipelines.database import Database, DatabaseError
+from pipelines.invariants import accept_losses
 from pipelines.kalshi.origin import EXCHANGES, origins_of_exchange
+from pipelines.publish import attached, last_published
 from pipelines.sandbox import Account, ManualClock, Market, serve
 from tests.running import Command, Ended, read
 
@@ -114,6 +116,7 @@ UNWORKABLE = {
     "b\\s/rfq.duckdb": "DuckDB cannot work with \\ in the path",
     f"{'x' * 230}.duckdb": "is too long for the files beside it: choose one of at most",
     f"{'y' * 300}/rfq.duckdb": "cannot be used: File name too long",
+    "rfq": "would share its private file with rfq.duckdb: choose another name",
     "folder": "is a folder: give the path of a file with --database",
     "loop.duckdb": "is a link that leads nowhere: choose another file",
     "nowhere/rfq.duckdb": "does not exist: make it first",
@@ -399,6 +402,158 @@ def test_a_private_file_of_somebody_else_is_left_as_it_is(run: Rfq, database: Da
     assert ended.code == 78
     assert "is a database of somebody else and was left as it is" in ended.err
     assert database.private_path.read_bytes() == before
+
+
+CHANGES = {
+    "a table is gone": "drop table staging.quotes",
+    "a column has another name": "alter table staging.quotes rename status to s",
+    "a row was added": "insert into staging.rfqs (rfq_id) values ('mine')",
+    "it says nothing of its moment": "delete from marts.build_info",
+}
+
+
+@pytest.fixture
+def made(run: Rfq, database: Database) -> Callable[[], Any]:
+    """Run once; gives what looks at the published file as the next run will."""
+    assert run().code == 0
+
+    def look() -> Any:
+        with database.held(), database.working_directory() as directory:
+            return last_published(database.path, directory, is_ours=True)
+
+    return look
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_published_file_that_somebody_has_changed_is_put_aside(
+    change: str, made: Callable[[], Any], database: Database
+) -> None:
+    assert made() is not None
+    with duckdb.connect(database.path) as connection:
+        connection.execute(CHANGES[change])
+
+    assert made() is None
+
+    assert not database.path.exists()
+    assert len(list(database.path.parent.glob("rfq.duckdb.*-*"))) == 1
+
+
+def test_tables_of_ones_own_in_the_published_file_are_no_change(
+    made: Callable[[], Any], database: Database
+) -> None:
+    with duckdb.connect(database.path) as connection:
+        connection.execute("create table mine as select 1 as a")
+
+    assert made() is not None
+
+
+def test_a_database_beside_another_is_one_of_its_own(run: Rfq, database: Database) -> None:
+    run()
+    beside = database.path.with_name("rfq.db")
+    database.path.with_name("desk.private.duckdb").write_text("a text, and nothing that we made")
+
+    assert (run(at=beside).code, run(at=beside.with_name("desk.duckdb")).code) == (0, 0)
+
+    assert rfqs_in(beside) == 1
+
+
+def test_what_another_database_published_is_not_replaced(
+    run: Rfq,
+    rfq: Command,
+    market: Market,
+    maker: Account,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The private file is gone, so that the published one alone says whose rows these are."""
+    run()
+    before = database.path.read_bytes()
+    database.private_path.unlink()
+
+    market.name = "recording 0123456789ab"
+    of_another_market = run("--accept-loss")
+    market.name = ""
+    _use_key_of(maker, tmp_path, monkeypatch)
+    of_another_account = run("--accept-loss")
+
+    assert (of_another_market.code, of_another_account.code) == (78, 78)
+    assert "holds the rows of sandbox" in of_another_market.err
+    assert database.path.read_bytes() == before
+
+
+def test_a_backup_that_never_saw_an_end_does_not_undo_it(
+    run: Rfq, market: Market, desk: Account, clock: ManualClock, database: Database
+) -> None:
+    rfq_id = market.create_rfq(desk, market_ticker="KXA-26-B", contracts_fp="1.00")
+    run()
+    backup = database.private_path.read_bytes()
+    market.delete_rfq(desk, rfq_id)
+    clock.advance(60)
+    run()
+    for _ in range(9):
+        clock.advance(86_400)
+    database.private_path.write_bytes(backup)
+
+    refused, built = run(), run("--accept-loss")
+
+    assert (refused.code, built.code) == (65, 0), built.err
+    assert "has lost 1 closings that were published" in refused.err
+
+
+def test_a_build_asks_nobody_for_what_was_lost(run: Rfq, rfq: Command, database: Database) -> None:
+    run()
+    _empty_raw(database)
+
+    ended = rfq("build", "--database", database.path)
+
+    assert ended.code == 65
+    assert "`rfq run` reads again what the exchange still has of them" in ended.err
+
+
+def test_a_loss_that_is_accepted_twice_counts_once(run: Rfq, database: Database) -> None:
+    run()
+
+    with database.held(), database.working_directory() as directory:
+        last = last_published(database.path, directory, is_ours=True)
+        with database.writing() as connection, attached(connection, last):
+            for _ in range(2):
+                accept_losses(connection, {"RFQs": 4})
+            found = connection.execute("select sum(rows_lost) from raw.accepted_losses").fetchall()
+
+    assert found == [(4,)]
+
+
+def test_links_that_make_one_file_of_both_are_refused(run: Rfq, database: Database) -> None:
+    database.path.with_name("rfq.private.duckdb").symlink_to(database.path)
+
+    ended = run()
+
+    assert ended.code == 78
+    assert "are one file: remove the link" in ended.err
+
+
+def test_a_private_file_that_is_a_link_to_no_folder_is_refused(
+    run: Rfq, exchange: Any, database: Database
+) -> None:
+    database.path.with_name("rfq.private.duckdb").symlink_to("/nowhere/at/all.duckdb")
+
+    ended = run()
+
+    assert (ended.code, list(exchange.requests)) == (78, [])
+    assert "the folder /nowhere/at of the private file does not exist" in ended.err
+
+
+def test_a_file_that_looks_like_a_lock_of_ours_stays(
+    rfq: Command, exchange: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "uv.lock").write_text("what somebody else wrote")
+    database = Database(tmp_path / "uv")
+
+    with pytest.raises(DatabaseError), database.held(), database.writing():
+        pass
+
+    assert (tmp_path / "uv.lock").read_text() == "what somebody else wrote"
 
 
 def test_a_build_of_nothing_leaves_nothing(rfq: Command, database: Database) -> None:

@@ -62,7 +62,8 @@ def build(
     connection.execute("set timezone = 'UTC'")
     recipe = recipe_of(connection, [mart.__name__ for mart in marts], settings)
     with _transaction(connection):
-        goes_on = not afresh and can_go_on(connection, settings.as_of, recipe)
+        names = [*TABLES, *(mart.__name__ for mart in marts)]
+        goes_on = not afresh and can_go_on(connection, settings.as_of, recipe, names)
         _prepare(connection, settings, goes_on=goes_on)
         for key, together in groupby(marts, key=marts.__getitem__):
             _compute(connection, list(together), key, settings, goes_on=goes_on)

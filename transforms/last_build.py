@@ -27,9 +27,11 @@ def recipe_of(
     return sha256(repr((_rules(), engines, marts, asked, accounts)).encode()).hexdigest()
 
 
-def can_go_on(connection: duckdb.DuckDBPyConnection, as_of: datetime, recipe: str) -> bool:
-    """Return whether the marts of the last build are right but for what changed since."""
-    if not _is_there(connection):
+def can_go_on(
+    connection: duckdb.DuckDBPyConnection, as_of: datetime, recipe: str, tables: Sequence[str]
+) -> bool:
+    """Return whether the *tables* of the last build are right but for what changed since."""
+    if not _are_there(connection, ["last_build", *tables]):
         return False
     ((is_same, is_later),) = connection.execute(
         "select recipe = $1, $2 >= as_of from incremental.last_build", [recipe, as_of]
@@ -73,9 +75,9 @@ def _query(name: str) -> str:
     return (files("transforms") / "incremental" / f"{name}.sql").read_text()
 
 
-def _is_there(connection: duckdb.DuckDBPyConnection) -> bool:
+def _are_there(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> bool:
     found = connection.execute(
-        "select count(*) from duckdb_tables() where database_name = current_catalog()"
-        " and schema_name = 'incremental' and table_name = 'last_build'"
+        "select table_name from duckdb_tables() where database_name = current_catalog()"
+        " and schema_name in ('incremental', 'staging', 'marts')"
     ).fetchall()
-    return bool(found[0][0])
+    return {(name,) for name in tables} <= set(found)

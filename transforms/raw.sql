@@ -8,13 +8,15 @@ create table if not exists raw.stamp (
     database_id varchar not null,  -- shared by a private file and what is published from it
     layout bigint not null,  -- of the tables; a higher one was made by a later version
     exchange varchar,  -- NULL until an account was read
-    account_fingerprint varchar  -- a hash that tells accounts apart
+    account_fingerprint varchar,  -- a hash that tells accounts apart
+    seal varchar  -- of what a published file shows; NULL in a private one
 );
 
 -- One row per kind of row that a run published without, because nobody holds it any more.
 create table if not exists raw.accepted_losses (
     accepted_ts timestamptz not null,
-    lost varchar not null,  -- RFQs, quotes or executions
+    published_as_of timestamptz not null,  -- which published file had them
+    lost varchar not null,  -- RFQs, quotes, closings or changes of quotes
     rows_lost bigint not null
 );
 

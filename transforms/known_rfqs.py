@@ -40,7 +40,7 @@ def known_rfqs(rfqs: pl.LazyFrame, quotes: pl.LazyFrame, settings: Settings) -> 
             <= settings.as_of - timedelta(seconds=settings.maturity_s),
         )
         .with_columns(size_bucket=size_bucket())
-        .pipe(infer_fast_markets, quotes)
+        .pipe(infer_fast_markets, quotes, settings)
         .with_columns(**windows())
     )
 

@@ -79,6 +79,7 @@ QUOTE_SCHEMA: dict[str, Any] = {
     "is_negative_latency": pl.Boolean,
     "is_confirmed_stuck": pl.Boolean,
     "is_orphan": pl.Boolean,
+    "is_against_fast": pl.Boolean,
     "is_self_quote": pl.Boolean,
     "has_accept": pl.Boolean,
     "has_confirm": pl.Boolean,

@@ -207,6 +207,12 @@ def _time_checks() -> list[Check]:
             "Accepted, confirmed and executed are out of order. In counts, out of durations.",
         ),
         Check(
+            "combo_slower_than_fast",
+            pl.col("has_confirm") & (pl.col("n_legs") != 1),
+            pl.col("is_against_fast"),
+            "A combo confirmed after more than 3 s or executed after 8 s or more. Taken as fast.",
+        ),
+        Check(
             "confirmed_stuck",
             pl.col("has_confirm"),
             pl.col("is_confirmed_stuck"),

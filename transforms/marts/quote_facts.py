@@ -7,10 +7,12 @@ from transforms.last_look import (
     has_accept,
     has_confirm,
     is_accept_pending,
+    is_against_fast,
     is_awaiting_execution,
     is_confirmed_stuck,
     is_lapsed,
     is_monotone,
+    shown_timer_s,
 )
 from transforms.live_set import outcome, requester_price, with_live_set
 from transforms.quote_lives import quote_lives
@@ -31,7 +33,7 @@ COLUMNS = (
     *("cancelled_ts", "confirm_window_s", "is_self_quote", "is_made_by_viewer"),
     *("is_reference_accept", "is_in_live_set", "cover_bid", "n_rival_makers"),
     *("derived_yes_contracts", "derived_no_contracts", "has_accept", "has_confirm"),
-    *("exchange_status", "out_of_bounds"),
+    *("exchange_status", "out_of_bounds", "is_against_fast"),
 )
 
 
@@ -66,6 +68,7 @@ def _followed_up(quotes: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
             has_accept=has_accept(),
             has_confirm=has_confirm(),
             is_monotone=is_monotone(),
+            is_against_fast=is_against_fast(settings),
         )
         .with_columns(
             is_accept_pending=is_accept_pending(settings.as_of).fill_null(False),
@@ -158,7 +161,7 @@ def _timed(quotes: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
     ).with_columns(
         execution_excess_s=_in_order(
             elapsed_s(
-                pl.col("confirmed_ts") + pl.duration(seconds="execution_timer_s"),
+                pl.col("confirmed_ts") + pl.duration(seconds=shown_timer_s(settings)),
                 pl.col("executed_ts"),
             )
         )

@@ -48,6 +48,7 @@ RFQ_SCHEMA: dict[str, Any] = {
     "maker_id_won": pl.String,
     "end_cause": pl.String,
     "is_end_upper_bound": pl.Boolean,
+    "is_first_seen_open": pl.Boolean,
     "n_executed_quotes": pl.Int64,
     "exchange_status": pl.String,
     "out_of_bounds": pl.String,
@@ -78,8 +79,8 @@ QUOTE_SCHEMA: dict[str, Any] = {
     "is_after_close": pl.Boolean,
     "is_negative_latency": pl.Boolean,
     "is_confirmed_stuck": pl.Boolean,
-    "is_orphan": pl.Boolean,
     "is_against_fast": pl.Boolean,
+    "is_orphan": pl.Boolean,
     "is_self_quote": pl.Boolean,
     "has_accept": pl.Boolean,
     "has_confirm": pl.Boolean,
@@ -137,6 +138,7 @@ def rfq(rfq_id: str, **changes: Any) -> dict[str, Any]:
         "end_cause": "closed",
         "exchange_status": "closed",
         "is_end_upper_bound": False,
+        "is_first_seen_open": True,
         "n_executed_quotes": 0,
     }
     return plain | changes

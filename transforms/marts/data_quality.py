@@ -253,6 +253,12 @@ def _rfq_checks() -> list[Check]:
             "First seen after it ended, when losing quotes may be gone. Kept apart by capture.",
         ),
         Check(
+            "rfq_of_others_first_seen_closed",
+            ~is_own(),
+            ~pl.col("is_first_seen_open"),
+            "Over when first seen. Out of requester figures: an execution reveals its requester.",
+        ),
+        Check(
             "repeated_execution",
             pl.col("n_executed_quotes") > 0,
             pl.col("n_executed_quotes") > 1,

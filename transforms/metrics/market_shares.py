@@ -33,10 +33,10 @@ def _contracts_won(sample: Sample) -> Sequence[Fraction]:
 
 def _requesters(sample: Sample) -> dict[str, Any]:
     """Bound the index from both sides: the hidden are all different, or all the busiest one."""
-    foreign = sample.rfqs.filter(pl.col("visibility") == "foreign")
-    known = foreign.drop_nulls("requester_id_first").group_by("requester_id_first").len()
+    asked = sample.asked_by_others
+    known = asked.drop_nulls("requester_id_first").group_by("requester_id_first").len()
     counts = sorted(known["len"], reverse=True)
-    n_hidden = foreign.height - sum(counts)
+    n_hidden = asked.height - sum(counts)
     busiest = [*counts[:1], 0][0]
     return {
         "hhi_requesters_foreign_lower": concentration([*counts, *[1] * n_hidden]),

@@ -12,7 +12,7 @@ from transforms.build import raw_tables
 
 Objects = Sequence[Mapping[str, Any]]
 # What a load adds to an object; an evaluation makes it up from the object itself.
-LOADED = ("unknown_fields", "version_hash", "observed_ts", "observed_pass")
+LOADED = ("unknown_fields", "version_hash", "observed_pass")
 
 
 def load_objects(connection: duckdb.DuckDBPyConnection, rfqs: Objects, quotes: Objects) -> None:
@@ -36,10 +36,11 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: str, objects: Objects)
         ),
     )
     casts = ", ".join(_cast(name, types[name]) for name in fields)
-    # An object is taken as known from the start: its own timestamps say what happened when.
+    # An object that says nothing of when it was read is taken as known from the start.
     connection.execute(
-        f"insert into {table} by name select {casts}, version_hash,"  # noqa: S608  names are ours
-        " created_ts::timestamptz as observed_ts, 'evaluation' as observed_pass from _objects"
+        f"insert into {table} by name select * replace (coalesce(observed_ts, created_ts)"  # noqa: S608
+        " as observed_ts), if(observed_ts is null, 'evaluation', 'observation') as observed_pass"
+        f" from (select {casts}, version_hash from _objects)"
     )
     connection.unregister("_objects")
 

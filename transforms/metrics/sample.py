@@ -37,6 +37,11 @@ class Sample:
         return self.rfqs.filter(pl.col("visibility") == "own")
 
     @cached_property
+    def asked_by_others(self) -> pl.DataFrame:
+        """RFQs of others that were open when first seen: an execution reveals its requester."""
+        return self.rfqs.filter(pl.col("visibility") != "own", "is_first_seen_open")
+
+    @cached_property
     def own_quotes(self) -> pl.DataFrame:
         """Quotes on our own RFQs, every version."""
         return self.quotes.filter(pl.col("visibility") == "own")

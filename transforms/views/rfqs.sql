@@ -55,6 +55,9 @@ merged as (
             and not coalesce(creator_id in (select communications_id from other_accounts), false)
             or coalesce(creator_id in (select communications_id from viewers), false)
         ) or not exists (from viewers) as is_own,
+        -- What is given without a time of observation is taken as known from its creation on.
+        arg_min_null(status, arrival) is not distinct from 'open'
+            or bool_or(observed_pass = 'evaluation') as is_first_seen_open,
         arg_max(contracts_fp, recency) as contracts,
         nullif(arg_max(target_cost_dollars, recency), 0) as target_cost_dollars,
         coalesce(arg_max(target_cost_excludes_fees, recency), false) as target_cost_excludes_fees,
@@ -98,6 +101,7 @@ select
     requester_id_first,
     requester_id_last,
     is_own,
+    is_first_seen_open,
     contracts,
     target_cost_dollars,
     target_cost_excludes_fees,

@@ -12,6 +12,7 @@ from transforms.settings import Settings
 # seen later shows its winners only, which would inflate every rate per quote.
 CANCELLED_QUOTES_KEPT = timedelta(days=7)
 
+BACKFILL = "backfill"
 CONTRACT_EDGES = (1, 10, 50, 100, 500, 1000, 5000)
 DOLLAR_EDGES = (10, 50, 250, 1000, 5000)
 
@@ -53,10 +54,16 @@ def size_mode() -> pl.Expr:
 
 def visibility() -> pl.Expr:
     """Return whose eyes we have: the requester's, one maker's, or a passer-by's."""
+    is_own = pl.col("is_own") | pl.col("has_quote_on_own_rfq").fill_null(False)
+    return visibility_of(is_own, pl.col("has_quote_by_viewer").fill_null(False))
+
+
+def visibility_of(is_own: pl.Expr, is_quoted: pl.Expr) -> pl.Expr:
+    """Return `own`, `quoted` or `foreign`: the viewer asked, the viewer quoted, or neither."""
     return (
-        pl.when(pl.col("is_own") | pl.col("has_quote_on_own_rfq").fill_null(False))
+        pl.when(is_own)
         .then(pl.lit("own"))
-        .when(pl.col("has_quote_by_viewer").fill_null(False))
+        .when(is_quoted)
         .then(pl.lit("quoted"))
         .otherwise(pl.lit("foreign"))
     )
@@ -65,7 +72,7 @@ def visibility() -> pl.Expr:
 def capture() -> pl.Expr:
     """Return `live` where losing quotes were still kept when the RFQ was first seen."""
     in_time = pl.col("first_observed_ts") <= pl.col("created_ts") + CANCELLED_QUOTES_KEPT
-    return pl.when(in_time).then(pl.lit("live")).otherwise(pl.lit("backfill"))
+    return pl.when(in_time).then(pl.lit("live")).otherwise(pl.lit(BACKFILL))
 
 
 def end_cause() -> pl.Expr:

@@ -23,11 +23,13 @@ def with_live_set(lives: pl.LazyFrame) -> pl.LazyFrame:
         .with_columns(is_competitor=_is_competitor())
         .with_columns(
             cover_bid=_competing_bids().max().over("rfq_id"),
-            n_rival_makers=pl.col("maker_id")
-            .filter(_competing_bids().is_not_null())
-            .n_unique()
-            .over("rfq_id")
-            .cast(pl.Int64),
+            n_rival_makers=pl.when(~pl.col("is_orphan")).then(
+                pl.col("maker_id")
+                .filter(_competing_bids().is_not_null())
+                .n_unique()
+                .over("rfq_id")
+                .cast(pl.Int64)
+            ),
         )
         .with_columns(n_at_cover=(_competing_bids() == pl.col("cover_bid")).sum().over("rfq_id"))
     )
@@ -36,7 +38,7 @@ def with_live_set(lives: pl.LazyFrame) -> pl.LazyFrame:
 def reference_accepts(lives: pl.LazyFrame) -> pl.LazyFrame:
     """Pick the accept that decides an RFQ. One row per RFQ with an accept."""
     return (
-        lives.filter(pl.col("has_accept") & ~pl.col("is_orphan"))
+        lives.filter("has_accept")
         .with_columns(stage=_stage(), reference_ts=_accept_ts())
         .sort("stage", "reference_ts", "executed_ts", "quote_id", nulls_last=True)
         .group_by("rfq_id", maintain_order=True)

@@ -2,6 +2,8 @@
 
 import polars as pl
 
+from transforms.known_rfqs import BACKFILL, size_bucket, visibility_of
+from transforms.last_look import has_accept
 from transforms.settings import Settings
 from transforms.units import ONE_DOLLAR, duration
 
@@ -30,6 +32,7 @@ def quote_lives(quotes: pl.LazyFrame, known_rfqs: pl.LazyFrame, settings: Settin
     return (
         quotes.join(_of_the_rfq(known_rfqs), on="rfq_id", how="left", validate="m:1")
         .with_columns(is_orphan=pl.col("rfq_created_ts").is_null())
+        .with_columns(**_placed_by_itself())
         .with_columns(**_validity(settings))
         .pipe(_chained)
         .with_columns(lost_ts=_lost_ts())
@@ -74,6 +77,24 @@ def end_cause(settings: Settings) -> pl.Expr:
 def _of_the_rfq(known_rfqs: pl.LazyFrame) -> pl.LazyFrame:
     own_names = {f"rfq_{name}": name for name in (*RENAMED, *RENAMED_SIZE)}
     return known_rfqs.select("rfq_id", *OF_THE_RFQ, **own_names)
+
+
+def _placed_by_itself() -> dict[str, pl.Expr]:
+    """Place an accepted quote whose RFQ is gone by its own fields; its legs stay unknown.
+
+    The exchange keeps accepted quotes for good and RFQs for a week.
+    """
+    own_fields = {
+        "visibility": visibility_of(pl.col("is_on_own_rfq"), pl.col("is_made_by_viewer")),
+        "capture": pl.lit(BACKFILL),
+        "cohort_date": pl.col("created_ts").dt.date(),
+        "series_ticker": pl.col("market_ticker").str.split("-").list.first(),
+        "size_bucket": size_bucket(),
+    }
+    is_alone = pl.col("is_orphan") & has_accept()
+    return {
+        name: pl.when(is_alone).then(of).otherwise(pl.col(name)) for name, of in own_fields.items()
+    }
 
 
 def _validity(settings: Settings) -> dict[str, pl.Expr]:

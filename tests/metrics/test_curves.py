@@ -82,7 +82,7 @@ def test_binning_keeps_every_event_and_the_height_at_the_edge(market: Market) ->
     key = ["clock", "cause", "n_legs"]
     assert binned.select(*key, "time_bin").is_unique().all()
     for row in binned.iter_rows(named=True):
-        same = exact.filter(pl.all_horizontal(pl.col(name) == row[name] for name in key))
+        same = exact.filter(pl.all_horizontal(pl.col(name).eq_missing(row[name]) for name in key))
         edge = BIN_GROWTH ** row["time_bin"] * (1 + 1e-12)
         before = same.filter(pl.col("time_s") <= edge).sort("time_s")
         assert row["incidence"] == before["incidence"][-1]

@@ -13,6 +13,7 @@ from transforms.metrics import evaluate
 
 OURS = Path(__file__).parent / "golden"
 SHARED = Path(__file__).parents[3] / "shared" / "golden"
+READY = ("16",)
 
 
 def folders() -> list[Path]:
@@ -23,8 +24,10 @@ def folders() -> list[Path]:
 
 def cases() -> Iterator[Any]:
     for folder in folders():
-        for file in sorted(folder.glob("*.json")):
+        for file in sorted(folder.rglob("*.json")):
             for case in json.loads(file.read_text()):
+                if file.parent.name == "section_12" and not case["name"].startswith(READY):
+                    continue
                 yield pytest.param(case, id=case["name"])
 
 

@@ -27,6 +27,16 @@ create or replace temp table touched_partitions as
     union
     select created_ts::date as cohort_date, market_ticker
     from staging.rfqs
+    where rfq_id in (from moved_rfqs)
+    union
+    -- A quote whose RFQ was never seen, or is gone, is placed by its own fields.
+    select cohort_date, market_ticker
+    from marts.quote_facts
+    where is_orphan and has_accept and rfq_id in (from moved_rfqs)
+    union
+    select created_ts::date, market_ticker
+    from staging.quotes
+    anti join staging.rfqs using (rfq_id)
     where rfq_id in (from moved_rfqs);
 
 create or replace temp table touched_rfqs as

@@ -131,7 +131,8 @@ def _origin_checks() -> list[Check]:
             "orphan_quote",
             _every_quote(),
             pl.col("is_orphan"),
-            "Its RFQ was never seen. Kept, in no denominator; joins its RFQ once that is read.",
+            "Its RFQ was never seen, or is gone. In no count of RFQs; an accepted one counts in"
+            " accepts, executions and contracts, as backfill. Joins its RFQ once that is read.",
         ),
         Check(
             "self_quote",

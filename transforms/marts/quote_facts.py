@@ -33,7 +33,8 @@ COLUMNS = (
     *("cancelled_ts", "confirm_window_s", "is_self_quote", "is_made_by_viewer"),
     *("is_reference_accept", "is_in_live_set", "cover_bid", "n_rival_makers"),
     *("derived_yes_contracts", "derived_no_contracts", "has_accept", "has_confirm"),
-    *("exchange_status", "out_of_bounds", "is_against_fast"),
+    *("exchange_status", "out_of_bounds", "is_against_fast", "premium_dollars"),
+    "payout_notional_dollars",
 )
 
 
@@ -62,7 +63,7 @@ def _followed_up(quotes: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
     """Say what became of each accept by `settings.as_of`."""
     return (
         quotes.with_columns(
-            # An orphan's market is unknown: the longer window calls nothing lapsed too early.
+            # An orphan's legs are unknown: the longer window calls nothing lapsed too early.
             confirm_window_s=pl.col("confirm_window_s").fill_null(30),
             execution_timer_s=pl.col("execution_timer_s").fill_null(15),
             has_accept=has_accept(),
@@ -124,6 +125,10 @@ def _priced(quotes: pl.LazyFrame) -> pl.LazyFrame:
             * price("quote_spread")
             / (pl.col("yes_bid_dollars") + pl.col("yes_ask_dollars")).cast(pl.Float64),
             logit_spread=pl.when(pl.col("quote_spread").is_not_null()).then(logit_spread()),
+            premium_dollars=(pl.col("requester_price_dollars") * pl.col("executed_contracts")).cast(
+                DOLLARS
+            ),
+            payout_notional_dollars=pl.col("executed_contracts").cast(DOLLARS),
         )
     )
 

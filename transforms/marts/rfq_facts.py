@@ -85,6 +85,8 @@ def _decided(quote_facts: pl.LazyFrame) -> pl.LazyFrame:
         "requester_side",
         "requester_price_dollars",
         "executed_contracts",
+        "premium_dollars",
+        "payout_notional_dollars",
         "cover_bid",
         bid_taken=1 - pl.col("requester_price_dollars"),
         n_live_makers_at_accept=1 + pl.col("n_rival_makers"),
@@ -146,9 +148,7 @@ def _priced(rfqs: pl.LazyFrame) -> pl.LazyFrame:
         composite_spread_at_accept=pl.when("has_accept").then(spread),
         effective_spread=effective_spread().cast(DOLLARS),
         cover_distance=distance,
-        cover_savings_dollars=_in_dollars(distance),
-        premium_dollars=_in_dollars(pl.col("requester_price_dollars")),
-        payout_notional_dollars=pl.col("executed_contracts").cast(DOLLARS),
+        cover_savings_dollars=(distance * pl.col("executed_contracts")).cast(DOLLARS),
         executed_contracts=pl.col("executed_contracts").cast(CONTRACTS),
     )
 
@@ -160,7 +160,3 @@ def effective_spread() -> pl.Expr:
         pl.when(pl.col("requester_side") == "buy_yes").then(twice_mid).otherwise(2 - twice_mid)
     )
     return 2 * pl.col("requester_price_dollars") - twice_mid_of_side
-
-
-def _in_dollars(per_contract: pl.Expr) -> pl.Expr:
-    return (per_contract * pl.col("executed_contracts")).cast(DOLLARS)

@@ -70,4 +70,5 @@ def _accepts(sample: Sample) -> dict[str, Any]:
         "n_accepts_matured": accepts.filter("is_accept_matured").height,
         "n_lapsed": accepts.filter("is_lapsed").height,
         "n_confirmed_stuck": accepts.filter("is_confirmed_stuck").height,
+        "n_executions": sample.executions.height,
     }

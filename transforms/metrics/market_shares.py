@@ -25,9 +25,7 @@ def _rfqs_quoted(sample: Sample) -> Sequence[int]:
 
 
 def _contracts_won(sample: Sample) -> Sequence[Fraction]:
-    won = sample.own_quotes.filter(
-        (pl.col("outcome") == "done") & pl.col("is_reference_accept") & ~pl.col("is_self_quote")
-    )
+    won = sample.trades.filter(~pl.col("is_self_quote"))
     return [exact_sum(of_maker["executed_contracts"]) for of_maker in won.partition_by("maker_id")]
 
 

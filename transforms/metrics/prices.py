@@ -57,12 +57,12 @@ def _derived_target_contracts(sample: Sample) -> dict[str, dict[str, float | Non
 
 
 def _totals(sample: Sample) -> dict[str, Any]:
-    own = sample.own_rfqs
+    trades = sample.trades
     spreads = sample.effective["quote_spread"].drop_nulls()
     return {
         "mean_quote_spread_effective": rate(exact_sum(spreads), spreads.len()),
-        "executed_premium_requester_dollars": float(exact_sum(own["premium_dollars"])),
-        "executed_payout_notional_dollars": float(exact_sum(own["payout_notional_dollars"])),
+        "executed_premium_requester_dollars": float(exact_sum(trades["premium_dollars"])),
+        "executed_payout_notional_dollars": float(exact_sum(trades["payout_notional_dollars"])),
         "filled_contracts_from_fills": None
         if sample.fills is None
         else float(filled_contracts(sample)),

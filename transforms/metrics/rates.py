@@ -62,13 +62,13 @@ def _weighted(sample: Sample, asked: str, got: str) -> float | None:
 
 
 def _fill_completeness(sample: Sample) -> float | None:
-    executed = exact_sum(sample.own_rfqs["executed_contracts"])
+    executed = exact_sum(sample.trades["executed_contracts"])
     return None if sample.fills is None else rate(filled_contracts(sample), executed)
 
 
 def filled_contracts(sample: Sample) -> Fraction:
     """Return the contracts of the fills that belong to our executed quotes."""
-    executed = set(sample.own_quotes.filter(pl.col("executed_ts").is_not_null())["quote_id"])
+    executed = set(sample.executions["quote_id"])
     filled = (
         Fraction(str(fill["filled_contracts_fp"]))
         for fill in sample.fills or ()

@@ -19,7 +19,7 @@ Number = int | Decimal | Fraction
 
 @dataclass(frozen=True)
 class Sample:
-    """Fact marts of one data set. `quotes` leaves out orphans; they never enter a denominator."""
+    """Fact marts of one data set. Orphans are in `accepts` and `executions`, in nothing else."""
 
     rfqs: pl.DataFrame
     all_quotes: pl.DataFrame
@@ -58,8 +58,18 @@ class Sample:
 
     @cached_property
     def accepts(self) -> pl.DataFrame:
-        """Accepted quotes on our own RFQs."""
-        return self.own_quotes.filter("has_accept")
+        """Accepted quotes on our own RFQs, those included whose RFQ is gone."""
+        return self.all_quotes.filter(pl.col("visibility") == "own", "has_accept")
+
+    @cached_property
+    def executions(self) -> pl.DataFrame:
+        """Executed quotes on our own RFQs, those included whose RFQ is gone."""
+        return self.accepts.filter(pl.col("executed_ts").is_not_null())
+
+    @cached_property
+    def trades(self) -> pl.DataFrame:
+        """The execution that counts of each of our own RFQs: of several the first accepted."""
+        return self.executions.filter("is_reference_accept")
 
     @cached_property
     def ended_quotes(self) -> pl.DataFrame:

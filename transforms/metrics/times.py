@@ -33,17 +33,17 @@ def _by_rfq(sample: Sample) -> dict[str, Any]:
 
 
 def _by_quote(sample: Sample) -> dict[str, Any]:
-    quotes = sample.quotes
+    quotes, accepted = sample.quotes, sample.all_quotes.filter("has_accept")
     reached = {
-        "quote_dwell_s": ("accepted_ts", "quote_dwell_s"),
-        "confirm_latency_s": ("confirmed_ts", "confirm_latency_s"),
-        "exec_latency_s": ("executed_ts", "execution_latency_s"),
-        "exec_excess_s": ("executed_ts", "execution_excess_s"),
-        "quote_lifetime_s": ("end_ts", "quote_lifetime_s"),
+        "quote_dwell_s": (quotes, "accepted_ts", "quote_dwell_s"),
+        "confirm_latency_s": (accepted, "confirmed_ts", "confirm_latency_s"),
+        "exec_latency_s": (accepted, "executed_ts", "execution_latency_s"),
+        "exec_excess_s": (accepted, "executed_ts", "execution_excess_s"),
+        "quote_lifetime_s": (quotes, "end_ts", "quote_lifetime_s"),
     }
     return {
-        name: by_id(quotes.filter(pl.col(stage).is_not_null()), "quote_id", column)
-        for name, (stage, column) in reached.items()
+        name: by_id(of.filter(pl.col(stage).is_not_null()), "quote_id", column)
+        for name, (of, stage, column) in reached.items()
     }
 
 

@@ -32,7 +32,7 @@ DAY: Key = ("cohort_date",)
 WHOLE: Key = ()
 
 # What marts read of raw itself: it tells of the reading and holds no row of the exchange.
-RAW_LOGS = ("accepted_losses",)
+RAW_LOGS = ("accepted_losses", "passes", "open_sweeps")
 
 _PARTS = {RFQ: "parts_of_rfqs", PARTITION: "parts_of_partitions", DAY: "parts_of_days"}
 ROWS_PER_PART = 200_000
@@ -155,7 +155,7 @@ def _relation(name: str) -> str:
 
 
 def _restricted(relation: str, key: Key, touched: str | None) -> str:
-    if touched is None:
+    if touched is None or relation.startswith("from raw."):
         return relation
     return f"from ({relation}) as held semi join {touched} as touched on {_same(key)}"
 

@@ -17,25 +17,39 @@ CONTRACT_EDGES = (1, 10, 50, 100, 500, 1000, 5000)
 DOLLAR_EDGES = (10, 50, 250, 1000, 5000)
 
 
-def known_rfqs(rfqs: pl.LazyFrame, quotes: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
+def known_rfqs(
+    rfqs: pl.LazyFrame, quotes: pl.LazyFrame, open_sweeps: pl.LazyFrame, settings: Settings
+) -> pl.LazyFrame:
     """Classify, size and end every RFQ known at `settings.as_of`. One row per RFQ.
 
-    End: execution of the winner, else cancellation, else the last update of a closed RFQ (an upper
-    bound), else the last sight of one that the exchange no longer knows (`lost`), else none.
+    Recorded end: the first execution, else cancellation, else the last update of a closed RFQ (an
+    upper bound), else the last sight of one that the exchange no longer knows (`lost`), else none.
+    An accept or an execution proves that the RFQ was alive: where one comes later, it is the end.
     """
     return (
         rfqs.join(_winners(quotes), on="rfq_id", how="left", validate="1:1")
+        .join(_last_acts(quotes), on="rfq_id", how="left", validate="1:1")
         .join(_viewers_part(quotes), on="rfq_id", how="left", validate="1:1")
+        .join(_last_sweep(open_sweeps, settings), how="cross")
         .with_columns(
             size_mode=size_mode(),
             cohort_date=pl.col("created_ts").dt.date(),
             visibility=visibility(),
             capture=capture(),
-            end_cause=end_cause(),
         )
+        .with_columns(is_out_of_sight=is_out_of_sight(settings))
+        .with_columns(end_cause=end_cause())
         .with_columns(
             contracts=pl.when(pl.col("size_mode") == "contracts").then("contracts"),
-            end_ts=end_ts(),
+            recorded_end_ts=recorded_end_ts(),
+        )
+        .with_columns(
+            end_ts=pl.when(pl.col("recorded_end_ts").is_not_null()).then(
+                pl.max_horizontal("recorded_end_ts", "last_act_ts")
+            ),
+            is_end_moved=is_end_moved(),
+        )
+        .with_columns(
             is_end_upper_bound=is_end_upper_bound(),
             is_matured=pl.col("created_ts")
             <= settings.as_of - timedelta(seconds=settings.maturity_s),
@@ -84,24 +98,49 @@ def end_cause() -> pl.Expr:
         .then(pl.lit("closed"))
         .when(pl.col("gone_ts").is_not_null())
         .then(pl.lit("lost"))
+        .when("is_out_of_sight")
+        .then(pl.lit("closed"))
     )
 
 
-def end_ts() -> pl.Expr:
-    """Return when the RFQ was over; NULL for a closed one that shows no time."""
+def is_out_of_sight(settings: Settings) -> pl.Expr:
+    """Return whether an RFQ of somebody else is over though no row says so.
+
+    A complete sweep of the open RFQs, served after its creation, did not show it, or it is older
+    than the exchange lets an RFQ live.
+    """
+    swept_ts = pl.col("swept_ts")
+    is_missing = (swept_ts > pl.col("created_ts")) & (
+        pl.col("last_seen_open_ts").fill_null(pl.col("created_ts")) < swept_ts
+    )
+    is_too_old = pl.col("created_ts") < settings.as_of - timedelta(seconds=settings.longest_life_s)
+    is_of_others = pl.col("visibility") != "own"
+    return is_of_others & (is_missing.fill_null(False) | is_too_old)
+
+
+def recorded_end_ts() -> pl.Expr:
+    """Return when the RFQ was over by its own account; NULL where it shows no time."""
     return (
         pl.when(pl.col("end_cause") == "executed")
-        .then("executed_ts")
+        .then("first_executed_ts")
         .when(pl.col("end_cause") == "closed")
         .then(pl.coalesce("cancelled_ts", "updated_ts"))
         .when(pl.col("end_cause") == "lost")
-        .then("last_observed_ts")
+        .then(pl.coalesce("last_seen_open_ts", "last_observed_ts"))
     )
+
+
+def is_end_moved() -> pl.Expr:
+    """Return whether an accept or an execution came after what stands for the end."""
+    closed_ts = pl.when(pl.col("status") == "closed").then("updated_ts")
+    stated_ts = pl.coalesce("cancelled_ts", closed_ts, "recorded_end_ts")
+    return (pl.col("last_act_ts") > stated_ts).fill_null(False)
 
 
 def is_end_upper_bound() -> pl.Expr:
     """Return whether the end is dated by an update that may have come later."""
-    return pl.col("end_cause").eq_missing("closed") & pl.col("cancelled_ts").is_null()
+    is_dated_by_update = pl.col("end_cause").eq_missing("closed") & pl.col("cancelled_ts").is_null()
+    return is_dated_by_update & pl.col("end_ts").is_not_null() & ~pl.col("is_end_moved")
 
 
 def size_bucket() -> pl.Expr:
@@ -134,8 +173,22 @@ def _winners(quotes: pl.LazyFrame) -> pl.LazyFrame:
         .agg(
             winner_id=pl.col("quote_id").first(),
             executed_ts=pl.col("executed_ts").first(),
+            first_executed_ts=pl.col("executed_ts").min(),
+            first_executed_observed_ts=pl.col("first_executed_observed_ts").min(),
             n_executed_quotes=pl.len().cast(pl.Int64),
         )
+    )
+
+
+def _last_acts(quotes: pl.LazyFrame) -> pl.LazyFrame:
+    return quotes.group_by("rfq_id").agg(
+        last_act_ts=pl.max_horizontal(pl.col("accepted_ts").max(), pl.col("executed_ts").max())
+    )
+
+
+def _last_sweep(open_sweeps: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
+    return open_sweeps.filter(pl.col("served_ts") <= settings.as_of).select(
+        swept_ts=pl.col("served_ts").max()
     )
 
 

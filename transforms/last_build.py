@@ -22,7 +22,7 @@ def recipe_of(
     accounts = connection.execute(
         "select distinct communications_id from raw.accounts order by all"
     ).fetchall()
-    asked = (settings.viewer_id, settings.maturity_s, settings.skew_tol_s)
+    asked = (settings.viewer_id, settings.maturity_s, settings.skew_tol_s, settings.longest_life_s)
     engines = (duckdb.__version__, pl.__version__)
     return sha256(repr((_rules(), engines, marts, asked, accounts)).encode()).hexdigest()
 

@@ -4,6 +4,8 @@ A quote belongs to the partition of its *RFQ*, so a late accept or execution cha
 never moves one. A partition is replaced whole by its key; nothing is ever added to a stored row.
 """
 
+from datetime import timedelta
+
 import polars as pl
 
 RFQ_PARTITION = (
@@ -21,7 +23,7 @@ CAPTURE_PARTITION = (*RFQ_PARTITION, "capture")
 
 UNKNOWN_MAKER = "unknown"
 
-TERMINAL_STATES = ("executed", "closed_unfilled")
+TERMINAL_STATES = ("executed", "closed_unfilled", "closed_unknown")
 
 
 def is_own() -> pl.Expr:
@@ -30,8 +32,19 @@ def is_own() -> pl.Expr:
 
 
 def is_terminal() -> pl.Expr:
-    """The RFQ was seen to end. One that the exchange forgot while it was open was not."""
-    return pl.col("state").is_in(TERMINAL_STATES) & pl.col("end_cause").ne_missing("lost")
+    """The RFQ was seen to end. One of ours that the exchange forgot while it was open was not."""
+    is_lost = is_own() & pl.col("end_cause").eq_missing("lost")
+    return pl.col("state").is_in(TERMINAL_STATES) & ~is_lost
+
+
+def is_filled_within(maturity_s: float) -> pl.Expr:
+    """The RFQ was executed within so many seconds of its creation.
+
+    Not by `time_to_fill_s`, which is NULL for a chain of timestamps out of order, and not by its
+    end, which an act on another quote may move.
+    """
+    age = pl.col("executed_ts") - pl.col("created_ts")
+    return is_executed() & (age <= timedelta(seconds=maturity_s))
 
 
 def is_executed() -> pl.Expr:

@@ -13,3 +13,5 @@ class Settings:
     scope: str = "market"
     maturity_s: float = 300.0
     skew_tol_s: float = 0.1
+    # Nobody ends an RFQ of a stranger in our sight: expiry was observed after 10,810 s.
+    longest_life_s: float = 10_860.0

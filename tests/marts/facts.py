@@ -6,6 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from transforms.partition import TERMINAL_STATES
+
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 """A Monday."""
 
@@ -48,6 +50,10 @@ RFQ_SCHEMA: dict[str, Any] = {
     "maker_id_won": pl.String,
     "end_cause": pl.String,
     "is_end_upper_bound": pl.Boolean,
+    "is_end_moved": pl.Boolean,
+    "is_cover_unknown": pl.Boolean,
+    "is_decided": pl.Boolean,
+    "executed_ts": _TIME,
     "is_first_seen_open": pl.Boolean,
     "n_executed_quotes": pl.Int64,
     "exchange_status": pl.String,
@@ -140,10 +146,13 @@ def rfq(rfq_id: str, **changes: Any) -> dict[str, Any]:
         "end_cause": "closed",
         "exchange_status": "closed",
         "is_end_upper_bound": False,
+        "is_end_moved": False,
+        "is_cover_unknown": False,
         "is_first_seen_open": True,
         "n_executed_quotes": 0,
     }
-    return plain | changes
+    shown = plain | changes
+    return {"is_decided": shown["state"] in TERMINAL_STATES} | shown
 
 
 def executed_rfq(rfq_id: str, **changes: Any) -> dict[str, Any]:
@@ -151,6 +160,7 @@ def executed_rfq(rfq_id: str, **changes: Any) -> dict[str, Any]:
     filled = {
         "state": "executed",
         "end_ts": after(22),
+        "executed_ts": after(22),
         "n_makers": 1,
         "n_quotes_effective": 1,
         "time_to_first_quote_s": 1.0,

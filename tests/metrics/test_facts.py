@@ -56,7 +56,7 @@ def test_an_execution_that_failed_is_neither_a_fill_nor_stuck() -> None:
 
     rfqs, quotes = facts([closed_rfq("r1", 0, 22)], [failed])
 
-    assert quotes["q1"]["outcome"] == "not_traded"
+    assert quotes["q1"]["outcome"] == "failed"
     assert not quotes["q1"]["is_confirmed_stuck"]
     assert not quotes["q1"]["is_lapsed"]
     assert (rfqs["r1"]["state"], rfqs["r1"]["has_confirm"]) == ("closed_unfilled", True)

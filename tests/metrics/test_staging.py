@@ -153,7 +153,7 @@ def test_an_id_that_came_back_unchanged_is_not_gone() -> None:
         denials = [at(50), None], [at(50), at(70)]
         for gone_ts, seen_again_ts in denials:
             connection.execute(
-                "insert into raw.tombstones values ('rfqs', 'r1', $1, $1, $2)",
+                "insert into raw.tombstones values ('rfqs', 'r1', $1, $1, $2, 0)",
                 [gone_ts, seen_again_ts],
             )
         seen = {as_of_s: gone_at(connection, as_of_s) for as_of_s in (40, 60, 80)}
@@ -210,7 +210,7 @@ def test_legs_keep_the_order_of_the_exchange() -> None:
     ]
 
 
-def test_a_version_observed_later_is_not_read_as_of_an_earlier_time() -> None:
+def test_a_version_counts_by_the_times_it_shows_whenever_it_was_read() -> None:
     """The load at 100 s saw q1 accepted, as it was since 5 s; the one at 200 s saw it cancelled."""
     with duckdb.connect() as connection:
         accepted = followed(quote("q1", "r1"), accepted=5)
@@ -220,9 +220,24 @@ def test_a_version_observed_later_is_not_read_as_of_an_earlier_time() -> None:
             f" case status when 'accepted' then timestamptz '{at(100)}'"
             f" else timestamptz '{at(200)}' end"
         )
-        seen = {as_of_s: status_at(connection, as_of_s) for as_of_s in (3, 50, 150, 250)}
+        seen = {as_of_s: status_at(connection, as_of_s) for as_of_s in (3, 5.5, 50)}
 
-    assert seen == {3: "open", 50: "accepted", 150: "accepted", 250: "cancelled"}
+    assert seen == {3: "open", 5.5: "accepted", 50: "cancelled"}
+
+
+def test_a_closing_without_a_time_counts_from_when_it_was_read() -> None:
+    stranger = {name: value for name, value in rfq("r1").items() if name != "updated_ts"}
+    seen_open = stranger | {"observed_ts": at(10)}
+    seen_closed = stranger | {"status": "closed", "observed_ts": at(20)}
+
+    states = {
+        as_of_s: staged_rfq(
+            seen_open, seen_closed, settings=Settings(as_of=MIDNIGHT + timedelta(seconds=as_of_s))
+        )["status"]
+        for as_of_s in (19, 20)
+    }
+
+    assert states == {19: "open", 20: "closed"}
 
 
 def status_at(connection: duckdb.DuckDBPyConnection, as_of_s: float) -> str:

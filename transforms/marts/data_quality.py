@@ -144,7 +144,8 @@ def _origin_checks() -> list[Check]:
             "vanished_quote",
             _every_quote(),
             pl.col("end_cause") == "lost",
-            "The exchange forgot it without a cancel. Its life is censored when last seen.",
+            "Gone without a cancel: the exchange denies it, or a pass served after its RFQ's end"
+            " did not show it ended. Its life is censored when last seen open.",
         ),
     ]
 
@@ -200,6 +201,19 @@ def _time_checks() -> list[Check]:
             _is_known(),
             pl.col("is_after_close"),
             "Created after its RFQ ended. No response, out of best prices and latencies.",
+        ),
+        Check(
+            "cancelled_for_unknown_reason",
+            pl.col("cancelled_ts").is_not_null(),
+            pl.col("end_cause") == "unknown",
+            "Cancelled on an RFQ of somebody else whose end is not known and that was not seen open"
+            " later: withdrawn, or ended with its RFQ.",
+        ),
+        Check(
+            "failed_execution",
+            pl.col("has_confirm"),
+            pl.col("outcome") == "failed",
+            "Confirmed, then cancelled by the exchange. Such quotes were seen to fill even so.",
         ),
         Check(
             "non_monotone_chain",
@@ -267,9 +281,21 @@ def _rfq_checks() -> list[Check]:
         ),
         Check(
             "end_dated_by_update",
-            is_terminal(),
+            is_terminal() & pl.col("end_ts").is_not_null(),
             pl.col("is_end_upper_bound"),
             "Closed without a time of its own, so its last update stands for the end: no earlier.",
+        ),
+        Check(
+            "act_after_end",
+            pl.col("end_ts").is_not_null(),
+            pl.col("is_end_moved"),
+            "A quote was accepted or executed after its recorded end: it was alive, and ends then.",
+        ),
+        Check(
+            "rival_lost_before_accept",
+            is_own() & pl.col("has_accept"),
+            pl.col("is_cover_unknown"),
+            "A rival's quote vanished before the accept. Cover and prices at the accept are NULL.",
         ),
         Check(
             "vanished_rfq",

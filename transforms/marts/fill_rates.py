@@ -1,11 +1,17 @@
 """How often RFQs are filled, by three populations and three weights."""
 
-from datetime import timedelta
-
 import polars as pl
 
 from transforms.intervals import rate_columns
-from transforms.partition import RFQ_PARTITION, count, is_executed, is_own, is_terminal, rows
+from transforms.partition import (
+    RFQ_PARTITION,
+    count,
+    is_executed,
+    is_filled_within,
+    is_own,
+    is_terminal,
+    rows,
+)
 from transforms.settings import Settings
 
 POPULATIONS = ("all", "terminal", "matured")
@@ -65,11 +71,9 @@ def _parts(maturity_s: float) -> dict[str, pl.Expr]:
 
 def _population(name: str, maturity_s: float) -> tuple[pl.Expr, pl.Expr]:
     """Who belongs to the population, and who of it counts as filled."""
-    # Not time_to_fill_s: that is NULL for a chain of timestamps out of order, which still counts.
-    within = pl.col("end_ts") - pl.col("created_ts") <= timedelta(seconds=maturity_s)
     match name:
         case "matured":
-            return pl.col("is_matured"), is_executed() & within
+            return pl.col("is_matured"), is_filled_within(maturity_s)
         case "terminal":
             return is_terminal(), is_executed()
         case _:

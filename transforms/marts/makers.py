@@ -4,7 +4,7 @@ import polars as pl
 
 from transforms.distribution import millionths, quantile
 from transforms.intervals import rate, rate_columns
-from transforms.partition import UNKNOWN_MAKER, count, is_executed, is_own, is_terminal
+from transforms.partition import UNKNOWN_MAKER, count, is_executed, is_own
 
 KEY = ("maker_id", "cohort_date", "visibility", "capture")
 
@@ -81,7 +81,7 @@ def _outcomes() -> dict[str, pl.Expr]:
     return {
         "n_rfq_broadcast": pl.col("place_to").max() - pl.col("place_from").min() + 1,
         "n_rfq_quoted": pl.len().cast(pl.Int64),
-        "n_rfq_decided": count(is_terminal()),
+        "n_rfq_decided": count(pl.col("is_decided")),
         "n_rfq_traded": count(is_executed() & is_own()),
         "n_rfq_won": count(won),
         "n_rfq_won_at_best": count(won & is_own() & (cover.fill_null(0) >= 0)),

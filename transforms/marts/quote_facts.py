@@ -34,14 +34,21 @@ COLUMNS = (
     *("is_reference_accept", "is_in_live_set", "cover_bid", "n_rival_makers"),
     *("derived_yes_contracts", "derived_no_contracts", "has_accept", "has_confirm"),
     *("exchange_status", "out_of_bounds", "is_against_fast", "premium_dollars"),
-    "payout_notional_dollars",
+    *("payout_notional_dollars", "is_cover_unknown", "last_seen_open_ts"),
 )
 
 
-def quote_facts(rfqs: pl.LazyFrame, quotes: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
+def quote_facts(
+    rfqs: pl.LazyFrame,
+    quotes: pl.LazyFrame,
+    passes: pl.LazyFrame,
+    open_sweeps: pl.LazyFrame,
+    settings: Settings,
+) -> pl.LazyFrame:
     """Measure every quote known at `settings.as_of`, orphans included. One row per quote."""
+    known = known_rfqs(rfqs, quotes, open_sweeps, settings)
     return (
-        quote_lives(quotes, known_rfqs(rfqs, quotes, settings), settings)
+        quote_lives(quotes, known, passes, settings)
         .pipe(_followed_up, settings)
         .pipe(with_live_set)
         .pipe(_sized)

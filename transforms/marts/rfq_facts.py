@@ -3,6 +3,7 @@
 import polars as pl
 
 from transforms.known_rfqs import known_rfqs
+from transforms.partition import is_terminal
 from transforms.settings import Settings
 from transforms.units import CONTRACTS, DOLLARS, elapsed_s, forgiving_s
 
@@ -18,7 +19,8 @@ COLUMNS = (
     *("executed_contracts", "effective_spread", "cover_bid", "cover_distance"),
     *("cover_savings_dollars", "premium_dollars", "payout_notional_dollars", "has_accept"),
     *("has_confirm", "maker_id_won", "end_cause", "is_end_upper_bound", "n_executed_quotes"),
-    *("exchange_status", "out_of_bounds", "is_first_seen_open"),
+    *("exchange_status", "out_of_bounds", "is_first_seen_open", "executed_ts", "is_end_moved"),
+    *("is_cover_unknown", "is_decided", "last_seen_open_ts"),
 )
 # What only the requester sees in full: on anybody else's RFQ it would describe our own quotes.
 SEEN_BY_REQUESTER = (
@@ -28,11 +30,15 @@ SEEN_BY_REQUESTER = (
 
 
 def rfq_facts(
-    rfqs: pl.LazyFrame, quotes: pl.LazyFrame, quote_facts: pl.LazyFrame, settings: Settings
+    rfqs: pl.LazyFrame,
+    quotes: pl.LazyFrame,
+    quote_facts: pl.LazyFrame,
+    open_sweeps: pl.LazyFrame,
+    settings: Settings,
 ) -> pl.LazyFrame:
     """Measure every RFQ known at `settings.as_of`. One row per RFQ."""
     return (
-        known_rfqs(rfqs, quotes, settings)
+        known_rfqs(rfqs, quotes, open_sweeps, settings)
         .join(_responses(quote_facts), on="rfq_id", how="left", validate="1:1")
         .join(_accepts(quote_facts), on="rfq_id", how="left", validate="1:1")
         .join(_decided(quote_facts), on="rfq_id", how="left", validate="1:1")
@@ -40,6 +46,7 @@ def rfq_facts(
         .pipe(_timed, settings)
         .pipe(_priced)
         .with_columns(state=state(), exchange_status="status")
+        .with_columns(is_decided=is_decided(settings))
         .select(COLUMNS)
         .sort("created_ts", "rfq_id")
     )
@@ -88,6 +95,7 @@ def _decided(quote_facts: pl.LazyFrame) -> pl.LazyFrame:
         "premium_dollars",
         "payout_notional_dollars",
         "cover_bid",
+        "is_cover_unknown",
         bid_taken=1 - pl.col("requester_price_dollars"),
         n_live_makers_at_accept=1 + pl.col("n_rival_makers"),
         reference_accepted_ts="accepted_ts",
@@ -99,7 +107,8 @@ def _decided(quote_facts: pl.LazyFrame) -> pl.LazyFrame:
 def _gaps_closed(rfqs: pl.LazyFrame) -> pl.LazyFrame:
     """Say 0 and false where nothing was there to count, and nothing where we could not see."""
     counts = ("n_quotes_raw", "n_quotes_effective", "n_makers", "n_executed_quotes")
-    flags = ("has_accept", "has_confirm", "is_accept_pending", "is_confirm_pending")
+    stages = ("has_accept", "has_confirm", "is_accept_pending", "is_confirm_pending")
+    flags = (*stages, "is_cover_unknown")
     is_own = pl.col("visibility") == "own"
     return rfqs.with_columns(
         pl.col(counts).fill_null(0), pl.col(flags).fill_null(False)
@@ -109,7 +118,7 @@ def _gaps_closed(rfqs: pl.LazyFrame) -> pl.LazyFrame:
 def state() -> pl.Expr:
     """Return the RFQ's state: executed > confirmed_pending > accepted_pending > closed > open.
 
-    On an RFQ of somebody else `closed_unfilled` says only that no execution was visible.
+    One of somebody else that is over without a visible execution is `closed_unknown`.
     """
     return (
         pl.when(pl.col("end_cause").eq_missing("executed"))
@@ -118,10 +127,24 @@ def state() -> pl.Expr:
         .then(pl.lit("confirmed_pending"))
         .when("is_accept_pending")
         .then(pl.lit("accepted_pending"))
-        .when(pl.col("end_cause").is_not_null())
+        .when(pl.col("end_cause").is_null())
+        .then(pl.lit("open"))
+        .when(pl.col("visibility") == "own")
         .then(pl.lit("closed_unfilled"))
-        .otherwise(pl.lit("open"))
+        .otherwise(pl.lit("closed_unknown"))
     )
+
+
+def is_decided(settings: Settings) -> pl.Expr:
+    """Return whether the RFQ is settled for a hit ratio.
+
+    One of somebody else is once its execution or its closing was read by the as-of time, won and
+    lost by the same test: we know sooner of what we win.
+    """
+    read = pl.col("first_executed_observed_ts", "first_closed_observed_ts") <= settings.as_of
+    seen = (read, pl.col("gone_ts").is_not_null(), pl.col("is_out_of_sight"))
+    is_seen_over = pl.any_horizontal(*(each.fill_null(False) for each in seen))
+    return is_terminal() & ((pl.col("visibility") == "own") | is_seen_over)
 
 
 def _timed(rfqs: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
@@ -140,7 +163,8 @@ def _timed(rfqs: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
 def _priced(rfqs: pl.LazyFrame) -> pl.LazyFrame:
     spread = (pl.col("best_yes_ask") - pl.col("best_yes_bid")).cast(DOLLARS)
     distance = (pl.col("bid_taken") - pl.col("cover_bid")).cast(DOLLARS)
-    return rfqs.with_columns(
+    best = pl.col("best_yes_bid", "best_yes_ask")
+    return rfqs.with_columns(pl.when(~pl.col("is_cover_unknown")).then(best)).with_columns(
         composite_spread=spread,
         is_composite_crossed=(spread < 0).fill_null(False),
         best_yes_bid_at_accept=pl.when("has_accept").then("best_yes_bid"),

@@ -1,13 +1,12 @@
 """Shares, each over the rows that its definition admits; None over nothing."""
 
-from datetime import timedelta
 from fractions import Fraction
 from typing import Any
 
 import polars as pl
 
 from transforms.metrics.sample import Sample, exact_sum, rate, share
-from transforms.partition import is_terminal
+from transforms.partition import is_filled_within, is_terminal
 
 
 def rates(sample: Sample) -> dict[str, Any]:
@@ -32,18 +31,8 @@ def _executions(sample: Sample) -> dict[str, Any]:
         # Nobody sees the executions of others: the rate is unknown, not 0.
         "fill_rate_foreign": None,
         "fill_rate_terminal": share(own.filter(is_terminal()), is_executed),
-        "fill_rate_matured": share(sample.matured, _is_filled_in_time(sample)),
+        "fill_rate_matured": share(sample.matured, is_filled_within(sample.settings.maturity_s)),
     }
-
-
-def _is_filled_in_time(sample: Sample) -> pl.Expr:
-    """Return whether the RFQ was executed within the maturity M of its creation.
-
-    By its end, not by `time_to_fill_s`: timestamps out of order spoil a duration, not a count.
-    """
-    age = pl.col("end_ts") - pl.col("created_ts")
-    in_time = age <= timedelta(seconds=sample.settings.maturity_s)
-    return (pl.col("state") == "executed") & in_time
 
 
 def _weighted_executions(sample: Sample) -> dict[str, Any]:
@@ -57,7 +46,7 @@ def _weighted_executions(sample: Sample) -> dict[str, Any]:
 def _weighted(sample: Sample, asked: str, got: str) -> float | None:
     """Return filled in time / asked, over the matured RFQs that were sized in that unit."""
     sized = sample.matured.filter(pl.col(asked) > 0)
-    filled = sized.filter(_is_filled_in_time(sample))
+    filled = sized.filter(is_filled_within(sample.settings.maturity_s))
     return rate(exact_sum(filled[got]), exact_sum(sized[asked]))
 
 
@@ -116,8 +105,10 @@ def _last_look(sample: Sample) -> dict[str, Any]:
 
 
 def _hit_ratio_by_maker(sample: Sample) -> dict[str, float | None]:
-    quoted = sample.responses.filter(~pl.col("is_self_quote"))
-    makers = quoted["maker_id"].drop_nulls().unique().sort()
+    """By every maker that quoted us; None for one whose quotes all came too late, or undecided."""
+    others = sample.own_quotes.filter(~pl.col("is_self_quote"))
+    quoted = others.filter("is_valid_response")
+    makers = others["maker_id"].drop_nulls().unique().sort()
     return {
         maker: _hit_ratio(quoted.filter(pl.col("maker_id") == maker), sample.own_rfqs)
         for maker in makers
@@ -126,7 +117,7 @@ def _hit_ratio_by_maker(sample: Sample) -> dict[str, float | None]:
 
 def _hit_ratio(quotes: pl.DataFrame, rfqs: pl.DataFrame) -> float | None:
     """Return #RFQs won / #RFQs quoted by one maker, of those that are decided."""
-    decided = rfqs.filter(is_terminal()).select("rfq_id")
+    decided = rfqs.filter("is_decided").select("rfq_id")
     judged = quotes.join(decided, on="rfq_id", how="semi")
     won = judged.filter((pl.col("outcome") == "done") & pl.col("is_reference_accept"))
     return rate(won["rfq_id"].n_unique(), judged["rfq_id"].n_unique())

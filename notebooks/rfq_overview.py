@@ -78,11 +78,14 @@ def _(database):
         """
         select capture, sum(n_quotes)::bigint as n
         from marts.quote_spreads where visibility = 'own' and maker_id is not null
-        group by capture order by capture = 'live' desc
+        group by capture order by list_position(['live', 'late', 'backfill'], capture)
         """,
     )
     capture = captures["capture"][0] if captures.height else "live"
-    seen = "quotes captured live" if capture == "live" else "backfilled quotes: survivors only"
+    seen = {
+        "live": "quotes captured live",
+        "late": "nothing was watched live: quotes read late",
+    }.get(capture, "backfilled quotes: survivors only")
     return capture, seen
 
 
@@ -101,7 +104,7 @@ def _(database):
             marts.wilson_high(n_filled, n) as high,
             format('n={:,}', n) as label,
         from marts.fill_rates
-        where visibility = 'own'
+        where visibility = 'own' and capture <> 'backfill'
         group by n_legs
         order by n_legs
         """,

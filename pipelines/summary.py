@@ -28,7 +28,7 @@ select
     marts.wilson_low(filled, n) as low,
     marts.wilson_high(filled, n) as high,
 from marts.fill_rates
-where visibility = 'own'
+where visibility = 'own' and capture <> 'backfill'
 """
 
 _SPREAD = """
@@ -107,7 +107,8 @@ def show_summary(database: Database) -> None:
     console.print(
         "try: select n_legs, sum(n_rfq) as rfqs, sum(fill_rate_matured_numerator)"
         " / nullif(sum(fill_rate_matured_denominator), 0) as fill_rate"
-        " from marts.fill_rates where visibility = 'own' group by all order by n_legs",
+        " from marts.fill_rates where visibility = 'own' and capture <> 'backfill'"
+        " group by all order by n_legs",
         soft_wrap=True,
         highlight=False,
     )

@@ -6,19 +6,29 @@ from itertools import pairwise
 import polars as pl
 
 from transforms.last_look import infer_fast_markets, windows
+from transforms.partition import BACKFILL, LATE, LIVE
 from transforms.settings import Settings
 
 # The exchange keeps cancelled quotes for 7 days after their last update. An RFQ that was first
 # seen later shows its winners only, which would inflate every rate per quote.
 CANCELLED_QUOTES_KEPT = timedelta(days=7)
+# An answer takes seconds, and the exchange's clock on a page has whole ones: a pass served at t was
+# served before t + 1 s.
+TIME_TO_ANSWER = timedelta(seconds=5)
+CLOCK_STEP = timedelta(seconds=1)
 
-BACKFILL = "backfill"
+LIFETIME_EDGES_S = (5, 20, 60, 600)
+LIFETIMES = ("under 5 s", "5-20 s", "20-60 s", "60-600 s", "600 s or more")
 CONTRACT_EDGES = (1, 10, 50, 100, 500, 1000, 5000)
 DOLLAR_EDGES = (10, 50, 250, 1000, 5000)
 
 
 def known_rfqs(
-    rfqs: pl.LazyFrame, quotes: pl.LazyFrame, open_sweeps: pl.LazyFrame, settings: Settings
+    rfqs: pl.LazyFrame,
+    quotes: pl.LazyFrame,
+    passes: pl.LazyFrame,
+    open_sweeps: pl.LazyFrame,
+    settings: Settings,
 ) -> pl.LazyFrame:
     """Classify, size and end every RFQ known at `settings.as_of`. One row per RFQ.
 
@@ -35,7 +45,6 @@ def known_rfqs(
             size_mode=size_mode(),
             cohort_date=pl.col("created_ts").dt.date(),
             visibility=visibility(),
-            capture=capture(),
         )
         .with_columns(is_out_of_sight=is_out_of_sight(settings))
         .with_columns(end_cause=end_cause())
@@ -54,7 +63,10 @@ def known_rfqs(
             is_matured=pl.col("created_ts")
             <= settings.as_of - timedelta(seconds=settings.maturity_s),
         )
-        .with_columns(size_bucket=size_bucket())
+        .pipe(_watched, passes, settings)
+        .with_columns(
+            size_bucket=size_bucket(), lifetime_bucket=lifetime_bucket(), capture=capture(settings)
+        )
         .pipe(infer_fast_markets, quotes, settings)
         .with_columns(**windows())
     )
@@ -83,10 +95,62 @@ def visibility_of(is_own: pl.Expr, is_quoted: pl.Expr) -> pl.Expr:
     )
 
 
-def capture() -> pl.Expr:
-    """Return `live` where losing quotes were still kept when the RFQ was first seen."""
-    in_time = pl.col("first_observed_ts") <= pl.col("created_ts") + CANCELLED_QUOTES_KEPT
-    return pl.when(in_time).then(pl.lit("live")).otherwise(pl.lit(BACKFILL))
+def _watched(rfqs: pl.LazyFrame, passes: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
+    """Add `watched_until_ts`, the last pass over the RFQ's quotes that was served while it lived.
+
+    NULL unless it came 5 s or more after the creation. Nobody shows when an RFQ of somebody else
+    ended unless we won it, so these count as alive only while they were seen open, won or lost.
+    """
+    is_own = pl.col("visibility") == "own"
+    alive_ts = pl.min_horizontal(
+        pl.col("end_ts") - CLOCK_STEP,
+        pl.when(is_own).then(pl.lit(settings.as_of)).otherwise("last_seen_open_ts"),
+    )
+    is_alive_known = is_own | pl.col("last_seen_open_ts").is_not_null()
+    served = passes.select(
+        "side", watched_until_ts=pl.min_horizontal("served_ts", pl.lit(settings.as_of))
+    )
+    is_in_time = pl.col("watched_until_ts") >= pl.col("created_ts") + TIME_TO_ANSWER
+    return (
+        rfqs.with_columns(
+            side=pl.when(is_own).then(pl.lit("received")).otherwise(pl.lit("made")),
+            alive_ts=pl.when(is_alive_known).then(alive_ts).otherwise("created_ts"),
+        )
+        .sort("alive_ts")
+        .join_asof(
+            served.sort("watched_until_ts"),
+            left_on="alive_ts",
+            right_on="watched_until_ts",
+            by="side",
+            coalesce=False,
+            check_sortedness=False,
+        )
+        .with_columns(watched_until_ts=pl.when(is_in_time).then("watched_until_ts"))
+    )
+
+
+def capture(settings: Settings) -> pl.Expr:
+    """Return whether somebody watched: `live`, `late`, or `backfill` where losers are gone."""
+    is_live = pl.col("watched_until_ts").is_not_null() | pl.lit(settings.is_watched)
+    over_ts = pl.coalesce("end_ts", "created_ts")
+    is_late = pl.col("first_observed_ts") <= over_ts + CANCELLED_QUOTES_KEPT
+    return (
+        pl.when(is_live)
+        .then(pl.lit(LIVE))
+        .when(is_late)
+        .then(pl.lit(LATE))
+        .otherwise(pl.lit(BACKFILL))
+    )
+
+
+def lifetime_bucket() -> pl.Expr:
+    """Return how long the RFQ lived; NULL while it does, and where nobody knows."""
+    lived = pl.col("end_ts") - pl.col("created_ts")
+    steps = zip(LIFETIME_EDGES_S, LIFETIMES, strict=False)
+    return pl.coalesce(
+        *(pl.when(lived < timedelta(seconds=edge)).then(pl.lit(name)) for edge, name in steps),
+        pl.when(lived.is_not_null()).then(pl.lit(LIFETIMES[-1])),
+    )
 
 
 def end_cause() -> pl.Expr:

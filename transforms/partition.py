@@ -19,7 +19,11 @@ RFQ_PARTITION = (
 """Cohort (UTC day the RFQ was created), market and class of an RFQ."""
 
 CAPTURE_PARTITION = (*RFQ_PARTITION, "capture")
-"""The same, kept apart by capture: a backfill sees mostly the quotes that won."""
+"""The same, kept apart by capture: what nobody watched shows fewer quotes than there were."""
+
+LIVE, LATE, BACKFILL = "live", "late", "backfill"
+
+ANSWERED_SOON_S = 5
 
 UNKNOWN_MAKER = "unknown"
 
@@ -31,10 +35,26 @@ def is_own() -> pl.Expr:
     return pl.col("visibility").eq_missing("own")
 
 
+def is_live() -> pl.Expr:
+    """Its quotes were watched while it lived: what quote figures are of."""
+    return pl.col("capture").eq_missing(LIVE)
+
+
+def is_timely() -> pl.Expr:
+    """First read while losers were still kept: what fill rates are of."""
+    return pl.col("capture").is_in([LIVE, LATE]).fill_null(value=False)
+
+
 def is_terminal() -> pl.Expr:
     """The RFQ was seen to end. One of ours that the exchange forgot while it was open was not."""
     is_lost = is_own() & pl.col("end_cause").eq_missing("lost")
     return pl.col("state").is_in(TERMINAL_STATES) & ~is_lost
+
+
+def is_answered_within(seconds: float) -> pl.Expr:
+    """A valid response came within so many seconds; one dated before the RFQ did, too."""
+    waited = pl.col("first_quote_ts") - pl.col("created_ts")
+    return (waited <= timedelta(seconds=seconds)).fill_null(value=False)
 
 
 def is_filled_within(maturity_s: float) -> pl.Expr:

@@ -2,8 +2,9 @@
 
 import polars as pl
 
-from transforms.known_rfqs import BACKFILL, size_bucket, visibility_of
+from transforms.known_rfqs import size_bucket, visibility_of
 from transforms.last_look import has_accept
+from transforms.partition import BACKFILL
 from transforms.settings import Settings
 from transforms.units import ONE_DOLLAR, duration
 
@@ -18,6 +19,7 @@ OF_THE_RFQ = (
     "confirm_window_s",
     "execution_timer_s",
     "winner_id",
+    "lifetime_bucket",
 )
 RENAMED = ("market_ticker", "created_ts", "end_ts", "recorded_end_ts", "end_cause", "contracts")
 RENAMED_SIGHT = ("last_seen_open_ts",)

@@ -13,5 +13,7 @@ class Settings:
     scope: str = "market"
     maturity_s: float = 300.0
     skew_tol_s: float = 0.1
+    # No pass is on record, and every RFQ is taken as watched throughout its life.
+    is_watched: bool = False
     # Nobody ends an RFQ of a stranger in our sight: expiry was observed after 10,810 s.
     longest_life_s: float = 10_860.0

@@ -157,9 +157,10 @@ def test_a_stranger_that_closed_without_a_time_has_ended_at_an_unknown_one() -> 
 
 
 @pytest.mark.parametrize(
-    ("seen_after", "capture"), [(timedelta(days=7), "live"), (timedelta(days=8), "backfill")]
+    ("seen_after", "capture"),
+    [(timedelta(days=7), "late"), (timedelta(days=7, seconds=31), "backfill")],
 )
-def test_what_was_first_seen_after_the_losing_quotes_were_gone_is_backfill(
+def test_what_nobody_watched_is_late_and_backfill_once_losing_quotes_were_gone(
     seen_after: timedelta, capture: str
 ) -> None:
     seen_s = seen_after.total_seconds()

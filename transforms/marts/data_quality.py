@@ -7,7 +7,7 @@ import polars as pl
 from transforms.bounds import BOUNDS
 from transforms.distribution import millionths
 from transforms.intervals import rate
-from transforms.partition import count, is_own, is_terminal
+from transforms.partition import count, is_live, is_own, is_terminal
 
 RFQ_STATUSES = ("open", "closed")
 QUOTE_STATUSES = ("open", "accepted", "confirmed", "executed", "cancelled")
@@ -264,8 +264,9 @@ def _rfq_checks() -> list[Check]:
         Check(
             "own_rfq_not_captured_live",
             is_own(),
-            pl.col("capture").ne_missing("live"),
-            "First seen after it ended, when losing quotes may be gone. Kept apart by capture.",
+            ~is_live(),
+            "No complete pass over its quotes was served from 5 s after its creation to its end:"
+            " quotes may have come and vanished unseen. Kept apart by capture.",
         ),
         Check(
             "rfq_of_others_first_seen_closed",

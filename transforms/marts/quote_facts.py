@@ -35,6 +35,7 @@ COLUMNS = (
     *("derived_yes_contracts", "derived_no_contracts", "has_accept", "has_confirm"),
     *("exchange_status", "out_of_bounds", "is_against_fast", "premium_dollars"),
     *("payout_notional_dollars", "is_cover_unknown", "last_seen_open_ts"),
+    "lifetime_bucket",
 )
 
 
@@ -46,7 +47,7 @@ def quote_facts(
     settings: Settings,
 ) -> pl.LazyFrame:
     """Measure every quote known at `settings.as_of`, orphans included. One row per quote."""
-    known = known_rfqs(rfqs, quotes, open_sweeps, settings)
+    known = known_rfqs(rfqs, quotes, passes, open_sweeps, settings)
     return (
         quote_lives(quotes, known, passes, settings)
         .pipe(_followed_up, settings)

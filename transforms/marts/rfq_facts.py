@@ -20,12 +20,13 @@ COLUMNS = (
     *("cover_savings_dollars", "premium_dollars", "payout_notional_dollars", "has_accept"),
     *("has_confirm", "maker_id_won", "end_cause", "is_end_upper_bound", "n_executed_quotes"),
     *("exchange_status", "out_of_bounds", "is_first_seen_open", "executed_ts", "is_end_moved"),
-    *("is_cover_unknown", "is_decided", "last_seen_open_ts"),
+    *("is_cover_unknown", "is_decided", "last_seen_open_ts", "first_quote_ts"),
+    *("watched_until_ts", "lifetime_bucket"),
 )
 # What only the requester sees in full: on anybody else's RFQ it would describe our own quotes.
 SEEN_BY_REQUESTER = (
     *("n_quotes_raw", "n_quotes_effective", "n_makers", "n_live_makers_at_accept"),
-    *("time_to_first_quote_s", "best_yes_bid", "best_yes_ask", "cover_bid"),
+    *("time_to_first_quote_s", "first_quote_ts", "best_yes_bid", "best_yes_ask", "cover_bid"),
 )
 
 
@@ -33,12 +34,13 @@ def rfq_facts(
     rfqs: pl.LazyFrame,
     quotes: pl.LazyFrame,
     quote_facts: pl.LazyFrame,
+    passes: pl.LazyFrame,
     open_sweeps: pl.LazyFrame,
     settings: Settings,
 ) -> pl.LazyFrame:
     """Measure every RFQ known at `settings.as_of`. One row per RFQ."""
     return (
-        known_rfqs(rfqs, quotes, open_sweeps, settings)
+        known_rfqs(rfqs, quotes, passes, open_sweeps, settings)
         .join(_responses(quote_facts), on="rfq_id", how="left", validate="1:1")
         .join(_accepts(quote_facts), on="rfq_id", how="left", validate="1:1")
         .join(_decided(quote_facts), on="rfq_id", how="left", validate="1:1")
@@ -60,6 +62,7 @@ def _responses(quote_facts: pl.LazyFrame) -> pl.LazyFrame:
         n_quotes_effective=pl.col("is_effective").sum().cast(pl.Int64),
         n_makers=pl.col("maker_id").filter(is_valid).n_unique().cast(pl.Int64),
         time_to_first_quote_s=pl.col("response_latency_s").min(),
+        first_quote_ts=pl.col("created_ts").filter(is_valid).min(),
         best_yes_bid=pl.col("yes_bid_dollars").filter(in_set).max(),
         best_yes_ask=pl.col("yes_ask_dollars").filter(in_set).min(),
     )

@@ -11,7 +11,7 @@ from transforms.metrics.sample import Sample, concentration, exact_sum
 
 def market_shares(sample: Sample) -> dict[str, Any]:
     """Return every Herfindahl-Hirschman index. Quotes on one's own RFQ do not compete."""
-    by_rfqs = concentration(_rfqs_quoted(sample))
+    by_rfqs = concentration(_rfqs_quoted(sample.live))
     return {
         "hhi_executed_contracts": concentration(_contracts_won(sample)),
         "hhi_rfqs_quoted": by_rfqs,

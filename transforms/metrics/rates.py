@@ -6,16 +6,17 @@ from typing import Any
 import polars as pl
 
 from transforms.metrics.sample import Sample, exact_sum, rate, share
-from transforms.partition import is_filled_within, is_terminal
+from transforms.partition import ANSWERED_SOON_S, is_answered_within, is_filled_within, is_terminal
 
 
 def rates(sample: Sample) -> dict[str, Any]:
     """Return every metric that is a rate or a share."""
     return (
-        _executions(sample)
-        | _weighted_executions(sample)
-        | _quote_fates(sample)
-        | _responses(sample)
+        _executions(sample.timely)
+        | _weighted_executions(sample.timely)
+        | {"fill_completeness": _fill_completeness(sample)}
+        | _quote_fates(sample.live)
+        | _responses(sample.live)
         | _last_look(sample)
         | _of_others(sample)
         | {"hit_ratio_by_maker": _hit_ratio_by_maker(sample)}
@@ -39,7 +40,6 @@ def _weighted_executions(sample: Sample) -> dict[str, Any]:
     return {
         "fill_rate_contracts": _weighted(sample, "contracts", "executed_contracts"),
         "fill_rate_target_cost": _weighted(sample, "target_cost_dollars", "target_cost_dollars"),
-        "fill_completeness": _fill_completeness(sample),
     }
 
 
@@ -79,14 +79,15 @@ def _quote_fates(sample: Sample) -> dict[str, Any]:
 
 def _responses(sample: Sample) -> dict[str, Any]:
     own, is_quoted = sample.own_rfqs, pl.col("n_makers") > 0
-    # A quote with an impossible latency is still a response, only its time is unknown.
-    in_time = (pl.col("time_to_first_quote_s") <= sample.settings.maturity_s).fill_null(True)
     of_all = share(own, is_quoted)
     answered = own.filter(is_quoted & pl.col("end_cause").is_not_null())
     return {
         "response_rate_all": of_all,
         "response_rate_own": of_all,
-        "response_rate_matured": share(sample.matured, is_quoted & in_time),
+        "response_rate_5s": share(own, is_answered_within(ANSWERED_SOON_S)),
+        "response_rate_matured": share(
+            sample.matured, is_answered_within(sample.settings.maturity_s)
+        ),
         "abandonment_rate": share(answered, ~pl.col("has_accept")),
     }
 
@@ -110,7 +111,7 @@ def _hit_ratio_by_maker(sample: Sample) -> dict[str, float | None]:
     quoted = others.filter("is_valid_response")
     makers = others["maker_id"].drop_nulls().unique().sort()
     return {
-        maker: _hit_ratio(quoted.filter(pl.col("maker_id") == maker), sample.own_rfqs)
+        maker: _hit_ratio(quoted.filter(pl.col("maker_id") == maker), sample.live.own_rfqs)
         for maker in makers
     }
 
@@ -125,8 +126,9 @@ def _hit_ratio(quotes: pl.DataFrame, rfqs: pl.DataFrame) -> float | None:
 
 def _of_others(sample: Sample) -> dict[str, Any]:
     has_viewer = sample.settings.viewer_id is not None
-    not_own = sample.rfqs.filter(pl.col("visibility") != "own")
-    mine = sample.quotes.filter(
+    live = sample.live
+    not_own = live.rfqs.filter(pl.col("visibility") != "own")
+    mine = live.quotes.filter(
         (pl.col("visibility") == "quoted") & pl.col("is_made_by_viewer"), "is_valid_response"
     )
     hidden = sample.asked_by_others.filter(pl.col("requester_id_first").is_null())

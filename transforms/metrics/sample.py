@@ -1,7 +1,7 @@
 """The facts of one evaluated data set, cut the ways that the metrics need them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from transforms.clocks import observations
+from transforms.clocks import CAPTURES, causes, observations
 from transforms.curves import incidence
-from transforms.partition import is_terminal
+from transforms.partition import is_live, is_terminal, is_timely
 from transforms.settings import Settings
 
 Number = int | Decimal | Fraction
@@ -25,6 +25,19 @@ class Sample:
     all_quotes: pl.DataFrame
     settings: Settings
     fills: Sequence[Mapping[str, Any]] | None = None
+
+    @cached_property
+    def live(self) -> "Sample":
+        """What was watched: quote figures are of it."""
+        return self._captured(is_live())
+
+    @cached_property
+    def timely(self) -> "Sample":
+        """What was watched or read in time: fill rates are of it."""
+        return self._captured(is_timely())
+
+    def _captured(self, of: pl.Expr) -> "Sample":
+        return replace(self, rfqs=self.rfqs.filter(of), all_quotes=self.all_quotes.filter(of))
 
     @cached_property
     def quotes(self) -> pl.DataFrame:
@@ -84,8 +97,10 @@ class Sample:
 
     def curve(self, clock: str, cause: str) -> pl.DataFrame:
         """The incidence of *cause* over all legs, at exact event times, in order of time."""
-        pooled = self._observed.with_columns(n_legs=pl.lit(0, dtype=pl.Int64))
-        of_clock = incidence(pooled.lazy(), clock).filter(pl.col("cause") == cause)
+        captured = self._observed.filter(pl.col("capture").is_in(CAPTURES[clock]))
+        pooled = captured.with_columns(n_legs=pl.lit(0, dtype=pl.Int64), capture=pl.lit("any"))
+        competing = causes(clock, self.settings)
+        of_clock = incidence(pooled.lazy(), clock, competing).filter(pl.col("cause") == cause)
         return of_clock.sort("time_s").collect()
 
     @cached_property

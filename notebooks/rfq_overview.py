@@ -82,10 +82,12 @@ def _(database):
         """,
     )
     capture = captures["capture"][0] if captures.height else "live"
-    seen = {
-        "live": "quotes captured live",
+    named = {
+        "live": "quotes watched live",
         "late": "nothing was watched live: quotes read late",
-    }.get(capture, "backfilled quotes: survivors only")
+        "backfill": "backfilled quotes: survivors only",
+    }
+    seen = named[capture]
     return capture, seen
 
 

@@ -212,7 +212,11 @@ def demand_nothing_lost(lost: dict[str, int], private: Path) -> None:
 def accept_losses(connection: duckdb.DuckDBPyConnection, lost: dict[str, int]) -> None:
     """Note in raw what is published without from now on."""
     for kind, count in lost.items():
-        connection.execute("insert into raw.accepted_losses values (now(), $1, $2)", [kind, count])
+        connection.execute(
+            "insert into raw.accepted_losses select now(), $1, $2, coalesce(max(load), 0)"
+            " from raw.loads",
+            [kind, count],
+        )
 
 
 def told(lost: dict[str, int]) -> str:

@@ -210,6 +210,7 @@ def _load_resources(
     while extraction.is_unfinished:
         extraction.is_unfinished = False
         pipeline.run(kalshi(extraction).with_resources(*resources))
+        extraction.end_load()
 
 
 def _build_and_publish(

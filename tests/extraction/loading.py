@@ -130,6 +130,7 @@ class Store:
             ]
             self._commit(items)
             self._states = json.dumps(states)
+            extraction.end_load()
             if not extraction.is_unfinished:
                 return
         raise AssertionError("the loads never come to an end")

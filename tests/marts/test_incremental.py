@@ -83,7 +83,7 @@ class History:
         gone = self.chance.choice(self.quotes)["id"]
         again = now + timedelta(seconds=1) if self.chance.random() < 0.5 else None
         self.connection.execute(
-            "insert into raw.tombstones values ('quotes', $1, $2, $2, $3)", [gone, now, again]
+            "insert into raw.tombstones values ('quotes', $1, $2, $2, $3, 0)", [gone, now, again]
         )
 
 

@@ -153,7 +153,7 @@ def test_an_id_that_came_back_unchanged_is_not_gone() -> None:
         denials = [at(50), None], [at(50), at(70)]
         for gone_ts, seen_again_ts in denials:
             connection.execute(
-                "insert into raw.tombstones values ('rfqs', 'r1', $1, $1, $2)",
+                "insert into raw.tombstones values ('rfqs', 'r1', $1, $1, $2, 0)",
                 [gone_ts, seen_again_ts],
             )
         seen = {as_of_s: gone_at(connection, as_of_s) for as_of_s in (40, 60, 80)}

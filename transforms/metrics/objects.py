@@ -12,7 +12,7 @@ from transforms.build import raw_tables
 
 Objects = Sequence[Mapping[str, Any]]
 # What a load adds to an object; an evaluation makes it up from the object itself.
-LOADED = ("unknown_fields", "version_hash", "observed_ts", "observed_pass")
+LOADED = ("unknown_fields", "version_hash", "observed_ts", "observed_pass", "load")
 
 
 def load_objects(connection: duckdb.DuckDBPyConnection, rfqs: Objects, quotes: Objects) -> None:

@@ -75,18 +75,15 @@ _ALWAYS = {
     "an execution that raw saw is undone": (
         "select id from raw.quote_versions join draft.staging.quotes on quote_id = id"
         " where quote_versions.executed_ts <= getvariable('as_of')"
-        " and observed_ts <= getvariable('as_of')"
         " and quotes.status is distinct from 'executed'"
     ),
     "a cancellation that raw saw is undone": (
         "select id from raw.quote_versions join draft.staging.quotes on quote_id = id"
         " where quote_versions.cancelled_ts <= getvariable('as_of')"
-        " and observed_ts <= getvariable('as_of')"
         " and coalesce(quotes.status, '') not in ('executed', 'cancelled')"
         " union all"
         " select id from raw.rfq_versions join draft.staging.rfqs on rfq_id = id"
         " where rfq_versions.cancelled_ts <= getvariable('as_of')"
-        " and observed_ts <= getvariable('as_of')"
         " and rfqs.status is distinct from 'closed'"
     ),
     "a watermark went back": (

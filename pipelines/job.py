@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -26,6 +26,7 @@ from pipelines.kalshi import kalshi
 from pipelines.kalshi.api_keys import demand_reading_key
 from pipelines.kalshi.client import ExchangeReader, open_reader
 from pipelines.kalshi.extraction import Extraction, Limits, Progress
+from pipelines.kalshi.moments import Moments, last_moments
 from pipelines.kalshi.origin import origins_of_exchange
 from pipelines.kalshi.settings import REJECTED_SHARE, Access
 from pipelines.publish import attached, drafted, last_published, put_in_place
@@ -224,13 +225,18 @@ def _build_and_publish(
     afresh: bool = False,
 ) -> Outcome:
     demand_few_rejected(connection, limits)
-    moment = as_of or _last_seen(connection)
-    settings = Settings(moment, _viewer(connection, account), _scope(connection))
+    moments = _moments(connection)
+    settings = Settings(
+        as_of or moments.as_of,
+        _viewer(connection, account),
+        _scope(connection),
+        known_until=moments.known_until,
+    )
     mart_rows = build(connection, MARTS, settings, afresh=afresh)
     # A log may be damaged by a power cut: what is published must not outlive what it rests on.
     connection.execute("checkpoint")
     _publish(connection, work)
-    return Outcome(new_versions, mart_rows, moment)
+    return Outcome(new_versions, mart_rows, settings.as_of)
 
 
 def _publish(connection: duckdb.DuckDBPyConnection, work: Work) -> None:
@@ -249,13 +255,11 @@ def _versions(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     return dict(zip(("rfq_versions", "quote_versions"), counts, strict=True))
 
 
-def _last_seen(connection: duckdb.DuckDBPyConnection) -> datetime:
-    rows = connection.execute("select max(ended_ts) from raw.extraction_runs").fetchall()
-    seen: datetime | None = rows[0][0]
-    if seen is None:
+def _moments(connection: duckdb.DuckDBPyConnection) -> Moments:
+    moments = last_moments(connection)
+    if moments is None:
         raise DatabaseError("nothing was loaded yet, so there is nothing to publish: `rfq run`")
-    # The exchange tells its time in whole seconds: what we saw last may be that much younger.
-    return seen + timedelta(seconds=1)
+    return moments
 
 
 def _scope(connection: duckdb.DuckDBPyConnection) -> str:

@@ -6,10 +6,14 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The moment that is shown, whose eyes see it, and two tolerances. Times UTC, durations s."""
+    """The moment that is shown, whose eyes see it, and two tolerances. Times UTC, durations s.
+
+    The rows were read by `known_until`, which is `as_of` itself where none is given.
+    """
 
     as_of: datetime
     viewer_id: str | None = None
     scope: str = "market"
     maturity_s: float = 300.0
     skew_tol_s: float = 0.1
+    known_until: datetime | None = None

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from pipelines.kalshi.client import ExchangeReader
 from pipelines.kalshi.errors import ConfigurationError, ExchangeError
+from pipelines.kalshi.moments import read_to
 from pipelines.kalshi.origin import SANDBOX, origins_of_exchange
 from pipelines.kalshi.pages import Rejected
 from pipelines.kalshi.plausible import Bounds
@@ -27,7 +28,8 @@ _log = logging.getLogger(__name__)
 # So many rejected rows of a pass are kept with their content, the rest without it.
 MOST_KEPT_WHOLE = 1_000
 _NUMBER = """
-insert into raw.loads select coalesce(max(load), 0) + 1, $1, false from raw.loads returning load
+insert into raw.loads
+select coalesce(max(load), 0) + 1, $1, false, $2 from raw.loads returning load
 """
 _ALREADY_REJECTED = """
 select row_hash, bool_or(coalesce(is_read_again, false)) from raw.rejected_rows
@@ -124,13 +126,21 @@ class Extraction:
         self.quotes = Versions(self.connection, "quote_versions", QUOTE)
         self.gone_rfqs = Tombstones(self.connection, "rfqs")
         self.gone_quotes = Tombstones(self.connection, "quotes")
+        self._as_of_before = self._read_before()
 
     def begin_load(self) -> None:
         """Begin a load and give it its number; what the one before handed on is in raw by now."""
         self.is_unfinished = False
-        ((self.load,),) = self.cursor.execute(_NUMBER, [self.run_id]).fetchall()
+        values = [self.run_id, self._as_of_before]
+        ((self.load,),) = self.cursor.execute(_NUMBER, values).fetchall()
         for each in (self.rfqs, self.quotes, self.gone_rfqs, self.gone_quotes):
             each.begin_load(self.load)
+
+    def _read_before(self) -> datetime | None:
+        """Up to when earlier runs have read all that happened."""
+        if self.begins_anew:
+            return None
+        return read_to(self.cursor, self.account_fingerprint, self.reach.scope)
 
     def end_load(self) -> None:
         """Note that raw holds all that this load has handed on."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pipelines.kalshi import coverage
+from pipelines.kalshi.moments import Moments, last_moments
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.parties import Party
 from tests.extraction.dealings import BY_TWOS, MARKET, ask, asked, offer, received
@@ -106,7 +107,7 @@ def test_a_killed_load_does_not_say_that_all_was_read(
     """dlt stores a load's tables one by one, so its passes may be there before its quotes."""
     run(store, reader)
     store.connection.execute(
-        "insert into raw.loads values (99, 'killed', false);"
+        "insert into raw.loads values (99, 'killed', false, null);"
         "insert into raw.passes values ('made', now(), 99);"
         "insert into raw.open_sweeps values (now(), 99)"
     )
@@ -222,3 +223,58 @@ def test_every_row_carries_the_number_of_its_load(
     assert held[0] <= (numbers[0],) < held[-1]
     whole = f"select bool_and(is_whole) from raw.loads where load > {numbers[0]}"
     assert store.rows(whole) == [(True,)]
+
+
+# Up to when all was read
+
+
+def test_what_is_shown_is_what_every_list_has_been_read_up_to(
+    store: Store,
+    reader: InProcessReader,
+    market: Market,
+    clock: ManualClock,
+    me: Party,
+    other: Party,
+) -> None:
+    """A day apart, so that the daily lists are read; each list takes 20 s, reads by id 5 s."""
+    offer(market, me, ask(market, other))
+    run(store, reader, MARKET)
+    market.delete_rfq(other, market.get_rfqs(other).rows[0]["id"])
+    clock.advance(86_400)
+    serve_changed(reader, lambda row: [row, clock.advance(5)][0])
+    for _ in range(2):
+        offer(market, other, ask(market, me, 1 + len(market.get_rfqs(me).rows)))
+    began = clock.now()
+
+    run(store, reader, MARKET)
+
+    assert last_moments(store.connection) == Moments(began, clock.now())
+    assert clock.now() > began + timedelta(seconds=20)
+
+
+def test_a_list_that_nothing_vouches_for_holds_back_what_is_shown(
+    store: Store, reader: InProcessReader, market: Market, clock: ManualClock, me: Party
+) -> None:
+    run(store, reader)
+    clock.advance(600)
+    ask(market, me)
+    nameless_rows(reader)
+    serve_changed(reader, lambda row: {k: v for k, v in row.items() if k != "id"}, only="rfqs")
+
+    run(store, reader)
+
+    assert last_moments(store.connection) == Moments(NOON, after(600))
+
+
+def test_a_list_that_was_never_verified_is_shown_as_it_was_read(
+    store: Store, reader: InProcessReader, market: Market, clock: ManualClock, me: Party
+) -> None:
+    """The list of RFQs shows a row that cannot be read from the first run on."""
+    ask(market, me)
+    serve_changed(reader, lambda row: {k: v for k, v in row.items() if k != "id"}, only="rfqs")
+
+    for _ in range(2):
+        clock.advance(60)
+        run(store, reader)
+
+    assert last_moments(store.connection) == Moments(after(120), after(120))

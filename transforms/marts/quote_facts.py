@@ -31,7 +31,7 @@ COLUMNS = (
     *("cancelled_ts", "confirm_window_s", "is_self_quote", "is_made_by_viewer"),
     *("is_reference_accept", "is_in_live_set", "cover_bid", "n_rival_makers"),
     *("derived_yes_contracts", "derived_no_contracts", "has_accept", "has_confirm"),
-    *("exchange_status", "out_of_bounds"),
+    *("exchange_status", "out_of_bounds", "is_shown_late"),
 )
 
 

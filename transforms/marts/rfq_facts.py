@@ -18,7 +18,7 @@ COLUMNS = (
     *("executed_contracts", "effective_spread", "cover_bid", "cover_distance"),
     *("cover_savings_dollars", "premium_dollars", "payout_notional_dollars", "has_accept"),
     *("has_confirm", "maker_id_won", "end_cause", "is_end_upper_bound", "n_executed_quotes"),
-    *("exchange_status", "out_of_bounds"),
+    *("exchange_status", "out_of_bounds", "is_shown_late"),
 )
 # What only the requester sees in full: on anybody else's RFQ it would describe our own quotes.
 SEEN_BY_REQUESTER = (

@@ -1,6 +1,7 @@
 -- One row per RFQ known at the as-of time: its state as it stood then.
--- A field that one version hides never erases what another showed, and a version that was updated
--- after the as-of time contributes nothing but the timestamps that lie before it.
+-- Every version that was read counts, whenever that was. A field that one of them hides never erases
+-- what another showed, and one that was updated after the as-of time contributes nothing but the
+-- timestamps that lie before it.
 with viewers as (select $viewer_id as communications_id where $viewer_id is not null),
 
 -- Older runs may have read with the keys of several accounts: figures are of one of them.
@@ -10,19 +11,24 @@ versions as (
     select
         *,
         coalesce(updated_ts, cancelled_ts, created_ts) as changed_ts,
-        coalesce(updated_ts, cancelled_ts, created_ts) <= $as_of as is_known,
+        -- A closing without a time counts from when it was first read.
+        if(
+            status = 'closed' and coalesce(updated_ts, cancelled_ts) is null,
+            observed_ts, coalesce(updated_ts, cancelled_ts, created_ts)
+        ) <= $as_of as is_known,
+        -- What an earlier run had read past: the exchange showed it late, or it was asked for again.
+        coalesce(
+            coalesce(updated_ts, cancelled_ts) <= as_of_before
+            or created_ts <= as_of_before and load = min(load) over (partition by id),
+            false
+        ) as is_late,
         -- Others see a hidden requester as nothing, as "0", or as the SHA-256 of nothing.
         case when creator_id not in (
             '', '0', 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
         ) then creator_id end as requester_id,
     from $versions
+    left join raw.loads using (load)
     where created_ts <= $as_of
-    qualify
-        observed_ts <= $as_of
-        or (
-            min(observed_ts) over (partition by id) > $as_of
-            and row_number() over (partition by id order by observed_ts, version_hash) = 1
-        )
 ),
 
 ranked as (
@@ -69,6 +75,7 @@ merged as (
         arg_max(cancellation_reason, recency) filter (cancelled_ts <= $as_of)
             as cancellation_reason,
         bit_or(out_of_bounds) as out_of_bounds,
+        bool_or(is_late) as is_shown_late,
         min(observed_ts) as first_observed_ts,
         max(observed_ts) as last_observed_ts,
     from ranked
@@ -112,6 +119,7 @@ select
     cancelled_ts,
     cancellation_reason,
     $out_of_bounds as out_of_bounds,
+    is_shown_late,
     first_observed_ts,
     greatest(merged.last_observed_ts, seen_again_ts) as last_observed_ts,
     -- Whatever was seen after the exchange denied the id outdates the denial.

@@ -30,7 +30,7 @@ def test_a_database_made_before_runs_noted_their_account_goes_on(
 ) -> None:
     first = market.create_rfq(desk, market_ticker="KXONE-26-A", contracts_fp="10.00")
     _load_as_before(access_of(exchange, desk, QUICK), database, monkeypatch)
-    job.rebuild(database, None)
+    job.rebuild(database)
     clock.advance(60)
     second = market.create_rfq(desk, market_ticker="KXONE-26-B", contracts_fp="10.00")
 

@@ -22,6 +22,13 @@ create table if not exists raw.loads (
     as_of_before timestamptz
 );
 
+-- One row per publication, in their order: what it was built of, and the moments that it shows.
+create table if not exists raw.publications (
+    load bigint not null,  -- the last one whose rows are in it
+    as_of timestamptz not null,
+    known_until timestamptz not null
+);
+
 -- One row per kind of row that a run published without, because nobody holds it any more.
 create table if not exists raw.accepted_losses (
     accepted_ts timestamptz not null,

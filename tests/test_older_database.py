@@ -27,6 +27,7 @@ def test_a_database_made_before_runs_noted_their_account_goes_on(
     clock: ManualClock,
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     first = market.create_rfq(desk, market_ticker="KXONE-26-A", contracts_fp="10.00")
     _load_as_before(access_of(exchange, desk, QUICK), database, monkeypatch)
@@ -36,6 +37,7 @@ def test_a_database_made_before_runs_noted_their_account_goes_on(
 
     job.run(database, access_of(exchange, desk, QUICK), ignore)
 
+    assert sum("did not note when lists were" in said for said in caplog.messages) == 1
     assert read(database, "select rfq_id from staging.rfqs order by created_ts") == [
         (first,),
         (second,),

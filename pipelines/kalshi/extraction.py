@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
@@ -126,16 +127,21 @@ class Extraction:
         self.quotes = Versions(self.connection, "quote_versions", QUOTE)
         self.gone_rfqs = Tombstones(self.connection, "rfqs")
         self.gone_quotes = Tombstones(self.connection, "quotes")
-        self._as_of_before = self._read_before()
 
     def begin_load(self) -> None:
         """Begin a load and give it its number; what the one before handed on is in raw by now."""
         self.is_unfinished = False
-        values = [self.run_id, self._as_of_before]
-        ((self.load,),) = self.cursor.execute(_NUMBER, values).fetchall()
+        self.load = self.next_load()
         for each in (self.rfqs, self.quotes, self.gone_rfqs, self.gone_quotes):
             each.begin_load(self.load)
 
+    def next_load(self) -> int:
+        """Take the next number, so that no other load ever has it."""
+        values = [self.run_id, self._read_before]
+        ((load,),) = self.cursor.execute(_NUMBER, values).fetchall()
+        return int(load)
+
+    @cached_property
     def _read_before(self) -> datetime | None:
         """Up to when earlier runs have read all that happened."""
         if self.begins_anew:

@@ -75,18 +75,15 @@ _ALWAYS = {
     "an execution that raw saw is undone": (
         "select id from raw.quote_versions join draft.staging.quotes on quote_id = id"
         " where quote_versions.executed_ts <= getvariable('as_of')"
-        " and observed_ts <= getvariable('as_of')"
         " and quotes.status is distinct from 'executed'"
     ),
     "a cancellation that raw saw is undone": (
         "select id from raw.quote_versions join draft.staging.quotes on quote_id = id"
         " where quote_versions.cancelled_ts <= getvariable('as_of')"
-        " and observed_ts <= getvariable('as_of')"
         " and coalesce(quotes.status, '') not in ('executed', 'cancelled')"
         " union all"
         " select id from raw.rfq_versions join draft.staging.rfqs on rfq_id = id"
         " where rfq_versions.cancelled_ts <= getvariable('as_of')"
-        " and observed_ts <= getvariable('as_of')"
         " and rfqs.status is distinct from 'closed'"
     ),
     "a watermark went back": (
@@ -212,7 +209,11 @@ def demand_nothing_lost(lost: dict[str, int], private: Path) -> None:
 def accept_losses(connection: duckdb.DuckDBPyConnection, lost: dict[str, int]) -> None:
     """Note in raw what is published without from now on."""
     for kind, count in lost.items():
-        connection.execute("insert into raw.accepted_losses values (now(), $1, $2)", [kind, count])
+        connection.execute(
+            "insert into raw.accepted_losses select now(), $1, $2, coalesce(max(load), 0)"
+            " from raw.loads",
+            [kind, count],
+        )
 
 
 def told(lost: dict[str, int]) -> str:

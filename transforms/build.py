@@ -192,11 +192,13 @@ def _create_as_rows(connection: duckdb.DuckDBPyConnection, name: str) -> None:
 
 def _sign(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Say in the database itself what its marts show: no number without its moment and scope."""
+    moments = (settings.as_of, settings.known_until or settings.as_of)
     sees = "every quote" if settings.viewer_id is None else "quotes it made or received"
     connection.execute(
         "create or replace table marts.build_info as select $1::timestamptz as as_of,"
-        " now() as built_ts, $2 as scope, $3 as viewer_sees, $4::double as maturity_s",
-        [settings.as_of, settings.scope, sees, settings.maturity_s],
+        " $2::timestamptz as known_until, coalesce(max(load), 0) as load, now() as built_ts,"
+        " $3 as scope, $4 as viewer_sees, $5::double as maturity_s from raw.loads",
+        [*moments, settings.scope, sees, settings.maturity_s],
     )
 
 

@@ -12,7 +12,7 @@ import polars as pl
 
 from transforms.settings import Settings
 
-GROWING = ("rfq_versions", "quote_versions", "tombstones")
+GROWING = ("rfq_versions", "quote_versions", "tombstones", "last_seen")
 
 
 def recipe_of(

@@ -16,7 +16,17 @@ create table if not exists raw.stamp (
 create table if not exists raw.loads (
     load bigint not null,
     run_id varchar not null,
-    is_whole boolean not null  -- false while it lasts, and for ever where the run was killed
+    is_whole boolean not null,  -- false while it lasts, and for ever where the run was killed
+    -- Up to when all that happened was read before the run; NULL for the first with its account and
+    -- scope, and for one that reads again what raw has lost.
+    as_of_before timestamptz
+);
+
+-- One row per publication, in their order: what it was built of, and the moments that it shows.
+create table if not exists raw.publications (
+    load bigint not null,  -- the last one whose rows are in it
+    as_of timestamptz not null,
+    known_until timestamptz not null
 );
 
 -- One row per kind of row that a run published without, because nobody holds it any more.

@@ -60,6 +60,7 @@ RFQ_SCHEMA: dict[str, Any] = {
     "n_executed_quotes": pl.Int64,
     "exchange_status": pl.String,
     "out_of_bounds": pl.String,
+    "is_shown_late": pl.Boolean,
 }
 
 QUOTE_SCHEMA: dict[str, Any] = {
@@ -110,6 +111,7 @@ QUOTE_SCHEMA: dict[str, Any] = {
     "size_bucket": pl.String,
     "exchange_status": pl.String,
     "out_of_bounds": pl.String,
+    "is_shown_late": pl.Boolean,
 }
 
 _PARTITION = {
@@ -152,6 +154,7 @@ def rfq(rfq_id: str, **changes: Any) -> dict[str, Any]:
         "is_end_moved": False,
         "is_cover_unknown": False,
         "is_first_seen_open": True,
+        "is_shown_late": False,
         "n_executed_quotes": 0,
     }
     shown = plain | changes
@@ -182,6 +185,7 @@ def quote(quote_id: str, rfq_id: str, maker_id: str = "A", **changes: Any) -> di
     """A valid first and last quote, 0.40 bid at 0.45, one second after the RFQ, not traded."""
     plain = _PARTITION | {
         "quote_id": quote_id,
+        "is_shown_late": False,
         "rfq_id": rfq_id,
         "maker_id": maker_id,
         "version": 1,

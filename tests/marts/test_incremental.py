@@ -1,4 +1,4 @@
-"""Many small builds end where one build of everything does, on 500 random markets."""
+"""Many small builds end where one build of everything does, on 300 random markets."""
 
 import json
 import random
@@ -29,10 +29,10 @@ from transforms.metrics.objects import load_objects
 from transforms.settings import Settings
 from transforms.staging import TABLES
 
-MARKETS = 500
+MARKETS = 300
 HANGING = 8
 # A third of what there is.
-FEW_ROWS = 1_200
+FEW_ROWS = 800
 DAYS = 4
 HALF_A_DAY_S = 43_200.0
 RAW = (
@@ -129,7 +129,7 @@ class History:
 
 @pytest.fixture
 def history() -> Iterator[History]:
-    """500 random markets on four days: our own, those we quote, and strangers' among strangers."""
+    """300 random markets on four days: our own, those we quote, and strangers' among strangers."""
     chance = random.Random(20260504)
     made = [spread_out(random_market(chance, f"m{n}r"), n) for n in range(MARKETS)]
     made += [left_hanging(number) for number in range(HANGING)]

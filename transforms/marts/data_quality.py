@@ -96,7 +96,8 @@ def _by_day(facts: pl.LazyFrame, checks: list[Check]) -> pl.LazyFrame:
 
 def _quote_checks() -> list[Check]:
     others = [*_origin_checks(), *_price_checks(), *_time_checks()]
-    return [*others, *_bound_checks("quote"), _unknown_status("quote", QUOTE_STATUSES)]
+    odd = [_shown_late("quote"), _unknown_status("quote", QUOTE_STATUSES)]
+    return [*others, *_bound_checks("quote"), *odd]
 
 
 def _bound_checks(entity: str) -> list[Check]:
@@ -317,8 +318,19 @@ def _rfq_checks() -> list[Check]:
             "Its end is dated before its creation. In counts, out of durations beyond tolerance.",
         ),
         *_bound_checks("rfq"),
+        _shown_late("rfq"),
         _unknown_status("rfq", RFQ_STATUSES),
     ]
+
+
+def _shown_late(entity: str) -> Check:
+    return Check(
+        f"{entity}_shown_late",
+        pl.col(f"{entity}_id").is_not_null(),
+        pl.col("is_shown_late"),
+        "A state of it came in after a run that had read past its time: the exchange showed it"
+        " late, or a backfill asked for it. Nothing else moves a matured rate in a later run.",
+    )
 
 
 def _unknown_status(entity: str, statuses: tuple[str, ...]) -> Check:

@@ -35,7 +35,7 @@ COLUMNS = (
     *("derived_yes_contracts", "derived_no_contracts", "has_accept", "has_confirm"),
     *("exchange_status", "out_of_bounds", "is_against_fast", "premium_dollars"),
     *("payout_notional_dollars", "is_cover_unknown", "last_seen_open_ts"),
-    "lifetime_bucket",
+    *("lifetime_bucket", "is_shown_late"),
 )
 
 

@@ -21,7 +21,7 @@ COLUMNS = (
     *("has_confirm", "maker_id_won", "end_cause", "is_end_upper_bound", "n_executed_quotes"),
     *("exchange_status", "out_of_bounds", "is_first_seen_open", "executed_ts", "is_end_moved"),
     *("is_cover_unknown", "is_decided", "last_seen_open_ts", "first_quote_ts"),
-    *("watched_until_ts", "lifetime_bucket"),
+    *("watched_until_ts", "lifetime_bucket", "is_shown_late"),
 )
 # What only the requester sees in full: on anybody else's RFQ it would describe our own quotes.
 SEEN_BY_REQUESTER = (

@@ -16,7 +16,15 @@ versions as (
         list_position(
             ['open', 'accepted', 'confirmed', 'cancelled', 'executed'], status
         ) as status_rank,
+        -- What an earlier run had read past: the exchange showed it late, or it was asked for again.
+        coalesce(
+            coalesce(updated_ts, greatest(accepted_ts, confirmed_ts, executed_ts, cancelled_ts))
+            <= as_of_before
+            or created_ts <= as_of_before and load = min(load) over (partition by id),
+            false
+        ) as is_late,
     from $versions
+    left join raw.loads using (load)
     where created_ts <= $as_of
 ),
 
@@ -87,6 +95,7 @@ merged as (
         ) as cancelled_ts,
         arg_max(cancellation_reason, recency) as shown_cancellation_reason,
         bit_or(out_of_bounds) as out_of_bounds,
+        bool_or(is_late) as is_shown_late,
         min(observed_ts) as first_observed_ts,
         max(observed_ts) as last_observed_ts,
         -- What is given without a time of observation is taken as seen: it is never lost.
@@ -150,6 +159,7 @@ select
     cancelled_ts,
     case when cancelled_ts is not null then shown_cancellation_reason end as cancellation_reason,
     $out_of_bounds as out_of_bounds,
+    is_shown_late,
     first_observed_ts,
     greatest(merged.last_observed_ts, seen_again_ts, last_seen_ts) as last_observed_ts,
     greatest(observed_open_ts, last_seen_open_ts) as last_seen_open_ts,

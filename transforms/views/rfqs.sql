@@ -16,11 +16,18 @@ versions as (
             status = 'closed' and coalesce(updated_ts, cancelled_ts) is null,
             observed_ts, coalesce(updated_ts, cancelled_ts, created_ts)
         ) <= $as_of as is_known,
+        -- What an earlier run had read past: the exchange showed it late, or it was asked for again.
+        coalesce(
+            coalesce(updated_ts, cancelled_ts) <= as_of_before
+            or created_ts <= as_of_before and load = min(load) over (partition by id),
+            false
+        ) as is_late,
         -- Others see a hidden requester as nothing, as "0", or as the SHA-256 of nothing.
         case when creator_id not in (
             '', '0', 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
         ) then creator_id end as requester_id,
     from $versions
+    left join raw.loads using (load)
     where created_ts <= $as_of
 ),
 
@@ -72,6 +79,7 @@ merged as (
         arg_max(cancellation_reason, recency) filter (cancelled_ts <= $as_of)
             as cancellation_reason,
         bit_or(out_of_bounds) as out_of_bounds,
+        bool_or(is_late) as is_shown_late,
         min(observed_ts) as first_observed_ts,
         max(observed_ts) as last_observed_ts,
         max(observed_ts) filter (status = 'open') as observed_open_ts,
@@ -129,6 +137,7 @@ select
     cancelled_ts,
     cancellation_reason,
     $out_of_bounds as out_of_bounds,
+    is_shown_late,
     first_observed_ts,
     greatest(merged.last_observed_ts, seen_again_ts, last_seen_ts) as last_observed_ts,
     case

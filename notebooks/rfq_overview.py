@@ -78,11 +78,16 @@ def _(database):
         """
         select capture, sum(n_quotes)::bigint as n
         from marts.quote_spreads where visibility = 'own' and maker_id is not null
-        group by capture order by capture = 'live' desc
+        group by capture order by list_position(['live', 'late', 'backfill'], capture)
         """,
     )
     capture = captures["capture"][0] if captures.height else "live"
-    seen = "quotes captured live" if capture == "live" else "backfilled quotes: survivors only"
+    named = {
+        "live": "quotes watched live",
+        "late": "nothing was watched live: quotes read late",
+        "backfill": "backfilled quotes: survivors only",
+    }
+    seen = named[capture]
     return capture, seen
 
 
@@ -101,7 +106,7 @@ def _(database):
             marts.wilson_high(n_filled, n) as high,
             format('n={:,}', n) as label,
         from marts.fill_rates
-        where visibility = 'own'
+        where visibility = 'own' and capture <> 'backfill'
         group by n_legs
         order by n_legs
         """,

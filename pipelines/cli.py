@@ -28,7 +28,8 @@ UnknownHostOption = Annotated[
 ]
 PUBLISHED = Path("rfq.duckdb")
 SANDBOX = Path("sandbox.duckdb")
-MOMENTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%S"]
+_SECONDS = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
+MOMENTS = ["%Y-%m-%d", *(f"{each}{end}" for each in _SECONDS for end in ("", "Z", ".%f", ".%fZ"))]
 
 app = typer.Typer(
     help="Kalshi's RFQs and quotes in DuckDB, with fill rates, spreads and latencies.",
@@ -155,25 +156,37 @@ def backfill(
 @app.command()
 def build(
     database: DatabaseOption = PUBLISHED,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Build into this file instead, and publish nothing."),
+    ] = None,
     as_of: Annotated[
         datetime | None,
         typer.Option(
-            help="Show the data as it stood then (UTC).",
+            help="With --output: what the last run that ended by then published (UTC).",
             formats=MOMENTS,
+            metavar="MOMENT",
         ),
     ] = None,
 ) -> None:
     """Build the marts from what is loaded, and publish.
 
-    Examples: `rfq build` · `rfq build --as-of 2026-11-20T12:00:00`
+    Examples: `rfq build` · `rfq build --output now.duckdb` ·
+    `rfq build --as-of 2026-11-20T12:00:00.5 --output then.duckdb`
     """
     from pipelines import job
     from pipelines.database import Database
     from pipelines.kalshi.settings import configured
 
-    moment = None if as_of is None else as_of.replace(tzinfo=UTC)
-    outcome = job.rebuild(Database(database), moment, *configured("rejected_share", "account"))
-    say(f"{database} shows the data as of {outcome.as_of:%Y-%m-%d %H:%M:%S} UTC")
+    if as_of and output is None:
+        raise typer.BadParameter("--as-of needs --output: what was shown then is not published")
+    settings = configured("rejected_share", "account")
+    if output is None:
+        outcome = job.rebuild(Database(database), *settings)
+    else:
+        moment = as_of and as_of.replace(tzinfo=UTC)
+        outcome = job.build_into(output, Database(database), moment, *settings)
+    say(f"{output or database} shows the data as of {outcome.as_of:%Y-%m-%d %H:%M:%S} UTC")
 
 
 @app.command()

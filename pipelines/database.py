@@ -131,6 +131,7 @@ class Database:
             self._create()
         with _connected(self.private_path) as connection:
             self._demand_private(connection)
+            _number_older_rows(connection)
             raw_tables(connection)
             make_stamp(connection, "private")
             yield connection
@@ -475,6 +476,19 @@ def _attach(connection: duckdb.DuckDBPyConnection, path: Path, log: Path) -> Non
         ) from None
     if aside is not None:
         _say_aside(log, aside)
+
+
+def _number_older_rows(connection: duckdb.DuckDBPyConnection) -> None:
+    """Say, as they get their number, that older rows were read at moments that nobody noted."""
+    columns = connection.execute(
+        "select column_name from duckdb_columns() where database_name = current_catalog()"
+        " and schema_name = 'raw' and table_name = 'rfq_versions'"
+    ).fetchall()
+    if columns and ("load",) not in columns:
+        _log.warning(
+            "an earlier version loaded this database and did not note when lists were served: what "
+            "it read is load 0, and its RFQs count as read late, not as watched"
+        )
 
 
 def _say_aside(log: Path, aside: Path) -> None:

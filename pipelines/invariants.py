@@ -75,18 +75,15 @@ _ALWAYS = {
     "an execution that raw saw is undone": (
         "select id from raw.quote_versions join draft.staging.quotes on quote_id = id"
         " where quote_versions.executed_ts <= getvariable('as_of')"
-        " and observed_ts <= getvariable('as_of')"
         " and quotes.status is distinct from 'executed'"
     ),
     "a cancellation that raw saw is undone": (
         "select id from raw.quote_versions join draft.staging.quotes on quote_id = id"
         " where quote_versions.cancelled_ts <= getvariable('as_of')"
-        " and observed_ts <= getvariable('as_of')"
         " and coalesce(quotes.status, '') not in ('executed', 'cancelled')"
         " union all"
         " select id from raw.rfq_versions join draft.staging.rfqs on rfq_id = id"
         " where rfq_versions.cancelled_ts <= getvariable('as_of')"
-        " and observed_ts <= getvariable('as_of')"
         " and rfqs.status is distinct from 'closed'"
     ),
     "a watermark went back": (
@@ -235,7 +232,10 @@ def accept_losses(connection: duckdb.DuckDBPyConnection, lost: dict[str, int]) -
     connection.execute(f"delete from raw.accepted_losses where published_as_of = {as_of}")  # noqa: S608
     for kind, count in lost.items():
         connection.execute(
-            f"insert into raw.accepted_losses select now(), {as_of}, $1, $2",
+            "insert into raw.accepted_losses by name"  # noqa: S608
+            f" select now() as accepted_ts, {as_of} as published_as_of, $1 as lost,"
+            " $2 as rows_lost,"
+            " (select coalesce(max(load), 0) from raw.loads) as load",
             [kind, count],
         )
 

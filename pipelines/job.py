@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -26,8 +26,10 @@ from pipelines.kalshi import kalshi
 from pipelines.kalshi.api_keys import demand_reading_key
 from pipelines.kalshi.client import ExchangeReader, open_reader
 from pipelines.kalshi.extraction import Extraction, Limits, Progress
+from pipelines.kalshi.moments import Moments, last_moments
 from pipelines.kalshi.origin import origins_of_exchange
 from pipelines.kalshi.settings import REJECTED_SHARE, Access
+from pipelines.known import known_after, note_publication, shown_at
 from pipelines.publish import Last, attached, drafted, last_published, put_in_place
 from pipelines.stamp import claim, read_stamp
 from pipelines.stopping import stoppable
@@ -126,26 +128,88 @@ def backfill(
 
 
 def rebuild(
-    database: Database,
-    as_of: datetime | None,
-    rejected_share: float = REJECTED_SHARE,
-    account: str | None = None,
+    database: Database, rejected_share: float = REJECTED_SHARE, account: str | None = None
 ) -> Outcome:
-    """Build every mart anew, as the data stood at *as_of* (default: the last load), and publish.
+    """Build every mart anew from all that was loaded, and publish.
 
     *account* says whose figures they are where the database holds rows of several.
     """
+    _demand_loaded(database)
+    with _at_work(database) as work, database.writing() as connection:
+        _demand_buildable(connection, work)
+        limits = Limits(rejected_share)
+        return _build_and_publish(connection, work, {}, limits, account=account, afresh=True)
+
+
+def build_into(
+    output: Path,
+    database: Database,
+    as_of: datetime | None = None,
+    rejected_share: float = REJECTED_SHARE,
+    account: str | None = None,
+) -> Outcome:
+    """Build every mart anew into *output*, from all that was loaded into *database*.
+
+    With *as_of*, what the last run that ended by then has published, whatever was loaded since.
+    Neither the published file nor what a later run goes on from is touched. Raises `DatabaseError`
+    for a moment before the first run, and for an *output* that may not be replaced.
+    """
+    _demand_loaded(database)
+    with _at_work(database) as work, _place_for(output, database) as place:
+        with database.writing() as connection:
+            _demand_buildable(connection, work)
+            load, moments = _shown(connection, work, as_of)
+        with known_after(database.private_path, work.directory, load) as connection:
+            demand_few_rejected(connection, Limits(rejected_share))
+            mart_rows = _build(connection, moments, account, afresh=True)
+            with drafted(connection, place) as draft:
+                demand_sound(connection, has_last=False)
+            put_in_place(draft, Database(output).path, is_published=False)
+        return Outcome({}, mart_rows, moments.as_of)
+
+
+def _demand_loaded(database: Database) -> None:
     if not database.may_be_loaded:
         raise DatabaseError(f"nothing was loaded into {database.path} yet: `rfq run` loads it")
-    with _at_work(database) as work, database.writing() as connection:
-        _demand_same_stamp(connection, work)
-        if lost := _lost(connection, work):
-            raise DataRefused(
-                f"nothing was published: the private file has lost {told(lost)} that were "
-                "published. `rfq run` reads again what the exchange still has of them"
-            )
-        limits = Limits(rejected_share)
-        return _build_and_publish(connection, work, {}, limits, as_of, account=account, afresh=True)
+
+
+def _demand_buildable(connection: duckdb.DuckDBPyConnection, work: Work) -> None:
+    """A build asks nobody for what the private file has lost."""
+    _demand_same_stamp(connection, work)
+    if lost := _lost(connection, work):
+        raise DataRefused(
+            f"nothing was published: the private file has lost {told(lost)} that were "
+            "published. `rfq run` reads again what the exchange still has of them"
+        )
+
+
+@contextmanager
+def _place_for(output: Path, database: Database) -> Iterator[Path]:
+    """A directory beside *output* to draft it in. Raises `DatabaseError` if it may not be made."""
+    target = Database(output)
+    if target.path in (database.path, database.private_path) or target.private_path.exists():
+        raise DatabaseError(
+            f"{output} is a file that runs write, and was left as it is: choose another --output"
+        )
+    if not target.path.parent.is_dir():
+        raise DatabaseError(f"the folder {target.path.parent} does not exist: make it first")
+    with target.working_directory() as directory:
+        last_published(target.path, directory, is_ours=False)
+        yield directory
+
+
+def _shown(
+    connection: duckdb.DuckDBPyConnection, work: Work, as_of: datetime | None
+) -> tuple[int, Moments]:
+    """Return the last load to build from, and the moments to show."""
+    if as_of is None:
+        ((load,),) = connection.execute("select coalesce(max(load), 0) from raw.loads").fetchall()
+        return load, _moments(connection)
+    # A run that was killed as soon as it had published has not noted it.
+    with attached(connection, work.last) as has_last:
+        if has_last:
+            note_publication(connection, "published")
+    return shown_at(connection, as_of)
 
 
 @contextmanager
@@ -223,6 +287,7 @@ def _load_resources(
     while extraction.is_unfinished:
         extraction.is_unfinished = False
         pipeline.run(kalshi(extraction).with_resources(*resources))
+        extraction.end_load()
 
 
 def _build_and_publish(
@@ -230,19 +295,29 @@ def _build_and_publish(
     work: Work,
     new_versions: dict[str, int],
     limits: Limits,
-    as_of: datetime | None = None,
     *,
     account: str | None,
     afresh: bool = False,
 ) -> Outcome:
     demand_few_rejected(connection, limits)
-    moment = as_of or _last_seen(connection)
-    settings = Settings(moment, _viewer(connection, account), _scope(connection))
-    mart_rows = build(connection, MARTS, settings, afresh=afresh)
+    moments = _moments(connection)
+    mart_rows = _build(connection, moments, account, afresh=afresh)
     # A log may be damaged by a power cut: what is published must not outlive what it rests on.
     connection.execute("checkpoint")
     _publish(connection, work)
-    return Outcome(new_versions, mart_rows, moment)
+    return Outcome(new_versions, mart_rows, moments.as_of)
+
+
+def _build(
+    connection: duckdb.DuckDBPyConnection, moments: Moments, account: str | None, *, afresh: bool
+) -> dict[str, int]:
+    settings = Settings(
+        moments.as_of,
+        _viewer(connection, account),
+        _scope(connection),
+        known_until=moments.known_until,
+    )
+    return build(connection, MARTS, settings, afresh=afresh)
 
 
 def _publish(connection: duckdb.DuckDBPyConnection, work: Work) -> None:
@@ -250,8 +325,11 @@ def _publish(connection: duckdb.DuckDBPyConnection, work: Work) -> None:
         drafted(connection, work.directory) as draft,
         attached(connection, work.last) as has_last,
     ):
+        if has_last:
+            note_publication(connection, "published")
         demand_sound(connection, has_last=has_last)
     put_in_place(draft, work.database.path)
+    note_publication(connection)
 
 
 def _versions(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
@@ -261,13 +339,11 @@ def _versions(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     return dict(zip(("rfq_versions", "quote_versions"), counts, strict=True))
 
 
-def _last_seen(connection: duckdb.DuckDBPyConnection) -> datetime:
-    rows = connection.execute("select max(ended_ts) from raw.extraction_runs").fetchall()
-    seen: datetime | None = rows[0][0]
-    if seen is None:
+def _moments(connection: duckdb.DuckDBPyConnection) -> Moments:
+    moments = last_moments(connection)
+    if moments is None:
         raise DatabaseError("nothing was loaded yet, so there is nothing to publish: `rfq run`")
-    # The exchange tells its time in whole seconds: what we saw last may be that much younger.
-    return seen + timedelta(seconds=1)
+    return moments
 
 
 def _scope(connection: duckdb.DuckDBPyConnection) -> str:

@@ -117,7 +117,7 @@ def drafted(connection: duckdb.DuckDBPyConnection, directory: Path) -> Iterator[
         connection.execute("detach draft")
 
 
-def put_in_place(draft: Path, path: Path) -> None:
+def put_in_place(draft: Path, path: Path, *, is_published: bool = True) -> None:
     """Replace *path* by *draft*, so that even a power cut leaves the one or the other whole.
 
     A log beside it belongs to the file that was there before, which somebody wrote to: with it the
@@ -129,7 +129,8 @@ def put_in_place(draft: Path, path: Path) -> None:
         aside = put_aside(log, "stray")
         _log.warning("%s belongs to no file any more and is now %s", log, aside.name)
     draft.replace(path)
-    note_published()
+    if is_published:
+        note_published()
     _sync(path.parent)
 
 

@@ -28,24 +28,34 @@ select
     marts.wilson_low(filled, n) as low,
     marts.wilson_high(filled, n) as high,
 from marts.fill_rates
-where visibility = 'own'
+where visibility = 'own' and capture <> 'backfill'
 """
 
-_SPREAD = """
+# Of what was watched live, or of what was read late where nothing was.
+_SHOWN = "(select any_value(capture) from marts.live_figures)"
+
+_SPREAD = f"""
 select median(quote_spread), count(quote_spread)
 from marts.quote_facts
 where is_effective and is_two_sided and not is_self_crossed and visibility = 'own'
+    and capture = {_SHOWN}
+"""  # noqa: S608
+
+_ANSWERED = """
+select capture, value, n, weighted_value,
+    share_watched_5_20_s, share_watched_20_60_s, share_watched_60_600_s, share_watched_600_s
+from marts.live_figures where figure = 'response_rate_5s'
 """
 
 # A p99 of fewer than 500 responses is not shown: it would be one of the few slowest.
-_RESPONSE = """
+_RESPONSE = f"""
 select
     median(response_latency_s),
     if(count(response_latency_s) >= 500, quantile_cont(response_latency_s, 0.99), null),
     count(response_latency_s),
 from marts.quote_facts
-where visibility = 'own'
-"""
+where visibility = 'own' and capture = {_SHOWN}
+"""  # noqa: S608
 
 _RUNS = """
 select pass, max(started_ts), arg_max(watermark_after_ts, started_ts), sum(pages),
@@ -107,7 +117,8 @@ def show_summary(database: Database) -> None:
     console.print(
         "try: select n_legs, sum(n_rfq) as rfqs, sum(fill_rate_matured_numerator)"
         " / nullif(sum(fill_rate_matured_denominator), 0) as fill_rate"
-        " from marts.fill_rates where visibility = 'own' group by all order by n_legs",
+        " from marts.fill_rates where visibility = 'own' and capture <> 'backfill'"
+        " group by all order by n_legs",
         soft_wrap=True,
         highlight=False,
     )
@@ -149,9 +160,20 @@ def _summary(connection: duckdb.DuckDBPyConnection) -> Table:
     table.add_row(
         "quote spread, median", _shown(spread, ".4f", "$"), f"{n_spreads:,} two-sided quotes"
     )
+    table.add_row(*_answered(connection))
     table.add_row("response, median", _shown(p50, ".3f", "", " s"), f"{n_responses:,} first quotes")
     table.add_row("response, p99", _shown(p99, ".3f", "", " s"), "shown from 500 responses")
     return table
+
+
+def _answered(connection: duckdb.DuckDBPyConnection) -> tuple[str, str, str]:
+    """The share answered within 5 s, beside what it rests on."""
+    rows = connection.execute(_ANSWERED).fetchall()
+    capture, share, n, weighted, *watched = rows[0]
+    lives = zip(("5-20 s", "20-60 s", "60-600 s", "longer"), watched, strict=True)
+    seen = ", ".join(f"{life} {_shown(of, '.0%')}" for life, of in lives)
+    rests_on = f"{n:,} own RFQs, {capture}; weighted to all lifetimes {_shown(weighted, '.1%')}"
+    return "answered within 5 s", _shown(share, ".1%"), f"{rests_on}; watched: {seen}"
 
 
 def _shown(value: float | None, form: str, before: str = "", after: str = "") -> str:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from pipelines import job
 from pipelines.database import Database
 from pipelines.job import Outcome
 from pipelines.kalshi.extraction import Reach
@@ -226,37 +225,3 @@ def test_a_long_first_load_is_kept_in_slices(
     parts = "select count(*) from raw.extraction_runs where pass = 'rfqs_market'"
     ((loads,),) = read(database, parts)
     assert loads > 1
-
-
-def test_a_build_as_of_a_moment_equals_the_run_made_then(
-    run: Run, market: Market, desk: Account, maker: Account, clock: ManualClock, database: Database
-) -> None:
-    """What happened later must not show: no accept, no end, no new RFQ, no revealed requester."""
-    rfq = market.create_rfq(desk, market_ticker="KXONE-26-A", contracts_fp="10.00")
-    quote = market.create_quote(maker, rfq_id=rfq, yes_bid="0.4000", no_bid="0.5500")
-    stranger = market.add_account("stranger", key="ed25519")
-    market.create_rfq(stranger, market_ticker="KXONE-26-A", contracts_fp="5.00")
-    clock.advance(20)
-    then = run().as_of
-    shown = every_mart(database)
-    clock.advance(20)
-    market.accept_quote(desk, quote, accepted_side="no")
-    clock.advance(5)
-    market.confirm_quote(maker, quote)
-    market.create_rfq(desk, market_ticker="KXTWO-26-A", contracts_fp="10.00")
-    clock.advance(600)
-    run()
-    assert every_mart(database) != shown
-
-    job.rebuild(database, then)
-
-    assert every_mart(database) == shown
-
-
-def every_mart(database: Database) -> dict[str, list[Any]]:
-    names = read(
-        database,
-        "select table_name from information_schema.tables"
-        " where table_schema = 'marts' and table_name <> 'build_info'",
-    )
-    return {name: read(database, f"from marts.{name} order by all") for (name,) in names}

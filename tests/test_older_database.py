@@ -15,6 +15,7 @@ from pipelines.sandbox import Account, ManualClock, Market
 from tests.running import access_of, ignore, read
 
 NOTED = ("account_fingerprint", "scope", "forgotten_before_ts")
+NUMBERED = ("rfq_versions", "quote_versions", "tombstones", "extraction_runs", "coverage")
 QUICK = Reach(history=timedelta(days=7))
 
 
@@ -26,15 +27,17 @@ def test_a_database_made_before_runs_noted_their_account_goes_on(
     clock: ManualClock,
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     first = market.create_rfq(desk, market_ticker="KXONE-26-A", contracts_fp="10.00")
     _load_as_before(access_of(exchange, desk, QUICK), database, monkeypatch)
-    job.rebuild(database, None)
+    job.rebuild(database)
     clock.advance(60)
     second = market.create_rfq(desk, market_ticker="KXONE-26-B", contracts_fp="10.00")
 
     job.run(database, access_of(exchange, desk, QUICK), ignore)
 
+    assert sum("did not note when lists were" in said for said in caplog.messages) == 1
     assert read(database, "select rfq_id from staging.rfqs order by created_ts") == [
         (first,),
         (second,),
@@ -53,6 +56,11 @@ def test_a_database_made_before_runs_noted_their_account_goes_on(
     ]
     assert len(fingerprint) == 16
     assert fingerprint not in desk.communications_id
+    with duckdb.connect(database.private_path, read_only=True) as connection:
+        held = connection.execute("select id, load > 0 from raw.rfq_versions order by created_ts")
+        assert held.fetchall() == [(first, False), (second, True)]
+        sides = connection.execute("select side, load > 0 from raw.passes order by rowid")
+        assert sides.fetchall() == [("made", True), ("received", True)]
 
 
 def _load_as_before(access: Any, database: Database, patch: pytest.MonkeyPatch) -> None:
@@ -64,3 +72,7 @@ def _load_as_before(access: Any, database: Database, patch: pytest.MonkeyPatch) 
     with duckdb.connect(database.private_path) as connection:
         for name in NOTED:
             connection.execute(f"alter table raw.extraction_runs drop column {name}")
+        for table in NUMBERED:
+            connection.execute(f"alter table raw.{table} drop column load")
+        for table in ("loads", "passes", "open_sweeps", "last_seen"):
+            connection.execute(f"drop table raw.{table}")

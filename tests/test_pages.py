@@ -191,14 +191,15 @@ def test_a_version_that_raw_or_this_run_has_seen_is_not_new() -> None:
         rows = read_pages(RFQ, [page(RFQ_ROW, RFQ_ROW, RFQ_ROW | {"status": "closed"})]).table
         stamped = versions.stamp(rows, datetime.now(UTC), "rfqs_market")
 
-        first, again = versions.new(stamped), versions.new(stamped)
+        (first, _), (again, known) = versions.told_apart(stamped), versions.told_apart(stamped)
 
         connection.register("first", first)
         connection.execute("insert into raw.rfq_versions by name select * from first")
-        later = Versions(connection, "rfq_versions", RFQ).new(stamped)
+        later, _ = Versions(connection, "rfq_versions", RFQ).told_apart(stamped)
 
     assert first.column("status").to_pylist() == ["open", "closed"]
     assert again.num_rows == 0
+    assert known.num_rows == 3
     assert later.num_rows == 0
 
 

@@ -32,7 +32,7 @@ DAY: Key = ("cohort_date",)
 WHOLE: Key = ()
 
 # What marts read of raw itself: it tells of the reading and holds no row of the exchange.
-RAW_LOGS = ("accepted_losses",)
+RAW_LOGS = ("accepted_losses", "passes", "open_sweeps")
 
 _PARTS = {RFQ: "parts_of_rfqs", PARTITION: "parts_of_partitions", DAY: "parts_of_days"}
 ROWS_PER_PART = 200_000
@@ -156,7 +156,7 @@ def _relation(name: str) -> str:
 
 
 def _restricted(relation: str, key: Key, touched: str | None) -> str:
-    if touched is None:
+    if touched is None or relation.startswith("from raw."):
         return relation
     return f"from ({relation}) as held semi join {touched} as touched on {_same(key)}"
 
@@ -193,11 +193,13 @@ def _create_as_rows(connection: duckdb.DuckDBPyConnection, name: str) -> None:
 
 def _sign(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Say in the database itself what its marts show: no number without its moment and scope."""
+    moments = (settings.as_of, settings.known_until or settings.as_of)
     sees = "every quote" if settings.viewer_id is None else "quotes it made or received"
     connection.execute(
         "create or replace table marts.build_info as select $1::timestamptz as as_of,"
-        " now() as built_ts, $2 as scope, $3 as viewer_sees, $4::double as maturity_s",
-        [settings.as_of, settings.scope, sees, settings.maturity_s],
+        " $2::timestamptz as known_until, coalesce(max(load), 0) as load, now() as built_ts,"
+        " $3 as scope, $4 as viewer_sees, $5::double as maturity_s from raw.loads",
+        [*moments, settings.scope, sees, settings.maturity_s],
     )
 
 

@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from transforms.partition import BACKFILL, LATE, LIVE
 from transforms.settings import Settings
 from transforms.units import elapsed_s
 
@@ -12,6 +13,23 @@ CAUSES = {
     "confirm": ("confirmed", "lapsed"),
     "lifetime": ("replaced", "withdrawn", "accepted", "rfq_end"),
 }
+ANY = (LIVE, LATE, BACKFILL)
+# Time to quote and a quote's life need what came and went; what was accepted is kept for good.
+CAPTURES = {
+    "ttfq": (LIVE,),
+    "fill": (LIVE, LATE),
+    "accept": (LIVE, LATE),
+    "confirm": ANY,
+    "lifetime": (LIVE,),
+}
+
+
+def causes(clock: str, settings: Settings) -> tuple[str, ...]:
+    """Return the causes that compete on *clock*.
+
+    Between passes quotes may come and vanish unseen, so nobody is known to close unquoted.
+    """
+    return ("quote",) if clock == "ttfq" and not settings.is_watched else CAUSES[clock]
 
 
 def observations(
@@ -20,29 +38,38 @@ def observations(
     """Time every clock on our own RFQs: `time_s` and `cause`, a NULL cause for censored.
 
     One row per clock and RFQ (ttfq, fill, accept) or quote (confirm, lifetime). Rows whose
-    duration is unknown (out of order, or skewed beyond tolerance) are left out. The clocks that
-    need the losing quotes (ttfq, lifetime) take RFQs with live capture only.
+    duration is unknown (out of order, or skewed beyond tolerance) are left out. `capture` tells
+    apart what each clock is to be read of, by `CAPTURES`.
     """
     rfqs = rfq_facts.filter(pl.col("visibility") == "own")
     quotes = quote_facts.filter(pl.col("visibility") == "own")
-    is_live = pl.col("capture") == "live"
     clocks = {
-        "ttfq": _first_quotes(rfqs.filter(is_live), settings),
+        "ttfq": _first_quotes(rfqs, settings),
         "fill": _fills(rfqs, settings),
         "accept": _accepts(rfqs, settings),
         "confirm": _confirms(quotes.filter("has_accept"), settings),
-        "lifetime": _lifetimes(quotes.filter(is_live & pl.col("is_valid_response")), settings),
+        "lifetime": _lifetimes(quotes.filter("is_valid_response"), settings),
     }
     return pl.concat(
-        timed.select("n_legs", "cause", pl.col("time_s").clip(0.0), clock=pl.lit(clock)).filter(
-            pl.col("time_s").is_not_null()
-        )
+        timed.select(
+            "capture", "n_legs", "cause", pl.col("time_s").clip(0.0), clock=pl.lit(clock)
+        ).filter(pl.col("time_s").is_not_null())
         for clock, timed in clocks.items()
     )
 
 
 def _first_quotes(rfqs: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
+    """With passes an RFQ is cut at its last one: what came after it may have vanished unseen."""
     is_quoted = pl.col("n_makers") > 0
+    if not settings.is_watched:
+        watched_s = elapsed_s("created_ts", "watched_until_ts")
+        until_s = pl.coalesce(watched_s, _age_s(settings))
+        is_seen = is_quoted & (pl.col("time_to_first_quote_s") <= until_s)
+        is_undated = is_quoted & pl.col("time_to_first_quote_s").is_null()
+        return rfqs.filter(~is_undated).with_columns(
+            cause=pl.when(is_seen).then(pl.lit("quote")),
+            time_s=pl.when(is_seen).then("time_to_first_quote_s").otherwise(until_s),
+        )
     return rfqs.with_columns(
         cause=pl.when(is_quoted)
         .then(pl.lit("quote"))

@@ -12,17 +12,21 @@ from transforms.intervals import Z_95
 
 # A sum of fractions that ought to reach a share may miss it by a rounding error.
 ROUNDING = 1e-12
+KEY = ("capture", "n_legs")
 
 
-def incidence(observed: pl.LazyFrame, clock: str) -> pl.LazyFrame:
-    """Estimate the incidence of each cause of *clock*, per n_legs.
+def incidence(
+    observed: pl.LazyFrame, clock: str, competing: tuple[str, ...] | None = None
+) -> pl.LazyFrame:
+    """Estimate the incidence of each *competing* cause of *clock*, per capture and n_legs.
 
-    One row per cause, n_legs and time at which anything ended. `incidence_low` and
+    One row per cause, capture, n_legs and time at which anything ended. `incidence_low` and
     `incidence_high` bound it with 95 % confidence; `km_incidence` is the naive 1 - Kaplan-Meier
     with the other causes as censoring.
     """
-    steps = _steps(observed.filter(pl.col("clock") == clock), CAUSES[clock])
-    curves = pl.concat(_of_cause(steps, cause) for cause in CAUSES[clock])
+    competing = competing or CAUSES[clock]
+    steps = _steps(observed.filter(pl.col("clock") == clock), competing)
+    curves = pl.concat(_of_cause(steps, cause) for cause in competing)
     return curves.select(pl.lit(clock).alias("clock"), pl.all())
 
 
@@ -33,20 +37,20 @@ def first_time_at(curve: pl.DataFrame, share: float, column: str = "incidence") 
 
 
 def _steps(observed: pl.LazyFrame, causes: tuple[str, ...]) -> pl.LazyFrame:
-    """Count risk, events and survival at each time. One row per n_legs and time."""
-    leaving = pl.col("n_leaving").cum_sum(reverse=True).over("n_legs", order_by="time_s")
+    """Count risk, events and survival at each time. One row per capture, n_legs and time."""
+    leaving = pl.col("n_leaving").cum_sum(reverse=True).over(KEY, order_by="time_s")
     hazard = pl.col("n_events_of_all") / pl.col("n_risk")
     return (
-        observed.group_by("n_legs", "time_s")
+        observed.group_by(*KEY, "time_s")
         .agg(
             *((pl.col("cause") == name).sum().cast(pl.Int64).alias(name) for name in causes),
             n_leaving=pl.len().cast(pl.Int64),
             n_censored=pl.col("cause").is_null().sum().cast(pl.Int64),
         )
-        .sort("n_legs", "time_s")
+        .sort(*KEY, "time_s")
         .with_columns(n_risk=leaving, n_events_of_all=pl.col("n_leaving") - pl.col("n_censored"))
-        .with_columns(survival=(1 - hazard).cum_prod().over("n_legs"))
-        .with_columns(before=pl.col("survival").shift(1, fill_value=1.0).over("n_legs"))
+        .with_columns(survival=(1 - hazard).cum_prod().over(KEY))
+        .with_columns(before=pl.col("survival").shift(1, fill_value=1.0).over(KEY))
     )
 
 
@@ -54,13 +58,13 @@ def _of_cause(steps: pl.LazyFrame, cause: str) -> pl.LazyFrame:
     events, at_risk = pl.col(cause), pl.col("n_risk")
     return (
         steps.with_columns(
-            incidence=(pl.col("before") * events / at_risk).cum_sum().over("n_legs"),
-            km_incidence=1 - (1 - events / at_risk).cum_prod().over("n_legs"),
+            incidence=(pl.col("before") * events / at_risk).cum_sum().over(KEY),
+            km_incidence=1 - (1 - events / at_risk).cum_prod().over(KEY),
         )
         .with_columns(variance=_variance(cause))
         .with_columns(**_band())
         .select(
-            "n_legs",
+            *KEY,
             "time_s",
             "n_risk",
             "n_censored",
@@ -99,7 +103,7 @@ def _variance(cause: str) -> pl.Expr:
 
 
 def _so_far(term: pl.Expr) -> pl.Expr:
-    return term.cum_sum().over("n_legs")
+    return term.cum_sum().over(KEY)
 
 
 def _band() -> dict[str, pl.Expr]:

@@ -12,7 +12,7 @@ import polars as pl
 
 from transforms.settings import Settings
 
-GROWING = ("rfq_versions", "quote_versions", "tombstones")
+GROWING = ("rfq_versions", "quote_versions", "tombstones", "last_seen")
 
 
 def recipe_of(
@@ -22,7 +22,8 @@ def recipe_of(
     accounts = connection.execute(
         "select distinct communications_id from raw.accounts order by all"
     ).fetchall()
-    asked = (settings.viewer_id, settings.maturity_s, settings.skew_tol_s)
+    tolerances = (settings.maturity_s, settings.skew_tol_s, settings.longest_life_s)
+    asked = (settings.viewer_id, *tolerances, settings.is_watched)
     engines = (duckdb.__version__, pl.__version__)
     return sha256(repr((_rules(), engines, marts, asked, accounts)).encode()).hexdigest()
 

@@ -6,40 +6,78 @@ from datetime import datetime
 
 import polars as pl
 
+from transforms.settings import Settings
 from transforms.units import duration, elapsed_s
 
 STANDARD_CONFIRM_S, STANDARD_TIMER_S = 30, 15
 FAST_CONFIRM_S, FAST_TIMER_S = 3, 1
-# An execution comes no earlier than its timer, so one nearer to 1 s than to 15 s proves the
+# An execution comes no earlier than its timer, so one nearer to 1 s than to 15 s speaks for the
 # fast timer. The exchange does not list its fast markets; every combo is one.
 FAST_EXECUTION_BELOW_S = (FAST_TIMER_S + STANDARD_TIMER_S) / 2
 STUCK_AFTER_S = 5
 
 
-def infer_fast_markets(rfqs: pl.LazyFrame, quotes: pl.LazyFrame) -> pl.LazyFrame:
-    """Add `is_fast`: a combo, or a market seen executing on the fast timer that UTC day.
+def infer_fast_markets(
+    rfqs: pl.LazyFrame, quotes: pl.LazyFrame, settings: Settings
+) -> pl.LazyFrame:
+    """Add `is_window_fast` and `is_timer_fast`, by what the market showed on that UTC day.
 
-    Windows change over time, so a day speaks for itself alone.
+    Each is fast where an execution came early and nothing of its own speaks against it. Every combo
+    is fast. Windows change over time, so a day speaks for itself alone.
     """
-    waited_s = elapsed_s("confirmed_ts", "executed_ts")
-    seen_fast = (
-        quotes.filter(waited_s.is_between(0, FAST_EXECUTION_BELOW_S, closed="left"))
-        .join(rfqs.select("rfq_id", "cohort_date", rfq_market="market_ticker"), on="rfq_id")
-        .select("cohort_date", market_ticker="rfq_market", seen_fast=pl.lit(True))
-        .unique()
+    place = ["cohort_date", "market_ticker"]
+    evidence = (
+        quotes.join(rfqs.select("rfq_id", "cohort_date", rfq_market="market_ticker"), on="rfq_id")
+        .group_by("cohort_date", market_ticker="rfq_market")
+        .agg(**_evidence(settings))
     )
-    return rfqs.join(
-        seen_fast, on=["cohort_date", "market_ticker"], how="left", validate="m:1"
-    ).with_columns(is_fast=pl.col("is_combo") | pl.col("seen_fast").fill_null(False))
+    names = ("is_seen_fast", "is_window_seen_slow", "is_timer_seen_slow")
+    is_fast, slow_window, slow_timer = (pl.col(name).fill_null(False) for name in names)
+    return rfqs.join(evidence, on=place, how="left", validate="m:1").with_columns(
+        is_window_fast=pl.col("is_combo") | (is_fast & ~slow_window),
+        is_timer_fast=pl.col("is_combo") | (is_fast & ~slow_timer),
+    )
+
+
+def _evidence(settings: Settings) -> dict[str, pl.Expr]:
+    return {
+        "is_seen_fast": waited_s().is_between(0, FAST_EXECUTION_BELOW_S, closed="left").any(),
+        "is_window_seen_slow": is_confirmed_slowly(settings).any(),
+        "is_timer_seen_slow": is_executed_slowly().any(),
+    }
+
+
+def waited_s() -> pl.Expr:
+    """Return the seconds from confirmation to execution."""
+    return elapsed_s("confirmed_ts", "executed_ts")
+
+
+def is_against_fast(settings: Settings) -> pl.Expr:
+    """Return whether the quote took longer than a fast market allows."""
+    return (is_confirmed_slowly(settings) | is_executed_slowly()).fill_null(False)
+
+
+def is_confirmed_slowly(settings: Settings) -> pl.Expr:
+    """Return whether the confirmation came after the fast window was over."""
+    return elapsed_s("accepted_ts", "confirmed_ts") > FAST_CONFIRM_S + settings.skew_tol_s
+
+
+def is_executed_slowly() -> pl.Expr:
+    """Return whether the execution came too late for the fast timer."""
+    return waited_s() >= FAST_EXECUTION_BELOW_S
 
 
 def windows() -> dict[str, pl.Expr]:
     """Return the confirm window and the execution timer of each RFQ, in whole seconds."""
-    is_fast = pl.col("is_fast")
-    return {
-        "confirm_window_s": pl.when(is_fast).then(FAST_CONFIRM_S).otherwise(STANDARD_CONFIRM_S),
-        "execution_timer_s": pl.when(is_fast).then(FAST_TIMER_S).otherwise(STANDARD_TIMER_S),
-    }
+    window = pl.when("is_window_fast").then(FAST_CONFIRM_S).otherwise(STANDARD_CONFIRM_S)
+    timer = pl.when("is_timer_fast").then(FAST_TIMER_S).otherwise(STANDARD_TIMER_S)
+    return {"confirm_window_s": window, "execution_timer_s": timer}
+
+
+def shown_timer_s(settings: Settings) -> pl.Expr:
+    """Return the timer that an execution's own latency shows, in whole seconds."""
+    is_standard = waited_s() >= STANDARD_TIMER_S - settings.skew_tol_s
+    return pl.when(is_standard).then(STANDARD_TIMER_S).otherwise(FAST_TIMER_S)
 
 
 def has_accept() -> pl.Expr:

@@ -20,14 +20,18 @@ def with_live_set(lives: pl.LazyFrame) -> pl.LazyFrame:
             bid_on_side=_bid_on(pl.col("reference_side")),
         )
         .with_columns(is_in_live_set=pl.col("is_live_then") & ~pl.col("is_self_crossed"))
-        .with_columns(is_competitor=_is_competitor())
+        .with_columns(is_competitor=_is_competitor(), is_cover_unknown=_is_cover_unknown())
         .with_columns(
-            cover_bid=_competing_bids().max().over("rfq_id"),
-            n_rival_makers=pl.col("maker_id")
-            .filter(_competing_bids().is_not_null())
-            .n_unique()
-            .over("rfq_id")
-            .cast(pl.Int64),
+            cover_bid=pl.when(~pl.col("is_cover_unknown")).then(
+                _competing_bids().max().over("rfq_id")
+            ),
+            n_rival_makers=pl.when(~pl.col("is_orphan") & ~pl.col("is_cover_unknown")).then(
+                pl.col("maker_id")
+                .filter(_competing_bids().is_not_null())
+                .n_unique()
+                .over("rfq_id")
+                .cast(pl.Int64)
+            ),
         )
         .with_columns(n_at_cover=(_competing_bids() == pl.col("cover_bid")).sum().over("rfq_id"))
     )
@@ -36,7 +40,7 @@ def with_live_set(lives: pl.LazyFrame) -> pl.LazyFrame:
 def reference_accepts(lives: pl.LazyFrame) -> pl.LazyFrame:
     """Pick the accept that decides an RFQ. One row per RFQ with an accept."""
     return (
-        lives.filter(pl.col("has_accept") & ~pl.col("is_orphan"))
+        lives.filter("has_accept")
         .with_columns(stage=_stage(), reference_ts=_accept_ts())
         .sort("stage", "reference_ts", "executed_ts", "quote_id", nulls_last=True)
         .group_by("rfq_id", maintain_order=True)
@@ -56,7 +60,9 @@ def outcome() -> pl.Expr:
     """Return how the quote fared, in the vocabulary of FIX QuoteRespType (694).
 
     `tied` matches the winner's price, `cover` is the best of the others (`tied_cover` if shared),
-    `done_away` lost to another quote, `not_traded` saw its RFQ close without a trade.
+    `done_away` lost to another quote, `not_traded` saw its RFQ close without a trade. Without one:
+    a quote that came after its RFQ's end. Where a rival was lost before the accept, what lost on
+    the accepted side is `not_done_unknown`.
     """
     own_fate = (
         pl.when(pl.col("executed_ts").is_not_null())
@@ -65,10 +71,12 @@ def outcome() -> pl.Expr:
         .then(pl.lit("pending"))
         .when(pl.col("is_lapsed"))
         .then(pl.lit("lapsed"))
+        # Confirmed, then cancelled by the exchange. Such quotes have been seen to fill even so.
         .when(pl.col("has_accept"))
-        .then(pl.lit("not_traded"))
+        .then(pl.lit("failed"))
     )
-    return pl.coalesce(own_fate, _fate_in_competition(), _fate_without_trade())
+    fate = pl.coalesce(own_fate, _fate_in_competition(), _fate_without_trade())
+    return pl.when(~pl.col("is_after_close")).then(fate)
 
 
 def _fate_in_competition() -> pl.Expr:
@@ -78,6 +86,8 @@ def _fate_in_competition() -> pl.Expr:
         .then(pl.lit("done_away"))
         .when(pl.col("bid_on_side") == pl.col("reference_bid"))
         .then(pl.lit("tied"))
+        .when(pl.col("is_cover_unknown") & pl.col("bid_on_side").is_not_null())
+        .then(pl.lit("not_done_unknown"))
         .when(is_cover & (pl.col("n_at_cover") > 1))
         .then(pl.lit("tied_cover"))
         .when(is_cover)
@@ -151,6 +161,17 @@ def _bid_on(side: pl.Expr) -> pl.Expr:
 def _is_competitor() -> pl.Expr:
     is_rival = pl.col("maker_id").ne_missing(pl.col("reference_maker_id"))
     return pl.col("is_in_live_set") & is_rival & pl.col("reference_ts").is_not_null()
+
+
+def _is_cover_unknown() -> pl.Expr:
+    """Return whether a rival was lost before the accept: nobody knows if its bid still stood."""
+    at = pl.col("reference_ts")
+    is_replaced = (pl.col("next_created_ts") <= at).fill_null(False)
+    is_rival = pl.col("maker_id").ne_missing(pl.col("reference_maker_id"))
+    is_lost = pl.col("end_cause").eq_missing("lost") & (pl.col("end_ts") <= at)
+    counts = pl.col("is_valid_response") & ~pl.col("is_self_crossed")
+    is_lost_rival = is_lost & is_rival & counts & ~is_replaced & (pl.col("created_ts") <= at)
+    return is_lost_rival.fill_null(False).any().over("rfq_id")
 
 
 def _competing_bids() -> pl.Expr:

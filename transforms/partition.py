@@ -4,6 +4,8 @@ A quote belongs to the partition of its *RFQ*, so a late accept or execution cha
 never moves one. A partition is replaced whole by its key; nothing is ever added to a stored row.
 """
 
+from datetime import timedelta
+
 import polars as pl
 
 RFQ_PARTITION = (
@@ -17,11 +19,15 @@ RFQ_PARTITION = (
 """Cohort (UTC day the RFQ was created), market and class of an RFQ."""
 
 CAPTURE_PARTITION = (*RFQ_PARTITION, "capture")
-"""The same, kept apart by capture: a backfill sees mostly the quotes that won."""
+"""The same, kept apart by capture: what nobody watched shows fewer quotes than there were."""
+
+LIVE, LATE, BACKFILL = "live", "late", "backfill"
+
+ANSWERED_SOON_S = 5
 
 UNKNOWN_MAKER = "unknown"
 
-TERMINAL_STATES = ("executed", "closed_unfilled")
+TERMINAL_STATES = ("executed", "closed_unfilled", "closed_unknown")
 
 
 def is_own() -> pl.Expr:
@@ -29,9 +35,36 @@ def is_own() -> pl.Expr:
     return pl.col("visibility").eq_missing("own")
 
 
+def is_live() -> pl.Expr:
+    """Its quotes were watched while it lived: what quote figures are of."""
+    return pl.col("capture").eq_missing(LIVE)
+
+
+def is_timely() -> pl.Expr:
+    """First read while losers were still kept: what fill rates are of."""
+    return pl.col("capture").is_in([LIVE, LATE]).fill_null(value=False)
+
+
 def is_terminal() -> pl.Expr:
-    """The RFQ was seen to end. One that the exchange forgot while it was open was not."""
-    return pl.col("state").is_in(TERMINAL_STATES) & pl.col("end_cause").ne_missing("lost")
+    """The RFQ was seen to end. One of ours that the exchange forgot while it was open was not."""
+    is_lost = is_own() & pl.col("end_cause").eq_missing("lost")
+    return pl.col("state").is_in(TERMINAL_STATES) & ~is_lost
+
+
+def is_answered_within(seconds: float) -> pl.Expr:
+    """A valid response came within so many seconds; one dated before the RFQ did, too."""
+    waited = pl.col("first_quote_ts") - pl.col("created_ts")
+    return (waited <= timedelta(seconds=seconds)).fill_null(value=False)
+
+
+def is_filled_within(maturity_s: float) -> pl.Expr:
+    """The RFQ was executed within so many seconds of its creation.
+
+    Not by `time_to_fill_s`, which is NULL for a chain of timestamps out of order, and not by its
+    end, which an act on another quote may move.
+    """
+    age = pl.col("executed_ts") - pl.col("created_ts")
+    return is_executed() & (age <= timedelta(seconds=maturity_s))
 
 
 def is_executed() -> pl.Expr:

@@ -12,12 +12,31 @@ create table if not exists raw.stamp (
     seal varchar  -- of what a published file shows; NULL in a private one
 );
 
+-- One row per load: a package of rows that dlt keeps whole or not at all. Numbers only grow, so they say
+-- what was known when, whatever the clocks did. In the other tables 0 is a load that had no number yet.
+create table if not exists raw.loads (
+    load bigint not null,
+    run_id varchar not null,
+    is_whole boolean not null,  -- false while it lasts, and for ever where the run was killed
+    -- Up to when all that happened was read before the run; NULL for the first with its account and
+    -- scope, and for one that reads again what raw has lost.
+    as_of_before timestamptz
+);
+
+-- One row per publication, in their order: what it was built of, and the moments that it shows.
+create table if not exists raw.publications (
+    load bigint not null,  -- the last one whose rows are in it
+    as_of timestamptz not null,
+    known_until timestamptz not null
+);
+
 -- One row per kind of row that a run published without, because nobody holds it any more.
 create table if not exists raw.accepted_losses (
     accepted_ts timestamptz not null,
     published_as_of timestamptz not null,  -- which published file had them
     lost varchar not null,  -- RFQs, quotes, closings or changes of quotes
-    rows_lost bigint not null
+    rows_lost bigint not null,
+    load bigint default 0  -- the last one before
 );
 
 -- One row per distinct observed state of an RFQ.
@@ -41,7 +60,8 @@ create table if not exists raw.rfq_versions (
     unknown_fields json,
     version_hash varchar not null,
     observed_ts timestamptz not null,
-    observed_pass varchar not null
+    observed_pass varchar not null,
+    load bigint default 0
 );
 
 -- One row per distinct observed state of a quote.
@@ -78,7 +98,32 @@ create table if not exists raw.quote_versions (
     unknown_fields json,
     version_hash varchar not null,
     observed_ts timestamptz not null,
-    observed_pass varchar not null
+    observed_pass varchar not null,
+    load bigint default 0
+);
+
+-- One row per complete and verified pass over one side's quotes that ended open: whoever quoted and was
+-- there at `served_ts` has been read.
+create table if not exists raw.passes (
+    side varchar not null,  -- made or received
+    served_ts timestamptz not null,  -- the exchange's clock on the first page of the sweep that verified it
+    load bigint not null
+);
+
+-- One row per complete sweep of the market's open RFQs: one created before it and not shown was over.
+create table if not exists raw.open_sweeps (
+    served_ts timestamptz not null,  -- the exchange's clock on its first page
+    load bigint not null
+);
+
+-- One row per id that a pass showed again, unchanged and not over: a version is stored once, with its
+-- first sight. So the last sight of an id is the latest of these and of its versions' `observed_ts`.
+create table if not exists raw.last_seen (
+    resource varchar not null,  -- rfqs or quotes
+    id varchar not null,
+    last_seen_ts timestamptz not null,
+    last_seen_open_ts timestamptz,  -- with status open; NULL where it was accepted or confirmed by then
+    load bigint not null
 );
 
 -- One row per id that the exchange answered with "not found" in two runs. A later version of the id outdates it.
@@ -87,7 +132,8 @@ create table if not exists raw.tombstones (
     id varchar not null,
     first_missing_ts timestamptz not null,
     gone_ts timestamptz not null,
-    seen_again_ts timestamptz  -- in a second row, once the exchange knows the id again
+    seen_again_ts timestamptz,  -- in a second row, once the exchange knows the id again
+    load bigint default 0
 );
 
 -- One row per comparison of the market-wide list of open RFQs with what was held of it.
@@ -97,7 +143,8 @@ create table if not exists raw.coverage (
     pages bigint not null,
     is_complete boolean not null,  -- whether the list was read to its end
     open_rfqs_listed bigint not null,  -- old enough to have been read by an earlier run
-    open_rfqs_missed bigint not null  -- of these, never read before
+    open_rfqs_missed bigint not null,  -- of these, never read before
+    load bigint default 0
 );
 
 -- One row per account that a run was made with.
@@ -152,7 +199,8 @@ create table if not exists raw.extraction_runs (
     -- The run took no account of what earlier ones had read, because raw had lost rows of it.
     began_anew boolean,
     -- Quotes that were created before window_min_ts: if the exchange filters by creation, there are none.
-    rows_created_before_window bigint
+    rows_created_before_window bigint,
+    load bigint default 0
 );
 
 -- For a database that was made before a run noted these.
@@ -164,3 +212,14 @@ alter table raw.extraction_runs add column if not exists rows_created_before_win
 alter table raw.rejected_rows add column if not exists id varchar;
 alter table raw.rejected_rows add column if not exists rfq_id varchar;
 alter table raw.rejected_rows add column if not exists is_read_again boolean;
+alter table raw.accepted_losses add column if not exists load bigint default 0;
+alter table raw.rfq_versions add column if not exists load bigint default 0;
+alter table raw.quote_versions add column if not exists load bigint default 0;
+alter table raw.tombstones add column if not exists load bigint default 0;
+alter table raw.coverage add column if not exists load bigint default 0;
+alter table raw.extraction_runs add column if not exists load bigint default 0;
+
+-- dlt stores the tables of a load one by one. A killed load may have stored that all was read, and not
+-- all that it read.
+delete from raw.passes where load in (select load from raw.loads where not is_whole);
+delete from raw.open_sweeps where load in (select load from raw.loads where not is_whole);

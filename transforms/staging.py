@@ -34,7 +34,8 @@ def restage(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     for name, (key, raw, changed) in TABLES.items():
         connection.execute(f"delete from staging.{name} where {key} in (from {changed})")  # noqa: S608
         versions = f"from raw.{raw} semi join {changed} using (id)"
-        _execute(connection, f"insert into staging.{name}", name, raw, versions, settings)
+        sights = f"(from raw.last_seen semi join {changed} using (id)) as last_seen"
+        _execute(connection, f"insert into staging.{name}", name, raw, versions, settings, sights)
 
 
 def _execute(
@@ -44,16 +45,21 @@ def _execute(
     raw: str,
     versions: str,
     settings: Settings,
+    sights: str = "raw.last_seen",
 ) -> None:
-    query = view(name, raw, versions)
+    query = view(name, raw, versions, sights)
     known = {"as_of": settings.as_of.astimezone(UTC), "viewer_id": settings.viewer_id}
     asked = {parameter: of for parameter, of in known.items() if f"${parameter}" in query}
     connection.execute(f"{use}\n{query}", asked)
 
 
-def view(name: str, raw: str, versions: str) -> str:
-    """Return the query of a staging table over *versions*, a query of rows of that raw table."""
+def view(name: str, raw: str, versions: str, sights: str = "raw.last_seen") -> str:
+    """Return the query of a staging table over *versions*, a query of rows of that raw table.
+
+    *sights* stands for `raw.last_seen`, so that a few ids need not the sights of all.
+    """
     query = (files("transforms") / "views" / f"{name}.sql").read_text()
+    query = query.replace("raw.last_seen", sights)
     query = query.replace("$versions", believed(raw, versions))
     query = query.replace("$out_of_bounds", named(raw))
     return believed_legs(query) if name == "rfq_legs" else query

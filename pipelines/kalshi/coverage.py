@@ -16,7 +16,7 @@ from pipelines.kalshi.extraction import Extraction, PassReport
 from pipelines.kalshi.passes import RFQ_PAGES_PER_BATCH, attempted, hand_on, report_rows
 from pipelines.kalshi.schema import RFQ, TIMESTAMP
 from pipelines.kalshi.sweep import read_list
-from pipelines.kalshi.tables import COVERAGE, into
+from pipelines.kalshi.tables import COVERAGE, OPEN_SWEEPS, into
 
 INTERVAL = timedelta(days=1)
 PAGES = 400
@@ -50,8 +50,12 @@ def coverage_pass(extraction: Extraction, state: dict[str, Any]) -> Iterator[Any
         "is_complete": is_complete and report.may_vouch,
         "open_rfqs_listed": listed,
         "open_rfqs_missed": missed,
+        "load": extraction.load,
     }
     yield into("coverage", pa.Table.from_pylist([row], schema=COVERAGE))
+    if row["is_complete"] and report.served_ts:
+        swept = {"served_ts": report.served_ts, "load": extraction.load}
+        yield into("open_sweeps", pa.Table.from_pylist([swept], schema=OPEN_SWEEPS))
     yield from report_rows(report)
 
 
@@ -68,6 +72,7 @@ def _compare(
     missed: set[str] = set()
     for batch in read_list(RFQ, fetch, RFQ_PAGES_PER_BATCH):
         rows = batch.rows.table
+        report.served_ts = batch.served_ts if batch.is_first else report.served_ts
         is_due = pc.less_equal(rows.column("created_ts"), pa.scalar(due_ts, TIMESTAMP))
         due = rows.filter(is_due).column("id").to_pylist()
         listed.update(due)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from hashlib import sha256
 from typing import Any
 
@@ -13,12 +14,13 @@ import pyarrow.compute as pc
 
 from pipelines.kalshi.client import ExchangeReader
 from pipelines.kalshi.errors import ConfigurationError, ExchangeError
+from pipelines.kalshi.moments import read_to
 from pipelines.kalshi.origin import SANDBOX, origins_of_exchange
 from pipelines.kalshi.pages import Rejected
 from pipelines.kalshi.plausible import Bounds
-from pipelines.kalshi.schema import QUOTE, RFQ, TIMESTAMP
+from pipelines.kalshi.schema import QUOTE, RFQ, TIMESTAMP, Entity
 from pipelines.kalshi.sweep import Batch
-from pipelines.kalshi.tables import EXTRACTION_RUNS, REJECTED_ROWS
+from pipelines.kalshi.tables import EXTRACTION_RUNS, LAST_SEEN, REJECTED_ROWS
 from pipelines.kalshi.tombstones import Tombstones
 from pipelines.kalshi.versions import Versions
 from pipelines.kalshi.watermark import Watermark
@@ -26,6 +28,10 @@ from pipelines.kalshi.watermark import Watermark
 _log = logging.getLogger(__name__)
 # So many rejected rows of a pass are kept with their content, the rest without it.
 MOST_KEPT_WHOLE = 1_000
+_NUMBER = """
+insert into raw.loads
+select coalesce(max(load), 0) + 1, $1, false, $2 from raw.loads returning load
+"""
 _ALREADY_REJECTED = """
 select row_hash, bool_or(coalesce(is_read_again, false)) from raw.rejected_rows
 where row_hash in (select unnest($1)) group by row_hash
@@ -111,6 +117,7 @@ class Extraction:
     failures: list[ExchangeError] = field(default_factory=list)
     has_told_what_is_gone: bool = False
     quotes_changed_in_window: int | None = None
+    load: int = 0
     _begun_anew: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -122,12 +129,28 @@ class Extraction:
         self.gone_quotes = Tombstones(self.connection, "quotes")
 
     def begin_load(self) -> None:
-        """Begin a load; what the one before handed on is in raw by now."""
+        """Begin a load and give it its number; what the one before handed on is in raw by now."""
         self.is_unfinished = False
-        self.rfqs.begin_load()
-        self.quotes.begin_load()
-        self.gone_rfqs.begin_load()
-        self.gone_quotes.begin_load()
+        self.load = self.next_load()
+        for each in (self.rfqs, self.quotes, self.gone_rfqs, self.gone_quotes):
+            each.begin_load(self.load)
+
+    def next_load(self) -> int:
+        """Take the next number, so that no other load ever has it."""
+        values = [self.run_id, self._read_before]
+        ((load,),) = self.cursor.execute(_NUMBER, values).fetchall()
+        return int(load)
+
+    @cached_property
+    def _read_before(self) -> datetime | None:
+        """Up to when earlier runs have read all that happened."""
+        if self.begins_anew:
+            return None
+        return read_to(self.cursor, self.account_fingerprint, self.reach.scope)
+
+    def end_load(self) -> None:
+        """Note that raw holds all that this load has handed on."""
+        self.cursor.execute("update raw.loads set is_whole = true where load = $1", [self.load])
 
     def begun_anew(self) -> "Extraction":
         """Return one that reads all the exchange holds, whatever earlier loads have read."""
@@ -207,6 +230,20 @@ class Extraction:
         return watermark
 
 
+@dataclass(slots=True)
+class Sight:
+    """When one id was last seen, and last seen open if at all."""
+
+    seen_ts: datetime
+    open_ts: datetime | None = None
+
+    def note(self, observed_ts: datetime, *, is_open: bool) -> None:
+        """Take in one more sight; the exchange's clock may have been set back."""
+        self.seen_ts = max(self.seen_ts, observed_ts)
+        if is_open:
+            self.open_ts = max(self.open_ts or observed_ts, observed_ts)
+
+
 @dataclass
 class PassReport:
     """What one pass over a list did; becomes a row of `raw.extraction_runs`."""
@@ -232,6 +269,8 @@ class PassReport:
     is_order_held: bool | None = None
     forgotten_before_ts: datetime | None = None
     reached_ts: datetime | None = None
+    served_ts: datetime | None = None
+    sights: dict[tuple[str, str], "Sight"] = field(default_factory=dict)
     failures: int = 0
 
     def __post_init__(self) -> None:
@@ -297,6 +336,14 @@ class PassReport:
         for row in rows:
             _keep(self.set_aside, row)
 
+    def see_again(self, entity: Entity, known: pa.Table) -> None:
+        """Note when what is not over was seen, of the rows *known* before."""
+        is_over = pc.is_in(known.column("status"), pa.array(entity.over))
+        lasting = known.filter(pc.invert(is_over)).select(("id", "status", "observed_ts"))
+        for row in lasting.to_pylist():
+            sight = self.sights.setdefault((entity.key, row["id"]), Sight(row["observed_ts"]))
+            sight.note(row["observed_ts"], is_open=row["status"] == "open")
+
     @property
     def may_vouch(self) -> bool:
         """Whether a watermark may pass what was read: what was not is few and known by its id."""
@@ -331,6 +378,15 @@ class PassReport:
         news = [row for row in found if row["is_read_again"] > held.get(row["row_hash"], -1)]
         return pa.Table.from_pylist(news, schema=REJECTED_ROWS)
 
+    def last_seen_table(self) -> pa.Table:
+        """Return the rows of `raw.last_seen`."""
+        load = self.extraction.load
+        rows = [
+            (*key, sight.seen_ts, sight.open_ts, load) for key, sight in sorted(self.sights.items())
+        ]
+        named = [dict(zip(LAST_SEEN.names, row, strict=True)) for row in rows]
+        return pa.Table.from_pylist(named, schema=LAST_SEEN)
+
     def as_row(self) -> pa.Table:
         """Return this report as one row of `raw.extraction_runs`."""
         before, started = self.watermark_before_ts, self.started_ts or self.extraction.now
@@ -347,6 +403,7 @@ class PassReport:
             "account_fingerprint": self.extraction.account_fingerprint,
             "scope": self.extraction.reach.scope,
             "began_anew": self.extraction.begins_anew,
+            "load": self.extraction.load,
         }
         return pa.Table.from_pylist([row], schema=EXTRACTION_RUNS)
 

@@ -2,9 +2,12 @@
 
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
+
+import pyarrow as pa
 
 from pipelines.kalshi.client import Page
 from pipelines.kalshi.errors import ExchangeUnavailable, RequestRefused
@@ -12,7 +15,7 @@ from pipelines.kalshi.extraction import Extraction, PassReport
 from pipelines.kalshi.plausible import out_of_bounds
 from pipelines.kalshi.schema import QUOTE, RFQ
 from pipelines.kalshi.sweep import Batch, read_list
-from pipelines.kalshi.tables import into
+from pipelines.kalshi.tables import PASSES, into
 from pipelines.kalshi.tombstones import Tombstones
 from pipelines.kalshi.versions import Versions, keys
 from pipelines.kalshi.watermark import Window, slices, windows
@@ -34,7 +37,22 @@ OF_ONE_LIST = (ExchangeUnavailable, RequestRefused)
 
 T = TypeVar("T")
 Items: TypeAlias = Iterator[Any]
-Outcome: TypeAlias = Generator[Any, None, tuple[datetime | None, bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a window's sweeps came to: the watermark earned, whether two agreed, when served.
+
+    `served_ts` is the exchange's clock on the first page of the sweep that verified the others:
+    what was there then was shown, by it or by the one before.
+    """
+
+    earned_ts: datetime | None
+    is_verified: bool
+    served_ts: datetime | None = None
+
+
+Outcome: TypeAlias = Generator[Any, None, Swept]
 
 
 def quotes_pass(extraction: Extraction, state: dict[str, Any], side: str) -> Items:
@@ -58,6 +76,9 @@ def quotes_pass(extraction: Extraction, state: dict[str, Any], side: str) -> Ite
     report.look_back(watermark.value)
     yield from attempted(report, _read_windows(report, side, spans))
     report.demand_readable_rows()
+    if report.is_verified and report.served_ts:
+        served = {"side": side, "served_ts": report.served_ts, "load": extraction.load}
+        yield into("passes", pa.Table.from_pylist([served], schema=PASSES))
     yield from report_rows(report)
 
 
@@ -100,10 +121,11 @@ def own_rfqs_pass(
     sweeps = _verified(
         report, extraction.rfqs, extraction.gone_rfqs, partial(_read_own_rfqs, extraction), SWEEPS
     )
-    started, report.is_verified = (yield from attempted(report, sweeps)) or (None, False)
+    swept = (yield from attempted(report, sweeps)) or Swept(None, is_verified=False)
+    report.is_verified = swept.is_verified
     report.demand_readable_rows()
-    if started and report.is_verified:
-        watermark.advance(started)
+    if report.is_verified:
+        watermark.advance(swept.earned_ts)
     yield from report_rows(report)
 
 
@@ -147,7 +169,9 @@ def attempted(report: PassReport, items: Generator[Any, None, T]) -> Generator[A
 
 
 def report_rows(report: PassReport) -> Items:
-    """Yield what a finished pass says of itself, and the rows it could not read."""
+    """Yield what a finished pass says of itself, what it saw again, what it could not read."""
+    if report.sights:
+        yield into("last_seen", report.last_seen_table())
     if report.rejected or report.set_aside:
         yield into("rejected_rows", report.rejected_table())
     yield into("extraction_runs", report.as_row())
@@ -166,8 +190,9 @@ def hand_on(
         report.count(batch, 0)
         return rejected
     stamped = versions.stamp(rows, batch.ended_ts, report.name)
-    new = versions.new(stamped)
+    new, known = versions.told_apart(stamped)
     report.count(batch, new.num_rows)
+    report.see_again(versions.entity, known)
     if new.num_rows:
         bounds = report.extraction.bounds.get(versions.table, ())
         report.keep_aside(*out_of_bounds(versions.entity, new, bounds))
@@ -185,13 +210,14 @@ def _read_windows(
     """Read *spans* one after the other; return False when the rest is for the next load."""
     extraction, watermark = report.extraction, report.watermark
     for window in spans:
-        started, is_verified = yield from _read_window(report, side, window)
+        swept = yield from _read_window(report, side, window)
         report.window_min_ts = report.window_min_ts or window.start
         report.window_max_ts = window.end
-        report.is_verified &= is_verified and report.may_vouch
-        if not report.is_verified or started is None:
+        report.is_verified &= swept.is_verified and report.may_vouch
+        report.served_ts = swept.served_ts if window.end is None else None
+        if not report.is_verified or swept.earned_ts is None:
             continue
-        watermark.advance(started if window.end is None else min(window.end, started))
+        watermark.advance(min(filter(None, (window.end, swept.earned_ts))))
         if report.new_versions >= extraction.reach.rows_per_load and window.end is not None:
             extraction.is_unfinished = True
             return False
@@ -205,9 +231,9 @@ def _read_window(report: PassReport, side: str, window: Window) -> Outcome:
     """
     extraction = report.extraction
     halves = window.halves(extraction.now)
-    started = extraction.earned_now
+    whole = Swept(extraction.earned_now, is_verified=False)
     try:
-        started, is_verified = yield from _verified(
+        whole = yield from _verified(
             report,
             extraction.quotes,
             extraction.gone_quotes,
@@ -217,13 +243,13 @@ def _read_window(report: PassReport, side: str, window: Window) -> Outcome:
     except ExchangeUnavailable:
         if not halves or not window.is_long(extraction.now):
             raise
-        is_verified = False
-    if is_verified or not halves:
-        return started, is_verified
+    if whole.is_verified or not halves:
+        return whole
     # The older first: a quote that changes meanwhile moves to the newer.
-    _, is_older_verified = yield from _read_window(report, side, halves[0])
-    _, is_newer_verified = yield from _read_window(report, side, halves[1])
-    return started, is_older_verified and is_newer_verified
+    older = yield from _read_window(report, side, halves[0])
+    newer = yield from _read_window(report, side, halves[1])
+    # No moment: the halves end, and none of their pages was served at one for both.
+    return Swept(whole.earned_ts, older.is_verified and newer.is_verified)
 
 
 def _verified(
@@ -233,9 +259,9 @@ def _verified(
     read: Callable[[], Iterator[Batch]],
     sweeps: int,
 ) -> Outcome:
-    """Sweep until two sweeps in a row agree; return when the first began and whether they did.
+    """Sweep until two sweeps in a row agree; the watermark is when the first began.
 
-    None for when where neither the exchange's clock nor a row told it.
+    None where neither the exchange's clock nor a row told it.
 
     A row that leaves its place while pages are read can make us skip another one, but then the
     next sweep misses it. A sweep of one page was answered at one moment and needs no second.
@@ -244,17 +270,19 @@ def _verified(
     previous: set[int] | None = None
     for sweep in range(sweeps):
         found: set[int] = set()
+        served: datetime | None = None
         pages = 0
         for batch in read():
+            served = batch.served_ts if batch.is_first else served
             if sweep == 0 and batch.is_first:
                 started = started or batch.earned_ts
             pages += batch.pages
             found |= yield from hand_on(report, versions, gone, batch)
         report.sweeps += 1
         if pages <= 1 or found == previous:
-            return started, True
+            return Swept(started, is_verified=True, served_ts=served)
         previous = found
-    return started, False
+    return Swept(started, is_verified=False)
 
 
 def _read_quotes(report: PassReport, side: str, window: Window) -> Iterator[Batch]:

@@ -21,11 +21,12 @@ LEGS = pa.list_(
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """What the exchange lists under *key*: its fields, and those no row can lack."""
+    """What the exchange lists under *key*: its fields, those no row can lack, how one may end."""
 
     key: str
     fields: pa.Schema
     required: tuple[str, ...]
+    over: tuple[str, ...]
 
 
 RFQ = Entity(
@@ -51,6 +52,7 @@ RFQ = Entity(
         }
     ),
     required=("id", "created_ts"),
+    over=("closed",),
 )
 
 QUOTE = Entity(
@@ -89,6 +91,7 @@ QUOTE = Entity(
         }
     ),
     required=("id", "rfq_id", "created_ts"),
+    over=("executed", "cancelled"),
 )
 
 PRIVATE_FIELDS = frozenset(

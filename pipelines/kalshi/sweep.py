@@ -24,7 +24,8 @@ Fetch: TypeAlias = Callable[[str | None], Page]
 class Batch:
     """Some consecutive pages of one list, parsed together; times are the exchange's clock.
 
-    `earned_ts` is the watermark that a sweep beginning with this batch may earn, if any.
+    `served_ts` is that of the first page, None where no answer had told it by then. `earned_ts` is
+    the watermark that a sweep beginning with this batch may earn, if any.
     """
 
     rows: Rows
@@ -34,6 +35,7 @@ class Batch:
     next_cursor: str | None = None
     is_first: bool = False
     earned_ts: datetime | None = None
+    served_ts: datetime | None = None
 
 
 def served_ts(page: Page) -> datetime:
@@ -101,7 +103,8 @@ def _read_once(
             )
         started_ts, ended_ts = served_ts(pages[0]), served_ts(pages[-1])
         earned = earned_ts(pages[0], rows) if is_first else None
-        yield Batch(rows, len(pages), started_ts, ended_ts, cursor, is_first, earned)
+        told = pages[0].served_ts
+        yield Batch(rows, len(pages), started_ts, ended_ts, cursor, is_first, earned, told)
         if not cursor:
             return
         is_first = False

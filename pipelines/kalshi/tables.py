@@ -21,9 +21,16 @@ _HINTS: dict[str, dict[str, Any]] = {
     "rejected_rows": _EVENTS,
     "tombstones": _EVENTS,
     "coverage": _EVENTS,
+    "passes": _EVENTS,
+    "open_sweeps": _EVENTS,
+    "last_seen": _EVENTS,
     "extraction_runs": _EVENTS,
     "accounts": _EVENTS,
 }
+
+
+# Of the load that brought the row; NULL and 0 in rows that are older than these numbers.
+LOAD = pa.field("load", pa.int64())
 
 
 def version_schema(entity: Entity) -> pa.Schema:
@@ -37,6 +44,7 @@ def version_schema(entity: Entity) -> pa.Schema:
             pa.field("version_hash", pa.string(), nullable=False),
             pa.field("observed_ts", TIMESTAMP, nullable=False),
             pa.field("observed_pass", pa.string(), nullable=False),
+            LOAD,
         ]
     )
 
@@ -62,6 +70,32 @@ TOMBSTONES = pa.schema(
         pa.field("first_missing_ts", TIMESTAMP, nullable=False),
         pa.field("gone_ts", TIMESTAMP, nullable=False),
         pa.field("seen_again_ts", TIMESTAMP),
+        LOAD,
+    ]
+)
+
+PASSES = pa.schema(
+    [
+        pa.field("side", pa.string(), nullable=False),
+        pa.field("served_ts", TIMESTAMP, nullable=False),
+        pa.field("load", pa.int64(), nullable=False),
+    ]
+)
+
+OPEN_SWEEPS = pa.schema(
+    [
+        pa.field("served_ts", TIMESTAMP, nullable=False),
+        pa.field("load", pa.int64(), nullable=False),
+    ]
+)
+
+LAST_SEEN = pa.schema(
+    [
+        pa.field("resource", pa.string(), nullable=False),
+        pa.field("id", pa.string(), nullable=False),
+        pa.field("last_seen_ts", TIMESTAMP, nullable=False),
+        pa.field("last_seen_open_ts", TIMESTAMP),
+        pa.field("load", pa.int64(), nullable=False),
     ]
 )
 
@@ -73,6 +107,7 @@ COVERAGE = pa.schema(
         pa.field("is_complete", pa.bool_(), nullable=False),
         pa.field("open_rfqs_listed", pa.int64(), nullable=False),
         pa.field("open_rfqs_missed", pa.int64(), nullable=False),
+        LOAD,
     ]
 )
 
@@ -108,6 +143,7 @@ EXTRACTION_RUNS = pa.schema(
         pa.field("forgotten_before_ts", TIMESTAMP),
         pa.field("began_anew", pa.bool_()),
         pa.field("rows_created_before_window", pa.int64()),
+        LOAD,
     ]
 )
 

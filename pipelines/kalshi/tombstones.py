@@ -24,9 +24,11 @@ class Tombstones:
         self._cursor = connection.cursor()
         self._cursor.execute("set timezone = 'UTC'")
         self._known: dict[str, dict[str, Any]] | None = None
+        self._load = 0
 
-    def begin_load(self) -> None:
+    def begin_load(self, load: int) -> None:
         """Look up again who is gone: the load before may have buried some."""
+        self._load = load
         self._known = None
 
     def seen_again(self, ids: Iterable[str], observed_ts: datetime) -> pa.Table:
@@ -57,5 +59,5 @@ class Tombstones:
     def _row(
         self, id_: str, first_missing: datetime, gone: datetime, seen_again: datetime | None
     ) -> dict[str, Any]:
-        values = (self._resource, id_, first_missing, gone, seen_again)
+        values = (self._resource, id_, first_missing, gone, seen_again, self._load)
         return dict(zip(TOMBSTONES.names, values, strict=True))

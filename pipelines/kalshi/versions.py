@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipelines.kalshi.schema import TIMESTAMP, Entity
 from pipelines.kalshi.tables import version_schema
@@ -25,9 +26,11 @@ class Versions:
         self._schema = version_schema(entity)
         self._hash = _hash_expression(entity)
         self._handed_on: set[Key] = set()
+        self._load = 0
 
-    def begin_load(self) -> None:
-        """Forget what the last load handed on: raw holds it now."""
+    def begin_load(self, load: int) -> None:
+        """Begin the load of that number; raw holds by now what the last one handed on."""
+        self._load = load
         self._handed_on.clear()
 
     def held(self, ids: list[str]) -> set[str]:
@@ -39,11 +42,12 @@ class Versions:
         return {id_ for (id_,) in found}
 
     def stamp(self, rows: pa.Table, observed_ts: datetime, observed_pass: str) -> pa.Table:
-        """Add `version_hash`, `observed_ts` and `observed_pass` to *rows*."""
+        """Add `version_hash`, `observed_ts`, `observed_pass` and `load` to *rows*."""
         return (
             rows.append_column("version_hash", self.hashes(rows))
             .append_column("observed_ts", _repeated(observed_ts, TIMESTAMP, len(rows)))
             .append_column("observed_pass", _repeated(observed_pass, pa.string(), len(rows)))
+            .append_column("load", _repeated(self._load, pa.int64(), len(rows)))
             .cast(self._schema)
         )
 
@@ -53,16 +57,17 @@ class Versions:
             found = cursor.execute(f"select md5({self._hash}) from _rows").fetchall()  # noqa: S608
         return pa.array([text for (text,) in found], pa.string())
 
-    def new(self, stamped: pa.Table) -> pa.Table:
-        """Return the rows of *stamped* whose version neither raw nor this load holds."""
+    def told_apart(self, stamped: pa.Table) -> tuple[pa.Table, pa.Table]:
+        """Return the rows whose version neither raw nor this load holds, and the others."""
         with self._registered(stamped.select(("created_ts", "id", "version_hash"))) as cursor:
             held = cursor.execute(
                 f"select id, version_hash from _rows"  # noqa: S608
                 f" semi join raw.{self.table} using (created_ts, id, version_hash)"
             ).fetchall()
         stored = set(held)
-        mask = [key not in stored and self._hand_on(key) for key in keys(stamped)]
-        return stamped.filter(pa.array(mask, pa.bool_()))
+        is_new = [key not in stored and self._hand_on(key) for key in keys(stamped)]
+        mask = pa.array(is_new, pa.bool_())
+        return stamped.filter(mask), stamped.filter(pc.invert(mask))
 
     @contextmanager
     def _registered(self, rows: pa.Table) -> Iterator[duckdb.DuckDBPyConnection]:

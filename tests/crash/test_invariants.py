@@ -15,7 +15,7 @@ from pipelines.job import Outcome
 from pipelines.kalshi.extraction import Reach
 from pipelines.sandbox import Account, ManualClock, Market, serve, visibility
 from tests.conftest import NOON
-from tests.running import UNHURRIED, Command, access_of, ignore, read
+from tests.running import UNHURRIED, Command, access_of, ignore
 
 Run = Callable[..., Outcome]
 
@@ -162,16 +162,6 @@ def test_a_lower_watermark_is_no_fall(
     assert code == 0, said
 
 
-def test_an_earlier_moment_may_show_fewer_rows(
-    published: bytes, build: Callable[..., tuple[int, str]], database: Database
-) -> None:
-    code, said = build("--as-of", "2026-11-20T12:00:00")
-
-    assert code == 0, said
-    assert read(database, "select count(*) from staging.rfqs where status = 'closed'") == [(0,)]
-    assert build()[0] == 0
-
-
 def test_nothing_loaded_is_nothing_to_publish(
     build: Callable[..., tuple[int, str]], database: Database
 ) -> None:
@@ -202,11 +192,11 @@ def test_a_mart_that_fails_leaves_the_last_good_file(
     monkeypatch.setattr(job, "MARTS", {**job.MARTS, failing: ("rfq_id",)})
 
     with pytest.raises(ZeroDivisionError):
-        job.rebuild(database, None)
+        job.rebuild(database)
 
     assert database.path.read_bytes() == published
     monkeypatch.undo()
-    job.rebuild(database, None)
+    job.rebuild(database)
 
 
 @pytest.mark.parametrize(

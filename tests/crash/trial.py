@@ -181,7 +181,7 @@ class Trial:
         folder.mkdir()
         anew = Database(folder / "rfq.duckdb")
         shutil.copy(self.database.private_path, anew.private_path)
-        rebuild(anew, as_of=None)
+        rebuild(anew)
         with duckdb.connect() as connection:
             connection.execute(f"attach '{self.database.path}' as ours (read_only)")
             connection.execute(f"attach '{anew.path}' as anew (read_only)")

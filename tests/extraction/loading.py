@@ -38,6 +38,7 @@ ITEMS: dict[str, Callable[[Extraction, dict[str, Any]], Iterable[Any]]] = {
     "rfqs_by_id": rfqs_by_id_pass,
 }
 VERSION_TABLES = {"rfq_versions", "quote_versions"}
+REPORTS = {"extraction_runs", "passes", "open_sweeps", "last_seen"}
 SMALL = Reach(
     scope="self",
     retention=timedelta(hours=12),
@@ -82,6 +83,7 @@ class Store:
         self.connection.execute("set timezone = 'UTC'")
         raw_tables(self.connection)
         _show_current(self.connection)
+        # What the runs say of themselves, which a history of many of them asks nothing of.
         self.keeps_reports = True
         self._filled: set[str] = set()
         self.clear()
@@ -130,6 +132,7 @@ class Store:
             ]
             self._commit(items)
             self._states = json.dumps(states)
+            extraction.end_load()
             if not extraction.is_unfinished:
                 return
         raise AssertionError("the loads never come to an end")
@@ -139,7 +142,7 @@ class Store:
         for item in items:
             tables.setdefault(item.meta.hints["table_name"], []).append(item.data)
         for name, parts in tables.items():
-            if name == "extraction_runs" and not self.keeps_reports:
+            if name in REPORTS and not self.keeps_reports:
                 continue
             self._insert(name, pa.concat_tables(parts))
 
@@ -169,7 +172,8 @@ def run(
     account: str = "me",
 ) -> Extraction:
     """One whole run; returns what it shared. An exception leaves what was loaded before it."""
-    extraction = Extraction(
+    kind = Extraction if store.keeps_reports else _Unreported
+    extraction = kind(
         *(reader, store.connection, reach, f"run {next(_RUNS)}", account, ignore), bounds=BOUNDS
     )
     for resources in LOADS:
@@ -177,6 +181,16 @@ def run(
     if extraction.failures:
         raise extraction.failures[0]
     return extraction
+
+
+class _Unreported(Extraction):
+    """Counts its loads without a note of them."""
+
+    def next_load(self) -> int:
+        return self.load + 1
+
+    def end_load(self) -> None:
+        pass
 
 
 def _show_current(connection: duckdb.DuckDBPyConnection) -> None:

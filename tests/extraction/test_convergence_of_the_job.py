@@ -95,7 +95,7 @@ class ExchangeAndJob(ExchangeAndUs):
         with self.open:
             super().teardown()
             gone_on = self.store.marts()
-            job.rebuild(self.store.database, None)
+            job.rebuild(self.store.database)
             assert self.store.marts() == gone_on, "a build of everything finds something else"
 
 

@@ -21,6 +21,7 @@ from pipelines.kalshi.watermark import Watermark, Window
 from tests.extraction import test_hazards_of_lists as lists
 from tests.extraction import test_hazards_of_records as records
 from tests.extraction import test_hazards_of_time as time
+from tests.extraction import test_sights as sights
 from tests.extraction import test_trouble as trouble
 from tests.extraction import test_unreadable_rows as unreadable
 
@@ -311,8 +312,22 @@ def what_stays_accepted_is_read_by_every_run(patch: Patch) -> None:
     patch.setattr(reread, "LOOKS_AT_UNSETTLED", tuple(timedelta(seconds=s) for s in (60, 600, 900)))
 
 
+@kills(24, sights.test_a_pass_of_several_pages_was_served_when_the_sweep_that_verified_it_began)
+@kills(24, sights.test_a_pass_that_is_not_certain_of_a_moment_leaves_none)
+def a_pass_was_served_when_its_first_sweep_began(patch: Patch) -> None:
+    swept = passes.Swept
+    patch.setattr(
+        passes, "Swept", lambda began, is_verified, served_ts=None: swept(began, is_verified, began)
+    )
+
+
+@kills(24, sights.test_what_is_held_open_and_shown_again_is_noted_and_nothing_else)
+def what_is_seen_again_is_not_noted(patch: Patch) -> None:
+    patch.setattr(PassReport, "see_again", lambda self, entity, known: None)
+
+
 def test_every_hazard_owns_a_mutant() -> None:
-    assert {number for number, _, _ in MUTANTS} == set(range(1, 24))
+    assert {number for number, _, _ in MUTANTS} == set(range(1, 25))
 
 
 @pytest.mark.parametrize(

@@ -12,17 +12,19 @@ from tests.extraction import (
     test_hazards_of_time,
     test_mutants,
     test_schema_drift,
+    test_sights,
     test_trouble,
     test_unreadable_rows,
 )
 from tests.extraction.test_mutants import MUTANTS
 
 HERE = Path(__file__).parent
-HAZARDS, DRIFT = 23, 22
+HAZARDS, DRIFT = 24, 22
 OF_HAZARDS = (
     test_hazards_of_lists,
     test_hazards_of_records,
     test_hazards_of_time,
+    test_sights,
     test_trouble,
     test_unreadable_rows,
 )

@@ -6,6 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from transforms.partition import TERMINAL_STATES
+
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 """A Monday."""
 
@@ -48,9 +50,17 @@ RFQ_SCHEMA: dict[str, Any] = {
     "maker_id_won": pl.String,
     "end_cause": pl.String,
     "is_end_upper_bound": pl.Boolean,
+    "is_end_moved": pl.Boolean,
+    "is_cover_unknown": pl.Boolean,
+    "is_decided": pl.Boolean,
+    "executed_ts": _TIME,
+    "first_quote_ts": _TIME,
+    "lifetime_bucket": pl.String,
+    "is_first_seen_open": pl.Boolean,
     "n_executed_quotes": pl.Int64,
     "exchange_status": pl.String,
     "out_of_bounds": pl.String,
+    "is_shown_late": pl.Boolean,
 }
 
 QUOTE_SCHEMA: dict[str, Any] = {
@@ -78,6 +88,8 @@ QUOTE_SCHEMA: dict[str, Any] = {
     "is_after_close": pl.Boolean,
     "is_negative_latency": pl.Boolean,
     "is_confirmed_stuck": pl.Boolean,
+    "is_against_fast": pl.Boolean,
+    "lifetime_bucket": pl.String,
     "is_orphan": pl.Boolean,
     "is_self_quote": pl.Boolean,
     "has_accept": pl.Boolean,
@@ -90,6 +102,8 @@ QUOTE_SCHEMA: dict[str, Any] = {
     "is_lapsed": pl.Boolean,
     "is_valid_response": pl.Boolean,
     "is_monotone": pl.Boolean,
+    "is_reference_accept": pl.Boolean,
+    "executed_contracts": _SIZE,
     "cohort_date": pl.Date,
     "visibility": pl.String,
     "capture": pl.String,
@@ -97,6 +111,7 @@ QUOTE_SCHEMA: dict[str, Any] = {
     "size_bucket": pl.String,
     "exchange_status": pl.String,
     "out_of_bounds": pl.String,
+    "is_shown_late": pl.Boolean,
 }
 
 _PARTITION = {
@@ -136,9 +151,14 @@ def rfq(rfq_id: str, **changes: Any) -> dict[str, Any]:
         "end_cause": "closed",
         "exchange_status": "closed",
         "is_end_upper_bound": False,
+        "is_end_moved": False,
+        "is_cover_unknown": False,
+        "is_first_seen_open": True,
+        "is_shown_late": False,
         "n_executed_quotes": 0,
     }
-    return plain | changes
+    shown = plain | changes
+    return {"is_decided": shown["state"] in TERMINAL_STATES} | shown
 
 
 def executed_rfq(rfq_id: str, **changes: Any) -> dict[str, Any]:
@@ -146,6 +166,7 @@ def executed_rfq(rfq_id: str, **changes: Any) -> dict[str, Any]:
     filled = {
         "state": "executed",
         "end_ts": after(22),
+        "executed_ts": after(22),
         "n_makers": 1,
         "n_quotes_effective": 1,
         "time_to_first_quote_s": 1.0,
@@ -164,6 +185,7 @@ def quote(quote_id: str, rfq_id: str, maker_id: str = "A", **changes: Any) -> di
     """A valid first and last quote, 0.40 bid at 0.45, one second after the RFQ, not traded."""
     plain = _PARTITION | {
         "quote_id": quote_id,
+        "is_shown_late": False,
         "rfq_id": rfq_id,
         "maker_id": maker_id,
         "version": 1,
@@ -197,6 +219,8 @@ def executed_quote(
         "exchange_status": "executed",
         "has_accept": True,
         "has_confirm": True,
+        "is_reference_accept": True,
+        "executed_contracts": Decimal(100),
         "accepted_ts": after(5),
         "executed_ts": after(22),
         "is_accept_matured": True,

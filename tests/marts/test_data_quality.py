@@ -44,6 +44,7 @@ NO_BID = {"yes_bid_dollars": None, "yes_ask_dollars": None, "is_two_sided": Fals
         ("quote_after_close", quote("bad", "r1", is_after_close=True)),
         ("non_monotone_chain", quote("bad", "r1", is_monotone=False)),
         ("self_quote", quote("bad", "r1", is_self_quote=True)),
+        ("quote_shown_late", quote("bad", "r1", is_shown_late=True)),
         ("vanished_quote", quote("bad", "r1", end_cause="lost")),
         (
             "negative_latency_clamped",

@@ -28,7 +28,7 @@ def still_open(rfq_id: str, **changes: Any) -> dict[str, Any]:
 
 def test_the_three_populations_answer_differently():
     """One filled at 22 s, one at 330 s (too late for M), one closed, one open and immature."""
-    late = executed_rfq("late", end_ts=after(330))
+    late = executed_rfq("late", executed_ts=after(330))
 
     found = row(executed_rfq("soon"), late, rfq("closed"), still_open("young"))
 
@@ -47,7 +47,8 @@ def test_an_rfq_that_vanished_while_open_is_censored_not_closed():
 
 def test_a_fill_exactly_at_the_maturity_counts():
     found = row(
-        executed_rfq("edge", end_ts=after(300)), executed_rfq("over", end_ts=after(300.000001))
+        executed_rfq("edge", executed_ts=after(300)),
+        executed_rfq("over", executed_ts=after(300.000001)),
     )
 
     assert found["fill_rate_matured_numerator"] == 1

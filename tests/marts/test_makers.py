@@ -101,7 +101,8 @@ def test_shares_are_of_the_day_and_square_to_concentration():
         executed_rfq("r1"),
         executed_rfq("r2", maker_id_won="B", executed_contracts=Decimal(300)),
     ]
-    quotes = [executed_quote("q1", "r1"), executed_quote("q2", "r2", "B")]
+    of_b = executed_quote("q2", "r2", "B", executed_contracts=Decimal(300))
+    quotes = [executed_quote("q1", "r1"), of_b]
 
     found = league(rfqs, quotes)
 

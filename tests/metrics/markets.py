@@ -124,12 +124,13 @@ PATHS: tuple[tuple[str, ...], ...] = (
 
 
 def random_market(chance: random.Random, prefix: str = "r") -> Market:
-    """A few RFQs with versions, withdrawals, accepts, lapses, combos and target costs."""
+    """A few RFQs, some gone, with versions, withdrawals, accepts, lapses, combos, target costs."""
     rfqs: list[ExchangeObject] = []
     quotes: list[ExchangeObject] = []
     for number in range(chance.randint(0, 4)):
         request, answers = random_life(chance, f"{prefix}{number}")
-        rfqs.append(request)
+        is_gone = chance.random() < 0.1
+        rfqs.extend([] if is_gone else [request])
         quotes.extend(answers)
     as_of = MIDNIGHT + timedelta(seconds=chance.randint(1, 9000) / 10)
     return Market(tuple(rfqs), tuple(quotes), as_of)

@@ -17,7 +17,10 @@ from transforms.marts.survival_curves import BIN_GROWTH, survival_curves
 from transforms.settings import Settings
 
 Observation = tuple[float, str | None]
-SCHEMA = {"clock": pl.String, "n_legs": pl.Int64, "time_s": pl.Float64, "cause": pl.String}
+SCHEMA = {
+    **{"clock": pl.String, "capture": pl.String},
+    **{"n_legs": pl.Int64, "time_s": pl.Float64, "cause": pl.String},
+}
 
 ages = st.integers(0, 40).map(lambda tenths: tenths / 10)
 fill_lives = st.lists(st.tuples(ages, st.sampled_from(["executed", "closed", None])), min_size=1)
@@ -60,7 +63,9 @@ def test_a_share_above_the_plateau_has_no_time() -> None:
 
 def test_legs_are_never_pooled_in_the_mart() -> None:
     lives = pl.LazyFrame(
-        [("fill", 1, 1.0, "executed"), ("fill", 2, 1.0, "closed")], SCHEMA, orient="row"
+        [("fill", "live", 1, 1.0, "executed"), ("fill", "live", 2, 1.0, "closed")],
+        SCHEMA,
+        orient="row",
     )
 
     curve = incidence(lives, "fill").filter(cause="executed").collect().sort("n_legs")
@@ -72,17 +77,17 @@ def test_legs_are_never_pooled_in_the_mart() -> None:
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(markets())
 def test_binning_keeps_every_event_and_the_height_at_the_edge(market: Market) -> None:
-    when = Settings(as_of=MIDNIGHT + timedelta(days=1))
+    when = Settings(as_of=MIDNIGHT + timedelta(days=1), is_watched=True)
     with warehouse(market.rfqs, market.quotes, when) as marts:
         facts = marts["rfq_facts"].lazy(), marts["quote_facts"].lazy()
         binned = survival_curves(*facts, when).collect()
         observed = observations(*facts, when)
         exact = pl.concat([incidence(observed, clock) for clock in CAUSES]).collect()
 
-    key = ["clock", "cause", "n_legs"]
+    key = ["clock", "cause", "capture", "n_legs"]
     assert binned.select(*key, "time_bin").is_unique().all()
     for row in binned.iter_rows(named=True):
-        same = exact.filter(pl.all_horizontal(pl.col(name) == row[name] for name in key))
+        same = exact.filter(pl.all_horizontal(pl.col(name).eq_missing(row[name]) for name in key))
         edge = BIN_GROWTH ** row["time_bin"] * (1 + 1e-12)
         before = same.filter(pl.col("time_s") <= edge).sort("time_s")
         assert row["incidence"] == before["incidence"][-1]
@@ -99,7 +104,7 @@ def test_what_vanished_is_censored_where_it_was_last_seen() -> None:
             marts["rfq_facts"].lazy(), marts["quote_facts"].lazy(), when
         ).collect()
 
-    censored = {clock: (time_s, cause) for _, cause, time_s, clock in observed.iter_rows()}
+    censored = {clock: (time_s, cause) for *_, cause, time_s, clock in observed.iter_rows()}
     assert censored["fill"] == (8.0, None)
     assert censored["lifetime"] == (6.0, None)
 
@@ -121,7 +126,7 @@ def test_a_lapse_competes_at_the_end_of_the_window() -> None:
 
 
 def fill_curve(lives: Sequence[Observation]) -> pl.DataFrame:
-    rows = [("fill", 1, time_s, cause) for time_s, cause in lives]
+    rows = [("fill", "live", 1, time_s, cause) for time_s, cause in lives]
     return incidence(pl.LazyFrame(rows, SCHEMA, orient="row"), "fill").collect()
 
 

@@ -56,7 +56,7 @@ def test_an_execution_that_failed_is_neither_a_fill_nor_stuck() -> None:
 
     rfqs, quotes = facts([closed_rfq("r1", 0, 22)], [failed])
 
-    assert quotes["q1"]["outcome"] == "not_traded"
+    assert quotes["q1"]["outcome"] == "failed"
     assert not quotes["q1"]["is_confirmed_stuck"]
     assert not quotes["q1"]["is_lapsed"]
     assert (rfqs["r1"]["state"], rfqs["r1"]["has_confirm"]) == ("closed_unfilled", True)
@@ -157,9 +157,10 @@ def test_a_stranger_that_closed_without_a_time_has_ended_at_an_unknown_one() -> 
 
 
 @pytest.mark.parametrize(
-    ("seen_after", "capture"), [(timedelta(days=7), "live"), (timedelta(days=8), "backfill")]
+    ("seen_after", "capture"),
+    [(timedelta(days=7), "late"), (timedelta(days=7, seconds=31), "backfill")],
 )
-def test_what_was_first_seen_after_the_losing_quotes_were_gone_is_backfill(
+def test_what_nobody_watched_is_late_and_backfill_once_losing_quotes_were_gone(
     seen_after: timedelta, capture: str
 ) -> None:
     seen_s = seen_after.total_seconds()
@@ -229,3 +230,38 @@ def test_a_time_without_a_fraction_and_one_with_six_digits_are_the_same_clock() 
     _, quotes = facts([rfq("r1", created_ts=at(0))], [precise])
 
     assert quotes["q1"]["response_latency_s"] == 1.000001
+
+
+def test_a_market_is_fast_by_its_own_evidence_for_window_and_timer() -> None:
+    """Three markets of a day, each with an early execution and one accept after ten minutes."""
+    early = {"accepted": 5, "confirmed": 6, "executed": 7.2}
+    others = {
+        "nothing against": {},
+        "slow window": {"accepted": 100, "confirmed": 103.2},
+        "slow timer": {"accepted": 100, "confirmed": 101, "executed": 109},
+    }
+    rfqs, quotes = [], []
+    for market, stages in others.items():
+        lives = {"early": early, "other": stages, "late": {"accepted": 600}}
+        for name, of in lives.items():
+            rfqs.append(rfq(f"{name} {market}", market_ticker=market))
+            quotes.append(followed(quote(f"{name} {market}", rfqs[-1]["id"]), **of))
+
+    _, by_quote = facts(rfqs, quotes)
+
+    windows = {market: by_quote[f"late {market}"]["confirm_window_s"] for market in others}
+    assert windows == {"nothing against": 3, "slow window": 30, "slow timer": 3}
+    assert by_quote["early slow window"]["execution_excess_s"] == pytest.approx(0.2)
+    assert by_quote["other slow timer"]["execution_excess_s"] == pytest.approx(7.0)
+
+
+def test_a_combo_is_fast_whatever_speaks_against_it() -> None:
+    legs = [{"market_ticker": f"KXLEG-{leg}", "side": "yes"} for leg in range(2)]
+    combo = rfq("r1", mve_collection_ticker="KXMVE-R", mve_selected_legs=legs)
+    slow = followed(quote("q1", "r1"), accepted=5, confirmed=10, executed=25)
+
+    _, quotes = facts([combo], [slow])
+
+    assert quotes["q1"]["confirm_window_s"] == 3
+    assert quotes["q1"]["is_against_fast"]
+    assert quotes["q1"]["execution_excess_s"] == 0.0

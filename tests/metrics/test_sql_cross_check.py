@@ -25,10 +25,16 @@ create temp view first_executed as
     select rfq_id, x from q where x is not null
     qualify row_number() over (partition by rfq_id order by a, x, id) = 1;
 
+create temp view acts as
+    select rfq_id, min(x) as first_x, greatest(max(a), max(x)) as last_act from q group by 1;
+
 create temp view r as
     select id, created_ts as c, x as filled,
-        coalesce(x, cancelled_ts, case when status = 'closed' then updated_ts end) as over,
-    from raw.rfq_versions left join first_executed on rfq_id = id;
+        coalesce(first_x, cancelled_ts, case when status = 'closed' then updated_ts end) as said,
+        case when said is not null then greatest(said, last_act) end as over,
+    from raw.rfq_versions
+        left join first_executed on first_executed.rfq_id = id
+        left join acts on acts.rfq_id = id;
 
 create temp view answers as
     select q.*, r.over, lead(q.c) over (partition by rfq_id, maker order by q.c, q.id) as next,
@@ -36,7 +42,8 @@ create temp view answers as
         greatest(epoch_us(q.c) - epoch_us(r.c), 0) / 1e6 as latency,
         epoch_us(q.c) - epoch_us(r.c) < -100000 as too_early,
     from q join r on r.id = rfq_id
-    where (yb > 0 or nb > 0) and (over is null or q.c <= over + interval 100 milliseconds);
+    where (yb > 0 or nb > 0)
+        and (over is null or q.c <= over + interval 100 milliseconds or a is not null);
 
 create temp view lived as
     select *, least(k, a, next, over) as dead from answers;

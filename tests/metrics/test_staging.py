@@ -153,7 +153,7 @@ def test_an_id_that_came_back_unchanged_is_not_gone() -> None:
         denials = [at(50), None], [at(50), at(70)]
         for gone_ts, seen_again_ts in denials:
             connection.execute(
-                "insert into raw.tombstones values ('rfqs', 'r1', $1, $1, $2)",
+                "insert into raw.tombstones values ('rfqs', 'r1', $1, $1, $2, 0)",
                 [gone_ts, seen_again_ts],
             )
         seen = {as_of_s: gone_at(connection, as_of_s) for as_of_s in (40, 60, 80)}
@@ -210,24 +210,53 @@ def test_legs_keep_the_order_of_the_exchange() -> None:
     ]
 
 
-def test_a_version_observed_later_is_not_read_as_of_an_earlier_time() -> None:
-    """The load at 100 s saw q1 accepted, as it was since 5 s; the one at 200 s saw it cancelled."""
+def test_a_version_counts_whenever_it_was_read_without_what_it_dates_later() -> None:
+    """A load at 200 s showed that q1 was accepted at 5 s and cancelled at 60 s."""
     with duckdb.connect() as connection:
-        accepted = followed(quote("q1", "r1"), accepted=5)
-        load_objects(connection, [], [accepted, followed(accepted, cancelled=6)])
+        cancelled = followed(quote("q1", "r1"), accepted=5, cancelled=60)
+        load_objects(connection, [], [cancelled])
+        connection.execute(f"update raw.quote_versions set observed_ts = timestamptz '{at(200)}'")
+        seen = {as_of_s: status_at(connection, "quotes", as_of_s) for as_of_s in (3, 50, 150)}
+
+    assert seen == {3: "open", 50: "accepted", 150: "cancelled"}
+
+
+def test_a_closing_without_a_time_counts_once_it_was_read() -> None:
+    """Of r1, open at first, a load at 100 s showed that it was closed, and not since when."""
+    with duckdb.connect() as connection:
+        undated = rfq("r1", updated_ts=None)
+        load_objects(connection, [undated, undated | {"status": "closed"}], [])
         connection.execute(
-            "update raw.quote_versions set observed_ts ="
-            f" case status when 'accepted' then timestamptz '{at(100)}'"
-            f" else timestamptz '{at(200)}' end"
+            f"update raw.rfq_versions set observed_ts = timestamptz '{at(100)}'"
+            " where status = 'closed'"
         )
-        seen = {as_of_s: status_at(connection, as_of_s) for as_of_s in (3, 50, 150, 250)}
+        seen = {as_of_s: status_at(connection, "rfqs", as_of_s) for as_of_s in (99, 100)}
 
-    assert seen == {3: "open", 50: "accepted", 150: "accepted", 250: "cancelled"}
+    assert seen == {99: "open", 100: "closed"}
 
 
-def status_at(connection: duckdb.DuckDBPyConnection, as_of_s: float) -> str:
+def test_what_came_in_after_a_run_had_read_past_it_is_shown_late() -> None:
+    """The second run began with all read up to 50 s: q2 is from before, q1's accept as well."""
+    with duckdb.connect() as connection:
+        first = quote("q1", "r1", created_s=10)
+        late = [followed(first, accepted=40), quote("q2", "r1", created_s=20)]
+        timely = [quote("q3", "r1", created_s=60), followed(quote("q4", "r1"), accepted=55)]
+        load_objects(connection, [], [first, quote("q4", "r1"), *late, *timely])
+        connection.execute(
+            f"insert into raw.loads values (1, 'a', true, null), (2, 'b', true, '{at(50)}')"
+        )
+        connection.execute("update raw.quote_versions set load = if(rowid < 2, 1, 2)")
+        stage(connection, Settings(as_of=MIDNIGHT + timedelta(seconds=100)))
+
+        shown = connection.execute("select quote_id, is_shown_late from staging.quotes").fetchall()
+
+    assert {quote_id for quote_id, is_late in shown if is_late} == {"q1", "q2"}
+    assert len(shown) == 4
+
+
+def status_at(connection: duckdb.DuckDBPyConnection, table: str, as_of_s: float) -> str:
     stage(connection, Settings(as_of=MIDNIGHT + timedelta(seconds=as_of_s)))
-    return str(connection.execute("select status from staging.quotes").fetchall()[0][0])
+    return str(connection.execute(f"select status from staging.{table}").fetchall()[0][0])
 
 
 def gone_at(connection: duckdb.DuckDBPyConnection, as_of_s: float) -> bool:

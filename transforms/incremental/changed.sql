@@ -8,6 +8,9 @@ create or replace temp table changed_rfqs as
     select id from raw.tombstones
     where resource = 'rfqs' and rowid >= (select n_tombstones from incremental.last_build)
     union
+    select id from raw.last_seen
+    where resource = 'rfqs' and load > (select last_seen_load from incremental.last_build)
+    union
     select id from incremental.unsettled where resource = 'rfqs';
 
 create or replace temp table changed_quotes as
@@ -16,5 +19,8 @@ create or replace temp table changed_quotes as
     union
     select id from raw.tombstones
     where resource = 'quotes' and rowid >= (select n_tombstones from incremental.last_build)
+    union
+    select id from raw.last_seen
+    where resource = 'quotes' and load > (select last_seen_load from incremental.last_build)
     union
     select id from incremental.unsettled where resource = 'quotes';

@@ -5,4 +5,6 @@ create or replace table incremental.last_build as
         $recipe as recipe,
         (select count(*) from raw.rfq_versions) as n_rfq_versions,
         (select count(*) from raw.quote_versions) as n_quote_versions,
-        (select count(*) from raw.tombstones) as n_tombstones;
+        (select count(*) from raw.tombstones) as n_tombstones,
+        (select coalesce(max(load), -1) from raw.last_seen) as last_seen_load,
+        (select coalesce(max(load), -1) from raw.passes) as passes_load;

@@ -1,8 +1,19 @@
 -- What to compute again, given the ids that changed. The staging tables hold the new rows already,
 -- the marts still the old ones.
 
+-- Passes that were served since, or that counted as served at the as-of time though they came later,
+-- and how far those before them reached.
+create or replace temp table new_passes as
+    select
+        if(side = 'received', 'own', 'others') as whose,
+        min(served_ts) filter (load > passes_load or served_ts > as_of) as from_ts,
+        max(served_ts) filter (load <= passes_load and served_ts <= as_of) as to_ts,
+    from raw.passes, incremental.last_build
+    group by all
+    having from_ts is not null;
+
 -- RFQs that changed or have a quote that did, and those that time alone moves on: to maturity, from
--- a pending accept to a lapsed one, from a late execution to a stuck one.
+-- a pending accept to a lapsed one, from a late execution to a stuck one, from open to too old.
 create or replace temp table moved_rfqs as
     select id as rfq_id from changed_rfqs
     union
@@ -10,7 +21,17 @@ create or replace temp table moved_rfqs as
     union
     select rfq_id from marts.quote_facts where quote_id in (from changed_quotes)
     union
-    select rfq_id from marts.rfq_facts where not is_matured
+    select rfq_id from marts.rfq_facts
+    where not is_matured or (end_cause is null and visibility <> 'own')
+    union
+    -- RFQs that a new pass may have found alive, or without a quote that was there before they ended.
+    select rfq_id
+    from marts.rfq_facts
+    inner join new_passes on whose = if(visibility = 'own', 'own', 'others')
+    where
+        end_ts >= least(from_ts, to_ts)
+        or to_ts is null and end_ts is not null
+        or end_ts is null and (visibility = 'own' or last_seen_open_ts >= from_ts)
     union
     select rfq_id from marts.quote_facts
     where
@@ -27,6 +48,16 @@ create or replace temp table touched_partitions as
     union
     select created_ts::date as cohort_date, market_ticker
     from staging.rfqs
+    where rfq_id in (from moved_rfqs)
+    union
+    -- A quote whose RFQ was never seen, or is gone, is placed by its own fields.
+    select cohort_date, market_ticker
+    from marts.quote_facts
+    where is_orphan and has_accept and rfq_id in (from moved_rfqs)
+    union
+    select created_ts::date, market_ticker
+    from staging.quotes
+    anti join staging.rfqs using (rfq_id)
     where rfq_id in (from moved_rfqs);
 
 create or replace temp table touched_rfqs as

@@ -10,4 +10,6 @@ create or replace table incremental.unsettled as
             cancelled_ts
         ) > $as_of
     union
+    select resource, id from raw.last_seen where last_seen_ts > $as_of
+    union
     select resource, id from raw.tombstones where greatest(gone_ts, seen_again_ts) > $as_of;

@@ -10,6 +10,7 @@ from transforms.marts.arrivals import arrivals
 from transforms.marts.data_quality import data_quality, data_quality_by_day
 from transforms.marts.fill_rates import fill_rates
 from transforms.marts.funnel import funnel
+from transforms.marts.live_figures import live_figures, watched_by_day
 from transforms.marts.makers import makers
 from transforms.marts.quote_facts import quote_facts
 from transforms.marts.quote_spreads import quote_spreads
@@ -25,8 +26,10 @@ MARTS: dict[Mart, Key] = {
     response_latencies: PARTITION,
     makers: DAY,
     funnel: DAY,
+    watched_by_day: DAY,
     arrivals: DAY,
     activity: WHOLE,
+    live_figures: WHOLE,
     survival_curves: WHOLE,
     data_quality_by_day: DAY,
     data_quality: WHOLE,

@@ -7,7 +7,7 @@ import polars as pl
 from transforms.bounds import BOUNDS
 from transforms.distribution import millionths
 from transforms.intervals import rate
-from transforms.partition import count, is_own, is_terminal
+from transforms.partition import count, is_live, is_own, is_terminal
 
 RFQ_STATUSES = ("open", "closed")
 QUOTE_STATUSES = ("open", "accepted", "confirmed", "executed", "cancelled")
@@ -96,7 +96,8 @@ def _by_day(facts: pl.LazyFrame, checks: list[Check]) -> pl.LazyFrame:
 
 def _quote_checks() -> list[Check]:
     others = [*_origin_checks(), *_price_checks(), *_time_checks()]
-    return [*others, *_bound_checks("quote"), _unknown_status("quote", QUOTE_STATUSES)]
+    odd = [_shown_late("quote"), _unknown_status("quote", QUOTE_STATUSES)]
+    return [*others, *_bound_checks("quote"), *odd]
 
 
 def _bound_checks(entity: str) -> list[Check]:
@@ -131,7 +132,8 @@ def _origin_checks() -> list[Check]:
             "orphan_quote",
             _every_quote(),
             pl.col("is_orphan"),
-            "Its RFQ was never seen. Kept, in no denominator; joins its RFQ once that is read.",
+            "Its RFQ was never seen, or is gone. In no count of RFQs; an accepted one counts in"
+            " accepts, executions and contracts, as backfill. Joins its RFQ once that is read.",
         ),
         Check(
             "self_quote",
@@ -143,7 +145,8 @@ def _origin_checks() -> list[Check]:
             "vanished_quote",
             _every_quote(),
             pl.col("end_cause") == "lost",
-            "The exchange forgot it without a cancel. Its life is censored when last seen.",
+            "Gone without a cancel: the exchange denies it, or a pass served after its RFQ's end"
+            " did not show it ended. Its life is censored when last seen open.",
         ),
     ]
 
@@ -201,10 +204,29 @@ def _time_checks() -> list[Check]:
             "Created after its RFQ ended. No response, out of best prices and latencies.",
         ),
         Check(
+            "cancelled_for_unknown_reason",
+            pl.col("cancelled_ts").is_not_null(),
+            pl.col("end_cause") == "unknown",
+            "Cancelled on an RFQ of somebody else whose end is not known and that was not seen open"
+            " later: withdrawn, or ended with its RFQ.",
+        ),
+        Check(
+            "failed_execution",
+            pl.col("has_confirm"),
+            pl.col("outcome") == "failed",
+            "Confirmed, then cancelled by the exchange. Such quotes were seen to fill even so.",
+        ),
+        Check(
             "non_monotone_chain",
             _every_quote(),
             ~pl.col("is_monotone"),
             "Accepted, confirmed and executed are out of order. In counts, out of durations.",
+        ),
+        Check(
+            "combo_slower_than_fast",
+            pl.col("has_confirm") & (pl.col("n_legs") != 1),
+            pl.col("is_against_fast"),
+            "A combo confirmed after more than 3 s or executed after 8 s or more. Taken as fast.",
         ),
         Check(
             "confirmed_stuck",
@@ -243,8 +265,15 @@ def _rfq_checks() -> list[Check]:
         Check(
             "own_rfq_not_captured_live",
             is_own(),
-            pl.col("capture").ne_missing("live"),
-            "First seen after it ended, when losing quotes may be gone. Kept apart by capture.",
+            ~is_live(),
+            "No complete pass over its quotes was served from 5 s after its creation to its end:"
+            " quotes may have come and vanished unseen. Kept apart by capture.",
+        ),
+        Check(
+            "rfq_of_others_first_seen_closed",
+            ~is_own(),
+            ~pl.col("is_first_seen_open"),
+            "Over when first seen. Out of requester figures: an execution reveals its requester.",
         ),
         Check(
             "repeated_execution",
@@ -254,9 +283,21 @@ def _rfq_checks() -> list[Check]:
         ),
         Check(
             "end_dated_by_update",
-            is_terminal(),
+            is_terminal() & pl.col("end_ts").is_not_null(),
             pl.col("is_end_upper_bound"),
             "Closed without a time of its own, so its last update stands for the end: no earlier.",
+        ),
+        Check(
+            "act_after_end",
+            pl.col("end_ts").is_not_null(),
+            pl.col("is_end_moved"),
+            "A quote was accepted or executed after its recorded end: it was alive, and ends then.",
+        ),
+        Check(
+            "rival_lost_before_accept",
+            is_own() & pl.col("has_accept"),
+            pl.col("is_cover_unknown"),
+            "A rival's quote vanished before the accept. Cover and prices at the accept are NULL.",
         ),
         Check(
             "vanished_rfq",
@@ -277,8 +318,19 @@ def _rfq_checks() -> list[Check]:
             "Its end is dated before its creation. In counts, out of durations beyond tolerance.",
         ),
         *_bound_checks("rfq"),
+        _shown_late("rfq"),
         _unknown_status("rfq", RFQ_STATUSES),
     ]
+
+
+def _shown_late(entity: str) -> Check:
+    return Check(
+        f"{entity}_shown_late",
+        pl.col(f"{entity}_id").is_not_null(),
+        pl.col("is_shown_late"),
+        "A state of it came in after a run that had read past its time: the exchange showed it"
+        " late, or a backfill asked for it. Nothing else moves a matured rate in a later run.",
+    )
 
 
 def _unknown_status(entity: str, statuses: tuple[str, ...]) -> Check:

@@ -1,14 +1,21 @@
 """How often RFQs are filled, by three populations and three weights."""
 
-from datetime import timedelta
-
 import polars as pl
 
 from transforms.intervals import rate_columns
-from transforms.partition import RFQ_PARTITION, count, is_executed, is_own, is_terminal, rows
+from transforms.partition import (
+    CAPTURE_PARTITION,
+    count,
+    is_executed,
+    is_filled_within,
+    is_own,
+    is_terminal,
+    rows,
+)
 from transforms.settings import Settings
 
 POPULATIONS = ("all", "terminal", "matured")
+COUNTS = ("n_rfq", "n_censored", "n_immature", "n_live_capture")
 WEIGHTS = ("contracts", "target_cost")
 
 
@@ -29,13 +36,16 @@ def fill_rates(rfq_facts: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
         select n_legs, sum(fill_rate_matured_numerator) as x,
             sum(fill_rate_matured_denominator) as n, x / nullif(n, 0) as fill_rate,
             marts.wilson_low(x, n) as low, marts.wilson_high(x, n) as high
-        from marts.fill_rates where visibility = 'own' group by n_legs
+        from marts.fill_rates where visibility = 'own' and capture <> 'backfill' group by n_legs
+
+    Read `live` and `late` together; a `backfill` holds executed RFQs and few others, since the
+    exchange forgets the rest.
 
     One row per cohort_date, market_ticker, series_ticker (an attribute of the market), visibility,
-    n_legs and size_bucket.
+    n_legs, size_bucket and capture.
     """
     return (
-        rfq_facts.group_by(RFQ_PARTITION)
+        rfq_facts.group_by(CAPTURE_PARTITION)
         .agg(
             n_rfq=rows(),
             n_censored=count(~is_terminal()),
@@ -45,8 +55,8 @@ def fill_rates(rfq_facts: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
         )
         .with_columns(_only_own())
         .with_columns(**_rates())
-        .select(*RFQ_PARTITION, "n_rfq", "n_censored", "n_immature", "n_live_capture", *_in_order())
-        .sort(RFQ_PARTITION)
+        .select(*CAPTURE_PARTITION, *COUNTS, *_in_order())
+        .sort(CAPTURE_PARTITION)
     )
 
 
@@ -65,11 +75,9 @@ def _parts(maturity_s: float) -> dict[str, pl.Expr]:
 
 def _population(name: str, maturity_s: float) -> tuple[pl.Expr, pl.Expr]:
     """Who belongs to the population, and who of it counts as filled."""
-    # Not time_to_fill_s: that is NULL for a chain of timestamps out of order, which still counts.
-    within = pl.col("end_ts") - pl.col("created_ts") <= timedelta(seconds=maturity_s)
     match name:
         case "matured":
-            return pl.col("is_matured"), is_executed() & within
+            return pl.col("is_matured"), is_filled_within(maturity_s)
         case "terminal":
             return is_terminal(), is_executed()
         case _:

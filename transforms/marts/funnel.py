@@ -16,18 +16,20 @@ def funnel(own_rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
     A stage's rate is over the stage before it. An RFQ counts once however many of its accepts
     lapsed. n_immature RFQs are too young to count; n_censored of the counted are still open.
 
-    One row per cohort_date and n_legs.
+    Only `live` ones show every answer; an unwatched RFQ may have been quoted unseen.
+
+    One row per cohort_date, n_legs and capture.
     """
     matured = pl.col("is_matured")
     return (
-        own_rfq_facts.group_by("cohort_date", "n_legs")
+        own_rfq_facts.group_by("cohort_date", "n_legs", "capture")
         .agg(
             n_immature=count(~matured),
             n_censored=count(matured & ~is_terminal()),
             **{f"n_{stage}": count(matured & _reached(stage)) for stage in STAGES},
         )
         .with_columns(**_stage_rates())
-        .sort("cohort_date", "n_legs")
+        .sort("cohort_date", "n_legs", "capture")
     )
 
 

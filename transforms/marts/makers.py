@@ -4,7 +4,7 @@ import polars as pl
 
 from transforms.distribution import millionths, quantile
 from transforms.intervals import rate, rate_columns
-from transforms.partition import UNKNOWN_MAKER, count, is_executed, is_own, is_terminal
+from transforms.partition import UNKNOWN_MAKER, count, is_executed, is_own
 
 KEY = ("maker_id", "cohort_date", "visibility", "capture")
 
@@ -19,6 +19,7 @@ def makers(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.LazyFrame:
     not traded look alike). lapse_rate = lapsed / accepts whose window is over.
     win_share_at_best = wins at the best live bid of that side / wins; a lower bid may be taken.
 
+    Accepts, lapses, executions and contracts count accepted quotes whose RFQ is gone, too.
     A maker's quotes on its own RFQ count in n_rfq_self_quoted and nowhere else. Visibility `own`
     compares all makers on the viewer's RFQs; `quoted` is the viewer as maker on RFQs of others,
     where shares and cover are NULL. Concentration: add the vectors, then square, for example
@@ -30,17 +31,20 @@ def makers(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.LazyFrame:
 
     One row per maker_id, cohort_date, visibility and capture.
     """
-    known = quote_facts.filter(~pl.col("is_orphan")).with_columns(
-        maker_id=pl.col("maker_id").fill_null(UNKNOWN_MAKER)
-    )
+    named = quote_facts.with_columns(maker_id=pl.col("maker_id").fill_null(UNKNOWN_MAKER))
+    known = named.filter(~pl.col("is_orphan"))
     contests = _contests(known, rfq_facts)
     others = contests.filter(~pl.col("is_self"))
     rivals = known.join(others, on=["rfq_id", "maker_id"], how="semi")
+    accepts = named.filter("has_accept", ~pl.col("is_self_quote"))
     return (
-        contests.group_by(KEY)
-        .agg(n_rfq_self_quoted=count(pl.col("is_self")))
+        pl.concat([contests.select(KEY), accepts.select(KEY)])
+        .unique()
+        .join(_self_quoted(contests), on=KEY, how="left", validate="1:1")
         .join(others.group_by(KEY).agg(**_outcomes()), on=KEY, how="left", validate="1:1")
         .join(rivals.group_by(KEY).agg(**_quoting()), on=KEY, how="left", validate="1:1")
+        .join(accepts.group_by(KEY).agg(**_last_look()), on=KEY, how="left", validate="1:1")
+        .with_columns(pl.col("n_rfq_self_quoted", *_last_look()).fill_null(0))
         .with_columns(**_rates())
         .with_columns(**_shares())
         .sort(KEY)
@@ -55,6 +59,10 @@ def _contests(known: pl.LazyFrame, rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
         .join(_numbered(rfq_facts), on="rfq_id", how="inner", validate="m:1")
         .with_columns(is_won=is_executed() & pl.col("maker_id_won").eq(pl.col("maker_id")))
     )
+
+
+def _self_quoted(contests: pl.LazyFrame) -> pl.LazyFrame:
+    return contests.group_by(KEY).agg(n_rfq_self_quoted=count(pl.col("is_self")))
 
 
 def _numbered(rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
@@ -73,14 +81,13 @@ def _outcomes() -> dict[str, pl.Expr]:
     return {
         "n_rfq_broadcast": pl.col("place_to").max() - pl.col("place_from").min() + 1,
         "n_rfq_quoted": pl.len().cast(pl.Int64),
-        "n_rfq_decided": count(is_terminal()),
+        "n_rfq_decided": count(pl.col("is_decided")),
         "n_rfq_traded": count(is_executed() & is_own()),
         "n_rfq_won": count(won),
         "n_rfq_won_at_best": count(won & is_own() & (cover.fill_null(0) >= 0)),
         "n_covered": count(cover.is_not_null()),
         "cover_distance_sum_microdollars": millionths(cover).sum(),
         "cover_distance_p50_dollars": quantile(cover, 50),
-        "executed_contracts": pl.col("executed_contracts").filter(won).sum(),
     }
 
 
@@ -96,10 +103,18 @@ def _quoting() -> dict[str, pl.Expr]:
         "logit_spread_p50": quantile(_where(spread_known, "logit_spread"), 50),
         "n_response_latency": count(latency.is_not_null()),
         **{f"response_latency_p{p}_s": quantile(latency, p) for p in (50, 90, 99)},
+    }
+
+
+def _last_look() -> dict[str, pl.Expr]:
+    is_trade = pl.col("executed_ts").is_not_null() & pl.col("is_reference_accept")
+    return {
         "n_accepts": count(pl.col("has_accept")),
         "n_accepts_pending": count(pl.col("is_accept_pending")),
         "n_accepts_matured": count(pl.col("is_accept_matured")),
         "n_lapsed": count(pl.col("is_lapsed")),
+        "n_executions": count(pl.col("executed_ts").is_not_null()),
+        "executed_contracts": pl.col("executed_contracts").filter(is_trade).sum(),
     }
 
 

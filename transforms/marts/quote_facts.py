@@ -7,10 +7,12 @@ from transforms.last_look import (
     has_accept,
     has_confirm,
     is_accept_pending,
+    is_against_fast,
     is_awaiting_execution,
     is_confirmed_stuck,
     is_lapsed,
     is_monotone,
+    shown_timer_s,
 )
 from transforms.live_set import outcome, requester_price, with_live_set
 from transforms.quote_lives import quote_lives
@@ -31,14 +33,23 @@ COLUMNS = (
     *("cancelled_ts", "confirm_window_s", "is_self_quote", "is_made_by_viewer"),
     *("is_reference_accept", "is_in_live_set", "cover_bid", "n_rival_makers"),
     *("derived_yes_contracts", "derived_no_contracts", "has_accept", "has_confirm"),
-    *("exchange_status", "out_of_bounds"),
+    *("exchange_status", "out_of_bounds", "is_against_fast", "premium_dollars"),
+    *("payout_notional_dollars", "is_cover_unknown", "last_seen_open_ts"),
+    *("lifetime_bucket", "is_shown_late"),
 )
 
 
-def quote_facts(rfqs: pl.LazyFrame, quotes: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
+def quote_facts(
+    rfqs: pl.LazyFrame,
+    quotes: pl.LazyFrame,
+    passes: pl.LazyFrame,
+    open_sweeps: pl.LazyFrame,
+    settings: Settings,
+) -> pl.LazyFrame:
     """Measure every quote known at `settings.as_of`, orphans included. One row per quote."""
+    known = known_rfqs(rfqs, quotes, passes, open_sweeps, settings)
     return (
-        quote_lives(quotes, known_rfqs(rfqs, quotes, settings), settings)
+        quote_lives(quotes, known, passes, settings)
         .pipe(_followed_up, settings)
         .pipe(with_live_set)
         .pipe(_sized)
@@ -60,12 +71,13 @@ def _followed_up(quotes: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
     """Say what became of each accept by `settings.as_of`."""
     return (
         quotes.with_columns(
-            # An orphan's market is unknown: the longer window calls nothing lapsed too early.
+            # An orphan's legs are unknown: the longer window calls nothing lapsed too early.
             confirm_window_s=pl.col("confirm_window_s").fill_null(30),
             execution_timer_s=pl.col("execution_timer_s").fill_null(15),
             has_accept=has_accept(),
             has_confirm=has_confirm(),
             is_monotone=is_monotone(),
+            is_against_fast=is_against_fast(settings),
         )
         .with_columns(
             is_accept_pending=is_accept_pending(settings.as_of).fill_null(False),
@@ -121,6 +133,10 @@ def _priced(quotes: pl.LazyFrame) -> pl.LazyFrame:
             * price("quote_spread")
             / (pl.col("yes_bid_dollars") + pl.col("yes_ask_dollars")).cast(pl.Float64),
             logit_spread=pl.when(pl.col("quote_spread").is_not_null()).then(logit_spread()),
+            premium_dollars=(pl.col("requester_price_dollars") * pl.col("executed_contracts")).cast(
+                DOLLARS
+            ),
+            payout_notional_dollars=pl.col("executed_contracts").cast(DOLLARS),
         )
     )
 
@@ -158,7 +174,7 @@ def _timed(quotes: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
     ).with_columns(
         execution_excess_s=_in_order(
             elapsed_s(
-                pl.col("confirmed_ts") + pl.duration(seconds="execution_timer_s"),
+                pl.col("confirmed_ts") + pl.duration(seconds=shown_timer_s(settings)),
                 pl.col("executed_ts"),
             )
         )

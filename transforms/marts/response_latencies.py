@@ -29,6 +29,7 @@ def response_latencies(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl
     responding; response rates are in `marts.makers`. n_unusable happened but has no usable
     duration: created before its RFQ beyond the clock tolerance, or a chain out of order.
 
+    confirm and execute count accepted quotes whose RFQ is gone, too: n_legs NULL, backfill.
     first_quote and accept belong to the RFQ: maker_id is NULL and visibility is `own`. Combos run
     on shorter windows, so do not pool n_legs = 1 with the rest, nor `capture = 'backfill'`.
     p90 is NULL under 50 durations and p99 under 500. Merge with the histograms (within 1 %):
@@ -78,16 +79,13 @@ def _rfq_clocks(own: pl.LazyFrame) -> list[pl.LazyFrame]:
 
 
 def _quote_clocks(quote_facts: pl.LazyFrame) -> list[pl.LazyFrame]:
-    known = quote_facts.filter(~pl.col("is_orphan")).with_columns(
-        maker_id=pl.col("maker_id").fill_null(UNKNOWN_MAKER)
-    )
-    first = known.filter(pl.col("is_valid_response"), pl.col("version") == 1)
+    quotes = quote_facts.with_columns(maker_id=pl.col("maker_id").fill_null(UNKNOWN_MAKER))
+    first = quotes.filter(pl.col("is_valid_response"), pl.col("version") == 1)
+    accepted, confirmed = quotes.filter("has_accept"), quotes.filter("has_confirm")
     return [
         _clock(first, "response", pl.col("response_latency_s"), pl.lit("unusable")),
-        _clock(known.filter("has_accept"), "confirm", pl.col("confirm_latency_s"), _unconfirmed()),
-        _clock(
-            known.filter("has_confirm"), "execute", pl.col("execution_latency_s"), _unexecuted()
-        ),
+        _clock(accepted, "confirm", pl.col("confirm_latency_s"), _unconfirmed()),
+        _clock(confirmed, "execute", pl.col("execution_latency_s"), _unexecuted()),
     ]
 
 

@@ -3,6 +3,7 @@
 import polars as pl
 
 from transforms.known_rfqs import known_rfqs
+from transforms.partition import is_terminal
 from transforms.settings import Settings
 from transforms.units import CONTRACTS, DOLLARS, elapsed_s, forgiving_s
 
@@ -18,21 +19,28 @@ COLUMNS = (
     *("executed_contracts", "effective_spread", "cover_bid", "cover_distance"),
     *("cover_savings_dollars", "premium_dollars", "payout_notional_dollars", "has_accept"),
     *("has_confirm", "maker_id_won", "end_cause", "is_end_upper_bound", "n_executed_quotes"),
-    *("exchange_status", "out_of_bounds"),
+    *("exchange_status", "out_of_bounds", "is_first_seen_open", "executed_ts", "is_end_moved"),
+    *("is_cover_unknown", "is_decided", "last_seen_open_ts", "first_quote_ts"),
+    *("watched_until_ts", "lifetime_bucket", "is_shown_late"),
 )
 # What only the requester sees in full: on anybody else's RFQ it would describe our own quotes.
 SEEN_BY_REQUESTER = (
     *("n_quotes_raw", "n_quotes_effective", "n_makers", "n_live_makers_at_accept"),
-    *("time_to_first_quote_s", "best_yes_bid", "best_yes_ask", "cover_bid"),
+    *("time_to_first_quote_s", "first_quote_ts", "best_yes_bid", "best_yes_ask", "cover_bid"),
 )
 
 
 def rfq_facts(
-    rfqs: pl.LazyFrame, quotes: pl.LazyFrame, quote_facts: pl.LazyFrame, settings: Settings
+    rfqs: pl.LazyFrame,
+    quotes: pl.LazyFrame,
+    quote_facts: pl.LazyFrame,
+    passes: pl.LazyFrame,
+    open_sweeps: pl.LazyFrame,
+    settings: Settings,
 ) -> pl.LazyFrame:
     """Measure every RFQ known at `settings.as_of`. One row per RFQ."""
     return (
-        known_rfqs(rfqs, quotes, settings)
+        known_rfqs(rfqs, quotes, passes, open_sweeps, settings)
         .join(_responses(quote_facts), on="rfq_id", how="left", validate="1:1")
         .join(_accepts(quote_facts), on="rfq_id", how="left", validate="1:1")
         .join(_decided(quote_facts), on="rfq_id", how="left", validate="1:1")
@@ -40,6 +48,7 @@ def rfq_facts(
         .pipe(_timed, settings)
         .pipe(_priced)
         .with_columns(state=state(), exchange_status="status")
+        .with_columns(is_decided=is_decided(settings))
         .select(COLUMNS)
         .sort("created_ts", "rfq_id")
     )
@@ -53,6 +62,7 @@ def _responses(quote_facts: pl.LazyFrame) -> pl.LazyFrame:
         n_quotes_effective=pl.col("is_effective").sum().cast(pl.Int64),
         n_makers=pl.col("maker_id").filter(is_valid).n_unique().cast(pl.Int64),
         time_to_first_quote_s=pl.col("response_latency_s").min(),
+        first_quote_ts=pl.col("created_ts").filter(is_valid).min(),
         best_yes_bid=pl.col("yes_bid_dollars").filter(in_set).max(),
         best_yes_ask=pl.col("yes_ask_dollars").filter(in_set).min(),
     )
@@ -85,7 +95,10 @@ def _decided(quote_facts: pl.LazyFrame) -> pl.LazyFrame:
         "requester_side",
         "requester_price_dollars",
         "executed_contracts",
+        "premium_dollars",
+        "payout_notional_dollars",
         "cover_bid",
+        "is_cover_unknown",
         bid_taken=1 - pl.col("requester_price_dollars"),
         n_live_makers_at_accept=1 + pl.col("n_rival_makers"),
         reference_accepted_ts="accepted_ts",
@@ -97,7 +110,8 @@ def _decided(quote_facts: pl.LazyFrame) -> pl.LazyFrame:
 def _gaps_closed(rfqs: pl.LazyFrame) -> pl.LazyFrame:
     """Say 0 and false where nothing was there to count, and nothing where we could not see."""
     counts = ("n_quotes_raw", "n_quotes_effective", "n_makers", "n_executed_quotes")
-    flags = ("has_accept", "has_confirm", "is_accept_pending", "is_confirm_pending")
+    stages = ("has_accept", "has_confirm", "is_accept_pending", "is_confirm_pending")
+    flags = (*stages, "is_cover_unknown")
     is_own = pl.col("visibility") == "own"
     return rfqs.with_columns(
         pl.col(counts).fill_null(0), pl.col(flags).fill_null(False)
@@ -107,7 +121,7 @@ def _gaps_closed(rfqs: pl.LazyFrame) -> pl.LazyFrame:
 def state() -> pl.Expr:
     """Return the RFQ's state: executed > confirmed_pending > accepted_pending > closed > open.
 
-    On an RFQ of somebody else `closed_unfilled` says only that no execution was visible.
+    One of somebody else that is over without a visible execution is `closed_unknown`.
     """
     return (
         pl.when(pl.col("end_cause").eq_missing("executed"))
@@ -116,10 +130,24 @@ def state() -> pl.Expr:
         .then(pl.lit("confirmed_pending"))
         .when("is_accept_pending")
         .then(pl.lit("accepted_pending"))
-        .when(pl.col("end_cause").is_not_null())
+        .when(pl.col("end_cause").is_null())
+        .then(pl.lit("open"))
+        .when(pl.col("visibility") == "own")
         .then(pl.lit("closed_unfilled"))
-        .otherwise(pl.lit("open"))
+        .otherwise(pl.lit("closed_unknown"))
     )
+
+
+def is_decided(settings: Settings) -> pl.Expr:
+    """Return whether the RFQ is settled for a hit ratio.
+
+    One of somebody else is once its execution or its closing was read by the as-of time, won and
+    lost by the same test: we know sooner of what we win.
+    """
+    read = pl.col("first_executed_observed_ts", "first_closed_observed_ts") <= settings.as_of
+    seen = (read, pl.col("gone_ts").is_not_null(), pl.col("is_out_of_sight"))
+    is_seen_over = pl.any_horizontal(*(each.fill_null(False) for each in seen))
+    return is_terminal() & ((pl.col("visibility") == "own") | is_seen_over)
 
 
 def _timed(rfqs: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
@@ -138,7 +166,8 @@ def _timed(rfqs: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
 def _priced(rfqs: pl.LazyFrame) -> pl.LazyFrame:
     spread = (pl.col("best_yes_ask") - pl.col("best_yes_bid")).cast(DOLLARS)
     distance = (pl.col("bid_taken") - pl.col("cover_bid")).cast(DOLLARS)
-    return rfqs.with_columns(
+    best = pl.col("best_yes_bid", "best_yes_ask")
+    return rfqs.with_columns(pl.when(~pl.col("is_cover_unknown")).then(best)).with_columns(
         composite_spread=spread,
         is_composite_crossed=(spread < 0).fill_null(False),
         best_yes_bid_at_accept=pl.when("has_accept").then("best_yes_bid"),
@@ -146,9 +175,7 @@ def _priced(rfqs: pl.LazyFrame) -> pl.LazyFrame:
         composite_spread_at_accept=pl.when("has_accept").then(spread),
         effective_spread=effective_spread().cast(DOLLARS),
         cover_distance=distance,
-        cover_savings_dollars=_in_dollars(distance),
-        premium_dollars=_in_dollars(pl.col("requester_price_dollars")),
-        payout_notional_dollars=pl.col("executed_contracts").cast(DOLLARS),
+        cover_savings_dollars=(distance * pl.col("executed_contracts")).cast(DOLLARS),
         executed_contracts=pl.col("executed_contracts").cast(CONTRACTS),
     )
 
@@ -160,7 +187,3 @@ def effective_spread() -> pl.Expr:
         pl.when(pl.col("requester_side") == "buy_yes").then(twice_mid).otherwise(2 - twice_mid)
     )
     return 2 * pl.col("requester_price_dollars") - twice_mid_of_side
-
-
-def _in_dollars(per_contract: pl.Expr) -> pl.Expr:
-    return (per_contract * pl.col("executed_contracts")).cast(DOLLARS)

@@ -4,7 +4,7 @@ import math
 
 import polars as pl
 
-from transforms.clocks import CAUSES, observations
+from transforms.clocks import CAUSES, causes, observations
 from transforms.curves import incidence
 from transforms.settings import Settings
 
@@ -22,13 +22,16 @@ def survival_curves(
     `n_risk` counts those at risk as the bin begins, `n_events`, `n_competing` and `n_censored`
     those that leave within it; bins in which nothing happened have no row. `is_thin` marks where
     fewer than 10 are at risk: do not draw the curve there.
-    One row per clock, cause, n_legs and time bin.
+    Read ttfq and lifetime of `live`, fill and accept of `live` and `late`, confirm of all captures.
+    A watched RFQ leaves ttfq at its last pass, and no one closes unquoted. Curves do not add up
+    over captures: add the counts of the bins, then estimate.
+    One row per clock, cause, capture, n_legs and time bin.
     """
     observed = observations(own_rfq_facts, own_quote_facts, settings)
     return (
-        pl.concat(incidence(observed, clock) for clock in CAUSES)
+        pl.concat(incidence(observed, clock, causes(clock, settings)) for clock in CAUSES)
         .with_columns(time_bin=time_bin())
-        .group_by("clock", "cause", "n_legs", "time_bin")
+        .group_by("clock", "cause", "capture", "n_legs", "time_bin")
         .agg(
             pl.col("n_risk").max(),
             pl.col("n_events", "n_competing", "n_censored").sum(),
@@ -39,7 +42,7 @@ def survival_curves(
         .with_columns(
             time_s=BIN_GROWTH ** pl.col("time_bin"), is_thin=pl.col("n_risk") < THIN_BELOW
         )
-        .sort("clock", "cause", "n_legs", "time_bin")
+        .sort("clock", "cause", "capture", "n_legs", "time_bin")
     )
 
 

@@ -15,7 +15,7 @@ def counts(sample: Sample) -> dict[str, Any]:
 def _rfqs(sample: Sample) -> dict[str, Any]:
     rfqs = sample.rfqs
     foreign = rfqs.filter(pl.col("visibility") == "foreign")
-    hidden = foreign.filter(pl.col("requester_id_first").is_null())
+    hidden = sample.asked_by_others.filter(pl.col("requester_id_first").is_null())
     by_legs = rfqs.group_by("n_legs").len().sort("n_legs")
     return {
         "n_rfq": rfqs.height,
@@ -70,4 +70,5 @@ def _accepts(sample: Sample) -> dict[str, Any]:
         "n_accepts_matured": accepts.filter("is_accept_matured").height,
         "n_lapsed": accepts.filter("is_lapsed").height,
         "n_confirmed_stuck": accepts.filter("is_confirmed_stuck").height,
+        "n_executions": sample.executions.height,
     }

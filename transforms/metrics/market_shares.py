@@ -11,7 +11,7 @@ from transforms.metrics.sample import Sample, concentration, exact_sum
 
 def market_shares(sample: Sample) -> dict[str, Any]:
     """Return every Herfindahl-Hirschman index. Quotes on one's own RFQ do not compete."""
-    by_rfqs = concentration(_rfqs_quoted(sample))
+    by_rfqs = concentration(_rfqs_quoted(sample.live))
     return {
         "hhi_executed_contracts": concentration(_contracts_won(sample)),
         "hhi_rfqs_quoted": by_rfqs,
@@ -25,18 +25,16 @@ def _rfqs_quoted(sample: Sample) -> Sequence[int]:
 
 
 def _contracts_won(sample: Sample) -> Sequence[Fraction]:
-    won = sample.own_quotes.filter(
-        (pl.col("outcome") == "done") & pl.col("is_reference_accept") & ~pl.col("is_self_quote")
-    )
+    won = sample.trades.filter(~pl.col("is_self_quote"))
     return [exact_sum(of_maker["executed_contracts"]) for of_maker in won.partition_by("maker_id")]
 
 
 def _requesters(sample: Sample) -> dict[str, Any]:
     """Bound the index from both sides: the hidden are all different, or all the busiest one."""
-    foreign = sample.rfqs.filter(pl.col("visibility") == "foreign")
-    known = foreign.drop_nulls("requester_id_first").group_by("requester_id_first").len()
+    asked = sample.asked_by_others
+    known = asked.drop_nulls("requester_id_first").group_by("requester_id_first").len()
     counts = sorted(known["len"], reverse=True)
-    n_hidden = foreign.height - sum(counts)
+    n_hidden = asked.height - sum(counts)
     busiest = [*counts[:1], 0][0]
     return {
         "hhi_requesters_foreign_lower": concentration([*counts, *[1] * n_hidden]),

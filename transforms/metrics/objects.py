@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -11,16 +12,54 @@ import pyarrow as pa
 from transforms.build import raw_tables
 
 Objects = Sequence[Mapping[str, Any]]
+SIDES = ("made", "received")
 # What a load adds to an object; an evaluation makes it up from the object itself.
-LOADED = ("unknown_fields", "version_hash", "observed_ts", "observed_pass")
+LOADED = ("unknown_fields", "version_hash", "observed_pass", "load")
 
 
-def load_objects(connection: duckdb.DuckDBPyConnection, rfqs: Objects, quotes: Objects) -> None:
+def load_objects(
+    connection: duckdb.DuckDBPyConnection, rfqs: Objects, quotes: Objects, passes: Objects = ()
+) -> None:
     """Create the raw tables in *connection* and insert the objects, each a version of its id."""
+    rfqs, quotes = _with_sights("rfqs", rfqs), _with_sights("quotes", quotes)
+    served = [_pass(place, each) for place, each in enumerate(passes)]
     connection.execute("set timezone = 'UTC'")
     raw_tables(connection)
     _insert(connection, "raw.rfq_versions", rfqs)
     _insert(connection, "raw.quote_versions", quotes)
+    if served:
+        connection.executemany("insert into raw.passes values ($1, $2, 0)", served)
+
+
+def utc(moment: datetime | str) -> datetime:
+    """Return *moment* in UTC, which it is taken to be in where it names no zone."""
+    parsed = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+
+
+def _with_sights(name: str, objects: Objects) -> Objects:
+    """Return the objects with each `observed_ts` as the text of a moment."""
+    return [
+        each
+        if each.get("observed_ts") is None
+        else {**each, "observed_ts": _moment(f"{name}[{place}]", each, "observed_ts").isoformat()}
+        for place, each in enumerate(objects)
+    ]
+
+
+def _pass(place: int, each: Mapping[str, Any]) -> tuple[str, datetime]:
+    side = each.get("side")
+    if side not in SIDES:
+        raise ValueError(f"passes[{place}]: side was {side!r}, not one of {' and '.join(SIDES)}")
+    return str(side), _moment(f"passes[{place}]", each, "served_ts")
+
+
+def _moment(name: str, each: Mapping[str, Any], field: str) -> datetime:
+    value = each.get(field)
+    try:
+        return utc(value)  # type: ignore[arg-type]  # what is neither raises, too
+    except (AttributeError, ValueError, OverflowError):
+        raise ValueError(f"{name}: {field} was {value!r}, which is no time") from None
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, objects: Objects) -> None:
@@ -36,10 +75,11 @@ def _insert(connection: duckdb.DuckDBPyConnection, table: str, objects: Objects)
         ),
     )
     casts = ", ".join(_cast(name, types[name]) for name in fields)
-    # An object is taken as known from the start: its own timestamps say what happened when.
+    # An object that says nothing of when it was read is taken as known from the start.
     connection.execute(
-        f"insert into {table} by name select {casts}, version_hash,"  # noqa: S608  names are ours
-        " created_ts::timestamptz as observed_ts, 'evaluation' as observed_pass from _objects"
+        f"insert into {table} by name select * replace (coalesce(observed_ts, created_ts)"  # noqa: S608
+        " as observed_ts), if(observed_ts is null, 'evaluation', 'observation') as observed_pass"
+        f" from (select {casts}, version_hash from _objects)"
     )
     connection.unregister("_objects")
 

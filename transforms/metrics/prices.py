@@ -41,10 +41,17 @@ def prices(sample: Sample) -> dict[str, Any]:
         {name: by_id(sample.quotes, "quote_id", of) for name, of in OF_EVERY_QUOTE.items()}
         | {name: by_id(sample.rfqs, "rfq_id", of) for name, of in OF_EVERY_RFQ.items()}
         | {name: by_id(accepted, "rfq_id", of) for name, of in OF_ACCEPTED_RFQS.items()}
+        | _captures(sample)
         | {"executed_contracts": by_id(executed, "rfq_id", "executed_contracts")}
         | {"derived_target_contracts": _derived_target_contracts(sample)}
         | _totals(sample)
     )
+
+
+def _captures(sample: Sample) -> dict[str, Any]:
+    """Only where passes say what was watched: without them everything is live."""
+    is_watched = sample.settings.is_watched
+    return {} if is_watched else {"rfq_capture": by_id(sample.rfqs, "rfq_id", "capture")}
 
 
 def _derived_target_contracts(sample: Sample) -> dict[str, dict[str, float | None]]:
@@ -57,12 +64,12 @@ def _derived_target_contracts(sample: Sample) -> dict[str, dict[str, float | Non
 
 
 def _totals(sample: Sample) -> dict[str, Any]:
-    own = sample.own_rfqs
-    spreads = sample.effective["quote_spread"].drop_nulls()
+    trades = sample.trades
+    spreads = sample.live.effective["quote_spread"].drop_nulls()
     return {
         "mean_quote_spread_effective": rate(exact_sum(spreads), spreads.len()),
-        "executed_premium_requester_dollars": float(exact_sum(own["premium_dollars"])),
-        "executed_payout_notional_dollars": float(exact_sum(own["payout_notional_dollars"])),
+        "executed_premium_requester_dollars": float(exact_sum(trades["premium_dollars"])),
+        "executed_payout_notional_dollars": float(exact_sum(trades["payout_notional_dollars"])),
         "filled_contracts_from_fills": None
         if sample.fills is None
         else float(filled_contracts(sample)),

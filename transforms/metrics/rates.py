@@ -1,22 +1,22 @@
 """Shares, each over the rows that its definition admits; None over nothing."""
 
-from datetime import timedelta
 from fractions import Fraction
 from typing import Any
 
 import polars as pl
 
 from transforms.metrics.sample import Sample, exact_sum, rate, share
-from transforms.partition import is_terminal
+from transforms.partition import ANSWERED_SOON_S, is_answered_within, is_filled_within, is_terminal
 
 
 def rates(sample: Sample) -> dict[str, Any]:
     """Return every metric that is a rate or a share."""
     return (
-        _executions(sample)
-        | _weighted_executions(sample)
-        | _quote_fates(sample)
-        | _responses(sample)
+        _executions(sample.timely)
+        | _weighted_executions(sample.timely)
+        | {"fill_completeness": _fill_completeness(sample)}
+        | _quote_fates(sample.live)
+        | _responses(sample.live)
         | _last_look(sample)
         | _of_others(sample)
         | {"hit_ratio_by_maker": _hit_ratio_by_maker(sample)}
@@ -32,43 +32,32 @@ def _executions(sample: Sample) -> dict[str, Any]:
         # Nobody sees the executions of others: the rate is unknown, not 0.
         "fill_rate_foreign": None,
         "fill_rate_terminal": share(own.filter(is_terminal()), is_executed),
-        "fill_rate_matured": share(sample.matured, _is_filled_in_time(sample)),
+        "fill_rate_matured": share(sample.matured, is_filled_within(sample.settings.maturity_s)),
     }
-
-
-def _is_filled_in_time(sample: Sample) -> pl.Expr:
-    """Return whether the RFQ was executed within the maturity M of its creation.
-
-    By its end, not by `time_to_fill_s`: timestamps out of order spoil a duration, not a count.
-    """
-    age = pl.col("end_ts") - pl.col("created_ts")
-    in_time = age <= timedelta(seconds=sample.settings.maturity_s)
-    return (pl.col("state") == "executed") & in_time
 
 
 def _weighted_executions(sample: Sample) -> dict[str, Any]:
     return {
         "fill_rate_contracts": _weighted(sample, "contracts", "executed_contracts"),
         "fill_rate_target_cost": _weighted(sample, "target_cost_dollars", "target_cost_dollars"),
-        "fill_completeness": _fill_completeness(sample),
     }
 
 
 def _weighted(sample: Sample, asked: str, got: str) -> float | None:
     """Return filled in time / asked, over the matured RFQs that were sized in that unit."""
     sized = sample.matured.filter(pl.col(asked) > 0)
-    filled = sized.filter(_is_filled_in_time(sample))
+    filled = sized.filter(is_filled_within(sample.settings.maturity_s))
     return rate(exact_sum(filled[got]), exact_sum(sized[asked]))
 
 
 def _fill_completeness(sample: Sample) -> float | None:
-    executed = exact_sum(sample.own_rfqs["executed_contracts"])
+    executed = exact_sum(sample.trades["executed_contracts"])
     return None if sample.fills is None else rate(filled_contracts(sample), executed)
 
 
 def filled_contracts(sample: Sample) -> Fraction:
     """Return the contracts of the fills that belong to our executed quotes."""
-    executed = set(sample.own_quotes.filter(pl.col("executed_ts").is_not_null())["quote_id"])
+    executed = set(sample.executions["quote_id"])
     filled = (
         Fraction(str(fill["filled_contracts_fp"]))
         for fill in sample.fills or ()
@@ -90,14 +79,15 @@ def _quote_fates(sample: Sample) -> dict[str, Any]:
 
 def _responses(sample: Sample) -> dict[str, Any]:
     own, is_quoted = sample.own_rfqs, pl.col("n_makers") > 0
-    # A quote with an impossible latency is still a response, only its time is unknown.
-    in_time = (pl.col("time_to_first_quote_s") <= sample.settings.maturity_s).fill_null(True)
     of_all = share(own, is_quoted)
     answered = own.filter(is_quoted & pl.col("end_cause").is_not_null())
     return {
         "response_rate_all": of_all,
         "response_rate_own": of_all,
-        "response_rate_matured": share(sample.matured, is_quoted & in_time),
+        "response_rate_5s": share(own, is_answered_within(ANSWERED_SOON_S)),
+        "response_rate_matured": share(
+            sample.matured, is_answered_within(sample.settings.maturity_s)
+        ),
         "abandonment_rate": share(answered, ~pl.col("has_accept")),
     }
 
@@ -116,17 +106,19 @@ def _last_look(sample: Sample) -> dict[str, Any]:
 
 
 def _hit_ratio_by_maker(sample: Sample) -> dict[str, float | None]:
-    quoted = sample.responses.filter(~pl.col("is_self_quote"))
-    makers = quoted["maker_id"].drop_nulls().unique().sort()
+    """By every maker that quoted us; None for one whose quotes all came too late, or undecided."""
+    others = sample.own_quotes.filter(~pl.col("is_self_quote"))
+    quoted = others.filter("is_valid_response")
+    makers = others["maker_id"].drop_nulls().unique().sort()
     return {
-        maker: _hit_ratio(quoted.filter(pl.col("maker_id") == maker), sample.own_rfqs)
+        maker: _hit_ratio(quoted.filter(pl.col("maker_id") == maker), sample.live.own_rfqs)
         for maker in makers
     }
 
 
 def _hit_ratio(quotes: pl.DataFrame, rfqs: pl.DataFrame) -> float | None:
     """Return #RFQs won / #RFQs quoted by one maker, of those that are decided."""
-    decided = rfqs.filter(is_terminal()).select("rfq_id")
+    decided = rfqs.filter("is_decided").select("rfq_id")
     judged = quotes.join(decided, on="rfq_id", how="semi")
     won = judged.filter((pl.col("outcome") == "done") & pl.col("is_reference_accept"))
     return rate(won["rfq_id"].n_unique(), judged["rfq_id"].n_unique())
@@ -134,16 +126,16 @@ def _hit_ratio(quotes: pl.DataFrame, rfqs: pl.DataFrame) -> float | None:
 
 def _of_others(sample: Sample) -> dict[str, Any]:
     has_viewer = sample.settings.viewer_id is not None
-    not_own = sample.rfqs.filter(pl.col("visibility") != "own")
-    mine = sample.quotes.filter(
+    live = sample.live
+    not_own = live.rfqs.filter(pl.col("visibility") != "own")
+    mine = live.quotes.filter(
         (pl.col("visibility") == "quoted") & pl.col("is_made_by_viewer"), "is_valid_response"
     )
-    foreign = sample.rfqs.filter(pl.col("visibility") == "foreign")
-    hidden = foreign.filter(pl.col("requester_id_first").is_null())
+    hidden = sample.asked_by_others.filter(pl.col("requester_id_first").is_null())
     return {
         "my_quote_rate": rate(mine["rfq_id"].n_unique(), not_own.height) if has_viewer else None,
         "my_hit_ratio": _hit_ratio(mine, not_own) if has_viewer else None,
-        "requester_unknown_share_foreign": rate(hidden.height, foreign.height),
+        "requester_unknown_share_foreign": rate(hidden.height, sample.asked_by_others.height),
         # A hidden requester is revealed by its execution, if we read the RFQ again: a lower bound.
         "revealed_execution_rate_hidden": share(hidden, pl.col("requester_id_last").is_not_null()),
     }

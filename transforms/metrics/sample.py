@@ -1,7 +1,7 @@
 """The facts of one evaluated data set, cut the ways that the metrics need them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from transforms.clocks import observations
+from transforms.clocks import CAPTURES, causes, observations
 from transforms.curves import incidence
-from transforms.partition import is_terminal
+from transforms.partition import is_live, is_terminal, is_timely
 from transforms.settings import Settings
 
 Number = int | Decimal | Fraction
@@ -19,12 +19,25 @@ Number = int | Decimal | Fraction
 
 @dataclass(frozen=True)
 class Sample:
-    """Fact marts of one data set. `quotes` leaves out orphans; they never enter a denominator."""
+    """Fact marts of one data set. Orphans are in `accepts` and `executions`, in nothing else."""
 
     rfqs: pl.DataFrame
     all_quotes: pl.DataFrame
     settings: Settings
     fills: Sequence[Mapping[str, Any]] | None = None
+
+    @cached_property
+    def live(self) -> "Sample":
+        """What was watched: quote figures are of it."""
+        return self._captured(is_live())
+
+    @cached_property
+    def timely(self) -> "Sample":
+        """What was watched or read in time: fill rates are of it."""
+        return self._captured(is_timely())
+
+    def _captured(self, of: pl.Expr) -> "Sample":
+        return replace(self, rfqs=self.rfqs.filter(of), all_quotes=self.all_quotes.filter(of))
 
     @cached_property
     def quotes(self) -> pl.DataFrame:
@@ -35,6 +48,11 @@ class Sample:
     def own_rfqs(self) -> pl.DataFrame:
         """RFQs seen with the requester's eyes: every quote on them is visible."""
         return self.rfqs.filter(pl.col("visibility") == "own")
+
+    @cached_property
+    def asked_by_others(self) -> pl.DataFrame:
+        """RFQs of others that were open when first seen: an execution reveals its requester."""
+        return self.rfqs.filter(pl.col("visibility") != "own", "is_first_seen_open")
 
     @cached_property
     def own_quotes(self) -> pl.DataFrame:
@@ -53,8 +71,18 @@ class Sample:
 
     @cached_property
     def accepts(self) -> pl.DataFrame:
-        """Accepted quotes on our own RFQs."""
-        return self.own_quotes.filter("has_accept")
+        """Accepted quotes on our own RFQs, those included whose RFQ is gone."""
+        return self.all_quotes.filter(pl.col("visibility") == "own", "has_accept")
+
+    @cached_property
+    def executions(self) -> pl.DataFrame:
+        """Executed quotes on our own RFQs, those included whose RFQ is gone."""
+        return self.accepts.filter(pl.col("executed_ts").is_not_null())
+
+    @cached_property
+    def trades(self) -> pl.DataFrame:
+        """The execution that counts of each of our own RFQs: of several the first accepted."""
+        return self.executions.filter("is_reference_accept")
 
     @cached_property
     def ended_quotes(self) -> pl.DataFrame:
@@ -69,8 +97,10 @@ class Sample:
 
     def curve(self, clock: str, cause: str) -> pl.DataFrame:
         """The incidence of *cause* over all legs, at exact event times, in order of time."""
-        pooled = self._observed.with_columns(n_legs=pl.lit(0, dtype=pl.Int64))
-        of_clock = incidence(pooled.lazy(), clock).filter(pl.col("cause") == cause)
+        captured = self._observed.filter(pl.col("capture").is_in(CAPTURES[clock]))
+        pooled = captured.with_columns(n_legs=pl.lit(0, dtype=pl.Int64), capture=pl.lit("any"))
+        competing = causes(clock, self.settings)
+        of_clock = incidence(pooled.lazy(), clock, competing).filter(pl.col("cause") == cause)
         return of_clock.sort("time_s").collect()
 
     @cached_property

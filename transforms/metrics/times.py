@@ -14,9 +14,10 @@ def times(sample: Sample) -> dict[str, Any]:
     return (
         _by_rfq(sample)
         | _by_quote(sample)
-        | _responses(sample)
-        | _first_quotes(sample)
-        | _first_quotes_by_day(sample)
+        | _responses(sample.live)
+        | _confirms(sample)
+        | _first_quotes(sample.live)
+        | _first_quotes_by_day(sample.live)
         | _fills(sample)
     )
 
@@ -33,17 +34,17 @@ def _by_rfq(sample: Sample) -> dict[str, Any]:
 
 
 def _by_quote(sample: Sample) -> dict[str, Any]:
-    quotes = sample.quotes
+    quotes, accepted = sample.quotes, sample.all_quotes.filter("has_accept")
     reached = {
-        "quote_dwell_s": ("accepted_ts", "quote_dwell_s"),
-        "confirm_latency_s": ("confirmed_ts", "confirm_latency_s"),
-        "exec_latency_s": ("executed_ts", "execution_latency_s"),
-        "exec_excess_s": ("executed_ts", "execution_excess_s"),
-        "quote_lifetime_s": ("end_ts", "quote_lifetime_s"),
+        "quote_dwell_s": (quotes, "accepted_ts", "quote_dwell_s"),
+        "confirm_latency_s": (accepted, "confirmed_ts", "confirm_latency_s"),
+        "exec_latency_s": (accepted, "executed_ts", "execution_latency_s"),
+        "exec_excess_s": (accepted, "executed_ts", "execution_excess_s"),
+        "quote_lifetime_s": (quotes, "end_ts", "quote_lifetime_s"),
     }
     return {
-        name: by_id(quotes.filter(pl.col(stage).is_not_null()), "quote_id", column)
-        for name, (stage, column) in reached.items()
+        name: by_id(of.filter(pl.col(stage).is_not_null()), "quote_id", column)
+        for name, (of, stage, column) in reached.items()
     }
 
 
@@ -52,10 +53,15 @@ def _responses(sample: Sample) -> dict[str, Any]:
     by_maker = first.group_by("maker_id").agg(
         pl.col("response_latency_s").quantile(0.5, interpolation="linear")
     )
-    confirms = sample.accepts["confirm_latency_s"]
     return {
         "response_latency_s_by_maker": by_id(by_maker, "maker_id", "response_latency_s"),
         "response_latency_p50_s": quantile(first["response_latency_s"], 0.5),
+    }
+
+
+def _confirms(sample: Sample) -> dict[str, Any]:
+    confirms = sample.accepts["confirm_latency_s"]
+    return {
         "confirm_latency_p50_s": quantile(confirms, 0.5),
         "confirm_latency_p90_s": quantile(confirms, 0.9),
     }

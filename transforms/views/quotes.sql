@@ -1,6 +1,7 @@
 -- One row per quote known at the as-of time: its state as it stood then.
--- A field that one version hides never erases what another showed, and a version that was updated
--- after the as-of time contributes nothing but the timestamps that lie before it.
+-- Every version that was read counts, whenever that was. A field that one of them hides never erases
+-- what another showed, and one that was updated after the as-of time contributes nothing but the
+-- timestamps that lie before it.
 with viewers as (select $viewer_id as communications_id where $viewer_id is not null),
 
 -- Older runs may have read with the keys of several accounts: figures are of one of them.
@@ -15,14 +16,16 @@ versions as (
         list_position(
             ['open', 'accepted', 'confirmed', 'cancelled', 'executed'], status
         ) as status_rank,
+        -- What an earlier run had read past: the exchange showed it late, or it was asked for again.
+        coalesce(
+            coalesce(updated_ts, greatest(accepted_ts, confirmed_ts, executed_ts, cancelled_ts))
+            <= as_of_before
+            or created_ts <= as_of_before and load = min(load) over (partition by id),
+            false
+        ) as is_late,
     from $versions
+    left join raw.loads using (load)
     where created_ts <= $as_of
-    qualify
-        observed_ts <= $as_of
-        or (
-            min(observed_ts) over (partition by id) > $as_of
-            and row_number() over (partition by id order by observed_ts, version_hash) = 1
-        )
 ),
 
 ranked as (
@@ -92,9 +95,25 @@ merged as (
         ) as cancelled_ts,
         arg_max(cancellation_reason, recency) as shown_cancellation_reason,
         bit_or(out_of_bounds) as out_of_bounds,
+        bool_or(is_late) as is_shown_late,
         min(observed_ts) as first_observed_ts,
         max(observed_ts) as last_observed_ts,
+        -- What is given without a time of observation is taken as seen: it is never lost.
+        max(observed_ts) filter (status = 'open' and observed_pass <> 'evaluation')
+            as observed_open_ts,
+        min(observed_ts) filter (status = 'executed' or executed_ts is not null)
+            as first_executed_observed_ts,
     from ranked
+    group by id
+),
+
+seen_again as (
+    select
+        id,
+        max(last_seen_ts) as last_seen_ts,
+        max(last_seen_open_ts) as last_seen_open_ts,
+    from raw.last_seen
+    where resource = 'quotes'
     group by id
 ),
 
@@ -140,12 +159,18 @@ select
     cancelled_ts,
     case when cancelled_ts is not null then shown_cancellation_reason end as cancellation_reason,
     $out_of_bounds as out_of_bounds,
+    is_shown_late,
     first_observed_ts,
-    greatest(merged.last_observed_ts, seen_again_ts) as last_observed_ts,
+    greatest(merged.last_observed_ts, seen_again_ts, last_seen_ts) as last_observed_ts,
+    greatest(observed_open_ts, last_seen_open_ts) as last_seen_open_ts,
+    first_executed_observed_ts,
     -- Whatever was seen after the exchange denied the id outdates the denial.
     case
-        when gone_ts >= merged.last_observed_ts and gone_ts > coalesce(seen_again_ts, '-infinity')
+        when
+            gone_ts >= greatest(merged.last_observed_ts, last_seen_ts)
+            and gone_ts > coalesce(seen_again_ts, '-infinity')
             then gone_ts
     end as gone_ts,
 from merged
+left join seen_again using (id)
 left join gone using (id)

@@ -5,12 +5,6 @@ with versions as (
         coalesce(updated_ts, cancelled_ts, created_ts) as changed_ts,
     from $versions
     where created_ts <= $as_of and json_array_length(mve_selected_legs) > 0
-    qualify
-        observed_ts <= $as_of
-        or (
-            min(observed_ts) over (partition by id) > $as_of
-            and row_number() over (partition by id order by observed_ts, version_hash) = 1
-        )
 ),
 
 latest as (

@@ -1,6 +1,7 @@
 -- One row per RFQ known at the as-of time: its state as it stood then.
--- A field that one version hides never erases what another showed, and a version that was updated
--- after the as-of time contributes nothing but the timestamps that lie before it.
+-- Every version that was read counts, whenever that was. A field that one of them hides never erases
+-- what another showed, and one that was updated after the as-of time contributes nothing but the
+-- timestamps that lie before it.
 with viewers as (select $viewer_id as communications_id where $viewer_id is not null),
 
 -- Older runs may have read with the keys of several accounts: figures are of one of them.
@@ -10,19 +11,24 @@ versions as (
     select
         *,
         coalesce(updated_ts, cancelled_ts, created_ts) as changed_ts,
-        coalesce(updated_ts, cancelled_ts, created_ts) <= $as_of as is_known,
+        -- A closing without a time counts from when it was first read.
+        if(
+            status = 'closed' and coalesce(updated_ts, cancelled_ts) is null,
+            observed_ts, coalesce(updated_ts, cancelled_ts, created_ts)
+        ) <= $as_of as is_known,
+        -- What an earlier run had read past: the exchange showed it late, or it was asked for again.
+        coalesce(
+            coalesce(updated_ts, cancelled_ts) <= as_of_before
+            or created_ts <= as_of_before and load = min(load) over (partition by id),
+            false
+        ) as is_late,
         -- Others see a hidden requester as nothing, as "0", or as the SHA-256 of nothing.
         case when creator_id not in (
             '', '0', 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
         ) then creator_id end as requester_id,
     from $versions
+    left join raw.loads using (load)
     where created_ts <= $as_of
-    qualify
-        observed_ts <= $as_of
-        or (
-            min(observed_ts) over (partition by id) > $as_of
-            and row_number() over (partition by id order by observed_ts, version_hash) = 1
-        )
 ),
 
 ranked as (
@@ -55,6 +61,10 @@ merged as (
             and not coalesce(creator_id in (select communications_id from other_accounts), false)
             or coalesce(creator_id in (select communications_id from viewers), false)
         ) or not exists (from viewers) as is_own,
+        -- What is given without a time of observation is taken as seen from its creation on.
+        bool_or(observed_pass = 'evaluation') as is_taken_as_seen,
+        arg_min_null(status, arrival) is not distinct from 'open'
+            or is_taken_as_seen as is_first_seen_open,
         arg_max(contracts_fp, recency) as contracts,
         nullif(arg_max(target_cost_dollars, recency), 0) as target_cost_dollars,
         coalesce(arg_max(target_cost_excludes_fees, recency), false) as target_cost_excludes_fees,
@@ -69,9 +79,23 @@ merged as (
         arg_max(cancellation_reason, recency) filter (cancelled_ts <= $as_of)
             as cancellation_reason,
         bit_or(out_of_bounds) as out_of_bounds,
+        bool_or(is_late) as is_shown_late,
         min(observed_ts) as first_observed_ts,
         max(observed_ts) as last_observed_ts,
+        max(observed_ts) filter (status = 'open') as observed_open_ts,
+        min(observed_ts) filter (status = 'closed' or cancelled_ts is not null)
+            as first_closed_observed_ts,
     from ranked
+    group by id
+),
+
+seen_again as (
+    select
+        id,
+        max(last_seen_ts) as last_seen_ts,
+        max(last_seen_open_ts) as last_seen_open_ts,
+    from raw.last_seen
+    where resource = 'rfqs'
     group by id
 ),
 
@@ -98,6 +122,7 @@ select
     requester_id_first,
     requester_id_last,
     is_own,
+    is_first_seen_open,
     contracts,
     target_cost_dollars,
     target_cost_excludes_fees,
@@ -112,12 +137,22 @@ select
     cancelled_ts,
     cancellation_reason,
     $out_of_bounds as out_of_bounds,
+    is_shown_late,
     first_observed_ts,
-    greatest(merged.last_observed_ts, seen_again_ts) as last_observed_ts,
+    greatest(merged.last_observed_ts, seen_again_ts, last_seen_ts) as last_observed_ts,
+    case
+        when not is_taken_as_seen then greatest(observed_open_ts, last_seen_open_ts)
+        when cancelled_ts is null and latest_status <> 'closed' then $as_of
+        else coalesce(cancelled_ts, updated_ts)
+    end as last_seen_open_ts,
+    first_closed_observed_ts,
     -- Whatever was seen after the exchange denied the id outdates the denial.
     case
-        when gone_ts >= merged.last_observed_ts and gone_ts > coalesce(seen_again_ts, '-infinity')
+        when
+            gone_ts >= greatest(merged.last_observed_ts, last_seen_ts)
+            and gone_ts > coalesce(seen_again_ts, '-infinity')
             then gone_ts
     end as gone_ts,
 from merged
+left join seen_again using (id)
 left join gone using (id)

@@ -1,0 +1,63 @@
+"""Two moments that raw tells: up to when everything was read, and when the last run ended."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import duckdb
+
+# The last report of a pass tells how far it has read: one before it, left by a killed load, may say
+# more. One that was never verified has no watermark and counts from its beginning, so that what it
+# shows is shown. What is read once a day or by id holds nothing back.
+_READ_TO = """
+with reports as (
+    select pass, coalesce(watermark_after_ts, started_ts) as read_to, rowid as place
+    from raw.extraction_runs
+    where (account_fingerprint, scope) is not distinct from ($1::varchar, $2::varchar)
+),
+lists as (
+    select if(bool_or(pass = 'rfqs_market'), 'rfqs_market', 'rfqs_self') as pass from reports
+    union all select unnest(['quotes_made', 'quotes_received'])
+),
+last as (
+    select arg_max(read_to, place) as read_to
+    from reports semi join lists using (pass)
+    group by pass
+)
+select min(read_to) from last
+"""
+_LAST_RUN = """
+select arg_max(account_fingerprint, place), arg_max(scope, place), max(ended_ts) from (
+    select account_fingerprint, scope, ended_ts, rowid as place from raw.extraction_runs
+    where run_id = (select run_id from raw.extraction_runs order by rowid desc limit 1)
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """`as_of`: what happened by then is known. `known_until`: it was read by then.
+
+    A row read in between is known as well, without what it dates after `as_of`.
+    """
+
+    as_of: datetime
+    known_until: datetime
+
+
+def read_to(
+    connection: duckdb.DuckDBPyConnection, account_fingerprint: str | None, scope: str | None
+) -> datetime | None:
+    """Return the earliest watermark of both quotes passes and the scope's list of RFQs.
+
+    None where none of these was read with this account and scope.
+    """
+    ((moment,),) = connection.execute(_READ_TO, [account_fingerprint, scope]).fetchall()
+    found: datetime | None = moment
+    return found
+
+
+def last_moments(connection: duckdb.DuckDBPyConnection) -> Moments | None:
+    """Return the moments of the last run that left a report; None before any."""
+    ((fingerprint, scope, ended_ts),) = connection.execute(_LAST_RUN).fetchall()
+    as_of = read_to(connection, fingerprint, scope)
+    return None if as_of is None else Moments(as_of, max(as_of, ended_ts))

@@ -1,0 +1,280 @@
+"""What a load notes of itself: its number, when its passes were served, what it saw once more."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from pipelines.kalshi import coverage
+from pipelines.kalshi.moments import Moments, last_moments
+from pipelines.sandbox import ManualClock, Market
+from pipelines.sandbox.parties import Party
+from tests.extraction.dealings import BY_TWOS, MARKET, ask, asked, offer, received
+from tests.extraction.loading import NOON, Store, run
+from tests.extraction.reading import InProcessReader, serve_changed
+from transforms.build import raw_tables
+
+PASSES = "select side, served_ts from raw.passes order by rowid"
+SIGHTS = "select id, last_seen_ts, last_seen_open_ts from raw.last_seen order by rowid"
+
+
+def after(seconds: float) -> datetime:
+    return NOON + timedelta(seconds=seconds)
+
+
+# Served moments
+
+
+def test_a_pass_of_one_page_was_served_when_the_exchange_says(
+    store: Store, reader: InProcessReader, clock: ManualClock
+) -> None:
+    clock.advance(7.5)
+
+    run(store, reader)
+
+    assert store.rows(PASSES) == [("made", after(7)), ("received", after(7))]
+
+
+def test_a_pass_of_several_pages_was_served_when_the_sweep_that_verified_it_began(
+    store: Store,
+    reader: InProcessReader,
+    market: Market,
+    clock: ManualClock,
+    me: Party,
+    other: Party,
+) -> None:
+    """Whoever came and went between the first page of the first sweep and its last is in none."""
+    received(market, clock, me, other, 3)
+    run(store, reader, BY_TWOS)
+    store.connection.execute("truncate raw.passes")
+    clock.advance(60 - 6)
+    later = {page: lambda: bool(clock.advance(10)) for page in (1, 2)}
+    reader.moves = {"quotes": {2: lambda: market.faults.before_page.update(later)}}
+
+    run(store, reader, BY_TWOS)
+
+    # Made: one page without rows. Received: both pages of a sweep, those of the next at 70 and 80.
+    assert store.rows(PASSES) == [("made", after(60)), ("received", after(70))]
+
+
+def a_list_that_does_not_rest(
+    reader: InProcessReader, market: Market, clock: ManualClock, other: Party
+) -> None:
+    """Not before it is read in halves."""
+    rfqs = [row["id"] for row in market.get_rfqs(other).rows][:2]
+
+    def one_more() -> None:
+        clock.advance(1)
+        offer(market, other, rfqs.pop())
+        market.faults.before_page.update({2: one_more} if rfqs else {})
+
+    reader.moves = {"quotes": {2: one_more}}
+
+
+def no_clock(reader: InProcessReader, *_: Any) -> None:
+    reader.tells_the_time = False
+
+
+def nameless_rows(reader: InProcessReader, *_: Any) -> None:
+    serve_changed(reader, lambda row: {k: v for k, v in row.items() if k != "id"}, only="quotes")
+
+
+@pytest.mark.parametrize("trouble", [no_clock, nameless_rows, a_list_that_does_not_rest])
+def test_a_pass_that_is_not_certain_of_a_moment_leaves_none(
+    trouble: Callable[..., None],
+    store: Store,
+    reader: InProcessReader,
+    market: Market,
+    clock: ManualClock,
+    me: Party,
+    other: Party,
+) -> None:
+    rfqs = asked(market, clock, me, 20)
+    for rfq in rfqs[:3]:
+        offer(market, other, rfq)
+    trouble(reader, market, clock, other)
+
+    run(store, reader, BY_TWOS)
+
+    assert "received" not in dict(store.rows(PASSES))
+
+
+def test_a_killed_load_does_not_say_that_all_was_read(
+    store: Store, reader: InProcessReader
+) -> None:
+    """dlt stores a load's tables one by one, so its passes may be there before its quotes."""
+    run(store, reader)
+    store.connection.execute(
+        "insert into raw.loads values (99, 'killed', false, null);"
+        "insert into raw.passes values ('made', now(), 99);"
+        "insert into raw.open_sweeps values (now(), 99)"
+    )
+
+    raw_tables(store.connection)
+
+    assert store.rows(PASSES) == [("made", NOON), ("received", NOON)]
+    assert store.rows("from raw.open_sweeps") == []
+
+
+@pytest.mark.parametrize(("pages", "swept"), [(400, [(after(86_402),)]), (1, [])])
+def test_only_a_sweep_of_all_open_rfqs_tells_which_are_over(
+    pages: int,
+    swept: list[Any],
+    store: Store,
+    reader: InProcessReader,
+    market: Market,
+    clock: ManualClock,
+    other: Party,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked(market, clock, other, 2)
+    small = replace(MARKET, rfqs_per_page=1)
+    run(store, reader, small)
+    clock.advance(86_400)
+    for n in (2, 3):
+        ask(market, other, n)
+    monkeypatch.setattr(coverage, "PAGES", pages)
+
+    run(store, reader, small)
+
+    assert store.rows("select served_ts from raw.open_sweeps") == swept
+
+
+# Last sights
+
+
+def test_what_is_held_open_and_shown_again_is_noted_and_nothing_else(
+    store: Store,
+    reader: InProcessReader,
+    market: Market,
+    clock: ManualClock,
+    me: Party,
+    other: Party,
+) -> None:
+    """Of two RFQs one closes between the runs; of their quotes one was accepted before them."""
+    stays, ends = asked(market, clock, me, 2)
+    quote, accepted = offer(market, other, stays), offer(market, other, ends)
+    market.accept_quote(me, accepted, accepted_side="no")
+    run(store, reader)
+    assert store.rows(SIGHTS) == []
+    clock.advance(8)
+    market.create_rfq(me, market_ticker="KX-9", contracts_fp="1.00")
+
+    run(store, reader)
+
+    seen = {id_: moments for id_, *moments in store.rows(SIGHTS)}
+    assert seen.get(stays) == seen.get(quote) == [after(10), after(10)]
+    assert seen.get(accepted) == [after(10), None]
+    assert len(seen) == 4
+
+    market.delete_rfq(me, stays)
+    clock.advance(10)
+    store.connection.execute("truncate raw.last_seen")
+    for _ in range(2):
+        run(store, reader)
+        clock.advance(10)
+    assert {stays, quote} & {id_ for id_, *_ in store.rows(SIGHTS)} == set()
+
+
+def test_a_sight_by_id_counts(
+    store: Store,
+    reader: InProcessReader,
+    market: Market,
+    clock: ManualClock,
+    me: Party,
+    other: Party,
+) -> None:
+    """An RFQ that lives longer than RFQs do is on no page that a run reads."""
+    market.behavior = replace(market.behavior, rfq_lifetime_s=20_000)
+    rfq = ask(market, other)
+    offer(market, me, rfq)
+    run(store, reader, MARKET)
+    clock.advance(10_900)
+    for n in range(6):
+        ask(market, other, n + 1)
+    reader.calls.clear()
+
+    run(store, reader, MARKET)
+
+    assert ("rfq", {"id": rfq}) in reader.calls
+    assert (rfq, after(10_900), after(10_900)) in store.rows(SIGHTS)
+
+
+# Numbers of loads
+
+
+def test_every_row_carries_the_number_of_its_load(
+    store: Store, reader: InProcessReader, market: Market, me: Party, other: Party
+) -> None:
+    numbers = []
+    for n in range(2):
+        offer(market, other, ask(market, me, n))
+        run(store, reader)
+        numbers.append(store.rows("select max(load) from raw.loads where is_whole")[0][0])
+
+    for table in ("rfq_versions", "quote_versions", "extraction_runs", "passes"):
+        loads = [load for (load,) in store.rows(f"select distinct load from raw.{table}")]
+        assert all(0 < load <= numbers[1] for load in loads)
+        assert any(load > numbers[0] for load in loads)
+        assert any(load <= numbers[0] for load in loads)
+    held = store.rows("select load from raw.rfq_versions order by created_ts, load")
+    assert held[0] <= (numbers[0],) < held[-1]
+    whole = f"select bool_and(is_whole) from raw.loads where load > {numbers[0]}"
+    assert store.rows(whole) == [(True,)]
+
+
+# Up to when all was read
+
+
+def test_what_is_shown_is_what_every_list_has_been_read_up_to(
+    store: Store,
+    reader: InProcessReader,
+    market: Market,
+    clock: ManualClock,
+    me: Party,
+    other: Party,
+) -> None:
+    """A day apart, so that the daily lists are read; each list takes 20 s, reads by id 5 s."""
+    offer(market, me, ask(market, other))
+    run(store, reader, MARKET)
+    market.delete_rfq(other, market.get_rfqs(other).rows[0]["id"])
+    clock.advance(86_400)
+    serve_changed(reader, lambda row: [row, clock.advance(5)][0])
+    for _ in range(2):
+        offer(market, other, ask(market, me, 1 + len(market.get_rfqs(me).rows)))
+    began = clock.now()
+
+    run(store, reader, MARKET)
+
+    assert last_moments(store.connection) == Moments(began, clock.now())
+    assert clock.now() > began + timedelta(seconds=20)
+
+
+def test_a_list_that_nothing_vouches_for_holds_back_what_is_shown(
+    store: Store, reader: InProcessReader, market: Market, clock: ManualClock, me: Party
+) -> None:
+    run(store, reader)
+    clock.advance(600)
+    ask(market, me)
+    nameless_rows(reader)
+    serve_changed(reader, lambda row: {k: v for k, v in row.items() if k != "id"}, only="rfqs")
+
+    run(store, reader)
+
+    assert last_moments(store.connection) == Moments(NOON, after(600))
+
+
+def test_a_list_that_was_never_verified_is_shown_as_it_was_read(
+    store: Store, reader: InProcessReader, market: Market, clock: ManualClock, me: Party
+) -> None:
+    """The list of RFQs shows a row that cannot be read from the first run on."""
+    ask(market, me)
+    serve_changed(reader, lambda row: {k: v for k, v in row.items() if k != "id"}, only="rfqs")
+
+    for _ in range(2):
+        clock.advance(60)
+        run(store, reader)
+
+    assert last_moments(store.connection) == Moments(after(120), after(120))

@@ -33,8 +33,6 @@ def at_import(event, arguments):
         for number in {numbers!r}:
             os.kill(os.getpid(), number)
 
-# Whoever runs the tests may have told them to live on when the terminal is closed.
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
 sys.addaudithook(at_import)
 """
 # Sends itself a signal once the private file is open: in the middle of what opens it.
@@ -133,7 +131,9 @@ def in_shell(redirected: str, *arguments: object, **environment: str) -> tuple[i
 def test_a_signal_ends_the_command_while_it_is_still_importing(
     module: str, numbers: list[int], code: int, tmp_path: Path
 ) -> None:
-    first = AT_IMPORT.format(module=module, numbers=[int(number) for number in numbers])
+    # Whoever runs the tests may have told them to live on when the terminal is closed.
+    heeded = "import signal\nsignal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+    first = heeded + AT_IMPORT.format(module=module, numbers=[int(number) for number in numbers])
 
     process = started(first, "build", "--database", tmp_path / "rfq.duckdb")
 

@@ -1,7 +1,6 @@
 """What `rfq run` says and ends with, when the exchange or something in front of it misbehaves."""
 
 import itertools
-import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -193,5 +192,8 @@ def test_no_date_loses_a_row(
         ended = rfq("run", *where)
 
         assert ended.code == 0, ended.err
-        assert re.search(rf"quotes +│ {number + 1} ", ended.out)
+        # What is shown ends where the exchange's clock is known; what is held does not.
+        with duckdb.connect(database.private_path, read_only=True) as held:
+            found = held.execute("select count(distinct id) from raw.quote_versions").fetchall()
+        assert found == [(number + 1,)]
         clock.advance(3600)

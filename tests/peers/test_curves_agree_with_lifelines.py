@@ -10,7 +10,13 @@ from transforms.curves import incidence
 
 EXECUTED, CLOSED, OPEN = 1, 2, 0
 NAMES = {EXECUTED: "executed", CLOSED: "closed", OPEN: None}
-SCHEMA = {"clock": pl.String, "n_legs": pl.Int64, "time_s": pl.Float64, "cause": pl.String}
+SCHEMA = {
+    "clock": pl.String,
+    "capture": pl.String,
+    "n_legs": pl.Int64,
+    "time_s": pl.Float64,
+    "cause": pl.String,
+}
 
 causes = st.lists(st.sampled_from([EXECUTED, CLOSED, OPEN]), min_size=2, max_size=60).filter(
     lambda found: EXECUTED in found
@@ -51,6 +57,8 @@ def test_without_competition_it_is_that_of_kaplan_and_meier(lives: list[tuple[in
 
 def curve(lives: list[tuple[int, int]]) -> pl.DataFrame:
     observed = pl.LazyFrame(
-        [("fill", 1, float(age), NAMES[cause]) for age, cause in lives], SCHEMA, orient="row"
+        [("fill", "live", 1, float(age), NAMES[cause]) for age, cause in lives],
+        SCHEMA,
+        orient="row",
     )
     return incidence(observed, "fill").filter(pl.col("cause") == "executed").collect()

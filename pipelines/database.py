@@ -22,7 +22,7 @@ from typing import Any, cast
 import duckdb
 from filelock import FileLock, Timeout
 
-from pipelines.stamp import LAYOUT, Kind, kind_of, make_stamp, quoted_text, read_stamp
+from pipelines.stamp import LAYOUT, Kind, Stamp, kind_of, make_stamp, quoted_text, read_stamp
 from transforms.build import raw_tables
 
 DUCKDB_MAGIC = b"DUCK"
@@ -32,6 +32,11 @@ DEFAULT_NAME = "rfq.duckdb"
 LONGEST_SUFFIX = ".private.duckdb.wal.damaged-20261128T120000000000"
 # What the files are called in queries: their own names may be those of schemas of ours.
 PRIVATE, PUBLISHED = "private", "published"
+
+WAYS_ON = (
+    "Put a backup in its place, or move it away and run again: what the exchange still has is read "
+    "again"
+)
 
 _log = logging.getLogger(__name__)
 
@@ -270,8 +275,13 @@ class Database:
             raise DatabaseError(f"{self.private_path} was made by a later version: install that")
 
 
-def demand_publishable(connection: duckdb.DuckDBPyConnection, catalog: str, path: Path) -> None:
-    """Raise `DatabaseError` unless the attached copy of the file at *path* may be replaced."""
+def demand_publishable(
+    connection: duckdb.DuckDBPyConnection, catalog: str, path: Path
+) -> tuple[Kind, Stamp | None]:
+    """Return what the attached copy of the file at *path* is, and its stamp.
+
+    Raises `DatabaseError` for one that may not be replaced.
+    """
     kind, stamp = kind_of(connection, catalog), read_stamp(connection, catalog)
     if kind == "private":
         raise DatabaseError(
@@ -285,6 +295,7 @@ def demand_publishable(connection: duckdb.DuckDBPyConnection, catalog: str, path
             f"{path} is {_described(kind)} and was left as it is: "
             "choose another file with --database"
         )
+    return kind, stamp
 
 
 def put_aside(path: Path, why: str) -> Path:
@@ -471,8 +482,7 @@ def _attach(connection: duckdb.DuckDBPyConnection, path: Path, log: Path) -> Non
         if aside is not None:
             aside.replace(log)
         raise DataRefused(
-            f"{path} is damaged ({failure}), so nothing was loaded or published. Put a backup in "
-            "its place, or move it away and run again: what the exchange still has is read again"
+            f"{path} is damaged ({failure}), so nothing was loaded or published. {WAYS_ON}"
         ) from None
     if aside is not None:
         _say_aside(log, aside)

@@ -7,19 +7,13 @@ from collections.abc import Iterator
 import duckdb
 
 from pipelines import effects
-from pipelines.database import DISK_FULL, DatabaseError
+from pipelines.database import DISK_FULL, WAYS_ON, DatabaseError, DataRefused
 from pipelines.kalshi.errors import ExchangeError
 
 BUG = 70
 TRY_LATER = 75
 CONFIGURATION = 78
 INTERRUPTED = 130
-DAMAGED = 65
-_DAMAGED = (
-    "Put a backup in its place, or move it away and run again: what the exchange still has is read "
-    "again."
-)
-
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 # DuckDB refuses all further work once a write has failed in the middle of a commit.
 _DUCKDB_STOPPED = (
@@ -56,7 +50,7 @@ def _known(cause: BaseException) -> tuple[str, int] | None:
         where = cause.filename or "a file"
         return _said(f"{where}: {cause.strerror}. Run as its owner, or elsewhere."), CONFIGURATION
     if isinstance(cause, duckdb.Error) and "corrupt" in str(cause).lower():
-        return _said(f"the private file is damaged ({cause}). {_DAMAGED}"), DAMAGED
+        return _said(f"the private file is damaged ({cause}). {WAYS_ON}."), DataRefused.exit_code
     if isinstance(cause, _DUCKDB_STOPPED):
         return _said(f"DuckDB could not work: {cause}."), TRY_LATER
     return None

@@ -19,10 +19,8 @@ from pipelines.database import (
 from pipelines.effects import note_published
 from pipelines.stamp import (
     Stamp,
-    kind_of,
     quoted_name,
     quoted_text,
-    read_stamp,
     seal,
     seal_of,
 )
@@ -46,8 +44,9 @@ def last_published(path: Path, directory: Path, *, is_ours: bool) -> Last | None
     """Copy the published file into *directory* and return the copy, or None if there is none.
 
     The file itself is never opened, so no reader and no forgotten shell can stop a run. Raises
-    `DatabaseError` for a file that no run has made: it would be replaced. One that cannot be read,
-    or that somebody has changed, is put aside if it *is_ours*: the private file beside it tells.
+    `DatabaseError` for a file that no run has made: it would be replaced. One whose rows somebody
+    has changed is put aside, and so is one that cannot be read if it *is_ours*, which the private
+    file beside it tells.
     """
     if not path.exists() or not path.stat().st_size:
         return None
@@ -55,9 +54,8 @@ def last_published(path: Path, directory: Path, *, is_ours: bool) -> Last | None
     with duckdb.connect() as connection:
         try:
             connection.execute(f"attach {quoted_text(copy)} as published (read_only)")
-            demand_publishable(connection, "published", path)
-            stamp = read_stamp(connection, "published")
-            if kind_of(connection, "published") == "empty":
+            kind, stamp = demand_publishable(connection, "published", path)
+            if kind == "empty":
                 return None
             is_sound = seal_of(connection, "published") == (stamp and stamp.seal)
         except duckdb.Error as error:

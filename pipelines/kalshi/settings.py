@@ -20,13 +20,13 @@ from typing import Any
 import httpx
 
 from pipelines.kalshi.errors import ConfigurationError
-from pipelines.kalshi.extraction import Reach
+from pipelines.kalshi.extraction import Limits, Reach
 from pipelines.kalshi.found import CONFIG, SECRETS, Place, places, without_effect
 from pipelines.kalshi.origin import KNOWN_HOSTS
 from pipelines.kalshi.signing import Signer, load_signer
 
 PRODUCTION = "https://external-api.kalshi.com/trade-api/v2"
-REJECTED_SHARE = 0.01
+REJECTED_SHARE = Limits().rejected_share
 LONGEST_ACCOUNT = 200
 
 _USUAL = Reach()

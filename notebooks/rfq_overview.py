@@ -93,6 +93,34 @@ def _(database):
 
 @app.cell
 def _(database):
+    live_figures = ask(database, "from marts.live_figures")
+    _lives = {
+        "share_watched_5_20_s": "5-20 s",
+        "share_watched_20_60_s": "20-60 s",
+        "share_watched_60_600_s": "60-600 s",
+        "share_watched_600_s": "longer",
+    }
+    _shares = live_figures.row(0, named=True)
+    watched = "watched of own RFQs by lifetime: " + ", ".join(
+        f"{life} -" if _shares[column] is None else f"{life} {_shares[column]:.0%}"
+        for column, life in _lives.items()
+    )
+    return live_figures, watched
+
+
+@app.function
+def weighted(live_figures: pl.DataFrame, figure: str, name: str, form: str, unit: float) -> str:
+    """The figure, and the same weighted to the lifetimes of all own RFQs of 5 s or more."""
+    row = live_figures.row(by_predicate=pl.col("figure") == figure, named=True)
+    value, to_all = (
+        "-" if row[column] is None else format(row[column] * unit, form)
+        for column in ("value", "weighted_value")
+    )
+    return f"{name} {value} · weighted to all lifetimes {to_all}"
+
+
+@app.cell
+def _(database):
     fill_rates = ask(
         database,
         """
@@ -167,7 +195,7 @@ def _(capture, database):
 
 
 @app.cell
-def _(as_of, scope, seen, spreads):
+def _(as_of, live_figures, scope, seen, spreads, watched):
     _base = alt.Chart(spreads).encode(
         x=alt.X("n_legs:O", title="legs (1 = single market)", axis=alt.Axis(labelAngle=0))
     )
@@ -185,6 +213,8 @@ def _(as_of, scope, seen, spreads):
             f"{as_of} · {scope} · {seen} · each maker's last quote per RFQ",
             f"n = {spreads['n'].sum():,.0f} two-sided quotes of {spreads['n_quotes'].sum():,.0f},"
             " the rest one-sided or self-crossed · censored: 0 (known when quoted)",
+            watched,
+            weighted(live_figures, "mean_quote_spread_dollars", "mean in cents", ".2f", 100),
         ),
     )
     chart_or_reason(spread_chart, spreads, "Quote spread")
@@ -229,7 +259,7 @@ def _(capture, database):
 
 
 @app.cell
-def _(as_of, latencies, scope, seen, unanswered):
+def _(as_of, latencies, live_figures, scope, seen, unanswered, watched):
     _domain = ["p50", "p90", "p99"]
     _colors = alt.Scale(domain=_domain, range=[BLUE, ORANGE, GREEN])
     _shapes = alt.Scale(domain=_domain, range=["circle", "square", "triangle-up"])
@@ -254,6 +284,8 @@ def _(as_of, latencies, scope, seen, unanswered):
                 f"n = {latencies.filter(percentile='p50')['responses'].sum():,.0f} first quotes ·"
                 f" RFQs nobody quoted: {unanswered['n_open']:,} still open (censored),"
                 f" {unanswered['n_closed']:,} closed",
+                watched,
+                weighted(live_figures, "response_rate_5s", "answered within 5 s", ".1%", 1),
             )
         )
     )

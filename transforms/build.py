@@ -21,13 +21,14 @@ import duckdb
 import polars as pl
 
 from transforms.last_build import can_go_on, recipe_of, remember
+from transforms.partition import MARKET_DAY
 from transforms.scan import scan
 from transforms.settings import Settings
 from transforms.staging import TABLES, restage, stage
 
 Key = tuple[str, ...]
 RFQ: Key = ("rfq_id",)
-PARTITION: Key = ("cohort_date", "market_ticker")
+PARTITION: Key = MARKET_DAY
 DAY: Key = ("cohort_date",)
 WHOLE: Key = ()
 

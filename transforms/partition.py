@@ -21,6 +21,9 @@ RFQ_PARTITION = (
 CAPTURE_PARTITION = (*RFQ_PARTITION, "capture")
 """The same, kept apart by capture: what nobody watched shows fewer quotes than there were."""
 
+MARKET_DAY = ("cohort_date", "market_ticker")
+"""What a partition is replaced by: all rows of one market and day."""
+
 LIVE, LATE, BACKFILL = "live", "late", "backfill"
 
 ANSWERED_SOON_S = 5

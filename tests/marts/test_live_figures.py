@@ -7,6 +7,9 @@ import pytest
 
 from tests.marts.facts import executed_quote, executed_rfq, quote, quote_facts, rfq, rfq_facts
 from transforms.marts.live_figures import live_figures, watched_by_day
+from transforms.marts.makers import makers
+from transforms.marts.quote_spreads import quote_spreads
+from transforms.marts.response_latencies import response_latencies
 
 SHORT, LONG = {"lifetime_bucket": "5-20 s"}, {"lifetime_bucket": "600 s or more"}
 LATE = {"capture": "late"}
@@ -67,3 +70,28 @@ def test_nothing_at_all_has_no_figure() -> None:
 
     assert {row["value"] for row in found.values()} == {None}
     assert pl.DataFrame(list(found.values())).height == 8
+
+
+def test_beside_figures_by_market_stands_the_share_watched_of_its_own_rfqs() -> None:
+    """r1 is watched, r2 is not; another market, and an RFQ of somebody else, say nothing of it."""
+    rfqs = rfq_facts(
+        executed_rfq("r1", **LONG),
+        rfq("r2", **LONG, **LATE),
+        rfq("r3", market_ticker="KXTEST-26-B", **SHORT),
+        rfq("r4", visibility="quoted", **LONG),
+    )
+    quotes = quote_facts(
+        executed_quote("q1", "r1", **LONG),
+        quote("q4", "r4", visibility="quoted", **LONG),
+    )
+    of_market = pl.col("market_ticker") == "KXTEST-26-A"
+
+    for mart in (quote_spreads, response_latencies):
+        rows = mart(rfqs, quotes).filter(of_market).collect()
+        shares = rows.select("visibility", "share_watched_600_s", "share_watched_5_20_s").unique()
+        assert sorted(shares.rows()) == [("own", 0.5, None), ("quoted", None, None)]
+
+    of_day = makers(rfqs, quotes).select(
+        "visibility", "share_watched_600_s", "share_watched_5_20_s"
+    )
+    assert sorted(of_day.collect().rows()) == [("own", 0.5, 1.0), ("quoted", None, None)]

@@ -26,14 +26,18 @@ class Market:
     rfqs: tuple[ExchangeObject, ...]
     quotes: tuple[ExchangeObject, ...]
     as_of: datetime
+    viewer_id: str | None = None
+    passes: tuple[ExchangeObject, ...] | None = None
 
     def metrics(self, **settings: Any) -> dict[str, Any]:
-        return evaluate(self.rfqs, self.quotes, self.as_of, **settings)
+        seen = {"viewer_id": self.viewer_id, "passes": self.passes}
+        return evaluate(self.rfqs, self.quotes, self.as_of, **(seen | settings))
 
     def mapped(self, change: Callable[[ExchangeObject], ExchangeObject]) -> "Market":
         """The same market with every object changed."""
         rfqs, quotes = map(change, self.rfqs), map(change, self.quotes)
-        return replace(self, rfqs=tuple(rfqs), quotes=tuple(quotes))
+        passes = None if self.passes is None else tuple(map(change, self.passes))
+        return replace(self, rfqs=tuple(rfqs), quotes=tuple(quotes), passes=passes)
 
 
 def at(seconds: float) -> str:
@@ -186,6 +190,84 @@ def many_markets(number: int) -> Market:
     ]
     quotes = [each for market in made for each in market.quotes]
     return Market(tuple(rfqs), tuple(quotes), chance.choice(made).as_of)
+
+
+def many_watched_markets(number: int) -> Market:
+    """The same as the account `desk` saw them, which asked for two in three and looked at times."""
+    chance = random.Random(number)
+    return Onlooker(chance).sees(many_markets(number))
+
+
+class Onlooker:
+    """The account `desk`, with passes now and then, some of them slow.
+
+    It finds quotes gone with their RFQ, and reads who asked only once an RFQ was executed.
+    """
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        served = sorted(chance.sample(range(900), 20))
+        # A pass takes time: what it served is read up to half a minute later.
+        self._read_s = {each: each + chance.choice([0, 1, 30]) for each in served}
+
+    def sees(self, market: Market) -> Market:
+        asks = {each["id"]: self._chance.random() < 2 / 3 for each in market.rfqs}
+        executed = {each["rfq_id"] for each in market.quotes if "executed_ts" in each}
+        ends = {each["id"]: each["cancelled_ts"] for each in market.rfqs if "cancelled_ts" in each}
+        rfqs = [
+            version
+            for each in market.rfqs
+            for version in self._rfq(each, asks[each["id"]], each["id"] in executed)
+        ]
+        quotes = [
+            seen
+            for each in market.quotes
+            if asks.get(each["rfq_id"], True) or each["creator_id"] == "A"
+            for seen in self._quote(each, asks.get(each["rfq_id"], True), ends)
+        ]
+        passes = tuple(
+            {"side": side, "served_ts": at(served)}
+            for served in self._read_s
+            for side in ("made", "received")
+            if self._chance.random() < 0.9
+        )
+        return Market(tuple(rfqs), tuple(quotes), market.as_of, "desk", passes)
+
+    def _rfq(self, each: ExchangeObject, is_asked: bool, is_executed: bool) -> list[ExchangeObject]:
+        if is_asked:
+            return [each | {"observed_ts": self._read_after(each["updated_ts"])}]
+        hidden = ("creator_id", "updated_ts", "cancelled_ts")
+        shown = {name: value for name, value in each.items() if name not in hidden}
+        closed_ts = each["updated_ts"]
+        versions = [shown | {"status": "open", "observed_ts": self._read_after(each["created_ts"])}]
+        if each["status"] == "closed":
+            versions.append(shown | {"observed_ts": self._read_after(closed_ts)})
+        if is_executed:
+            versions.append(versions[-1] | {"creator_id": "someone"})
+        return versions
+
+    def _quote(
+        self, each: ExchangeObject, is_asked: bool, ends: dict[str, str]
+    ) -> list[ExchangeObject]:
+        seen = each if is_asked else each | {"creator_id": "desk", "rfq_creator_id": ""}
+        end_ts = ends.get(each["rfq_id"])
+        stands = each["status"] == "open" and end_ts is not None
+        if not stands or self._chance.random() < 0.2:
+            return [seen | {"observed_ts": self._read_after(each["updated_ts"])}]
+        read = self._last_read_between(each["created_ts"], end_ts)
+        return [] if read is None else [seen | {"observed_ts": read}]
+
+    def _read_after(self, then: str) -> str:
+        """When the first pass that was served after *then* had been read."""
+        seconds = (moment(then) - MIDNIGHT).total_seconds()
+        later = (read for served, read in self._read_s.items() if served > seconds)
+        return at(next(later, max(seconds, 960)))
+
+    def _last_read_between(self, since: str, until: str) -> str | None:
+        """When the last pass that was served in the span had been read."""
+        span = [(moment(each) - MIDNIGHT).total_seconds() for each in (since, until)]
+        reads = [read for served, read in self._read_s.items() if span[0] < served < span[1]]
+        return at(reads[-1]) if reads else None
 
 
 def markets() -> st.SearchStrategy[Market]:

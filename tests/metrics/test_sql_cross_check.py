@@ -8,7 +8,7 @@ import duckdb
 import pytest
 
 from tests.metrics.comparison import is_same
-from tests.metrics.markets import MIDNIGHT, many_markets
+from tests.metrics.markets import MIDNIGHT, many_markets, many_watched_markets
 from transforms.metrics import evaluate
 from transforms.metrics.objects import load_objects
 
@@ -93,6 +93,59 @@ MAPS = {
     "time_to_fill_s": """
         select id, (epoch_us(filled) - epoch_us(c)) / 1e6 from r where filled is not null""",
 }
+
+# Each id once: an RFQ of somebody else was read more than once, open and closed.
+WATCHED = """
+create temp view seen as
+    select id, min(created_ts) as c, bool_or(creator_id is not distinct from 'desk') as is_own,
+        max(cancelled_ts) as deleted, max(observed_ts) filter (status = 'open') as seen_open,
+    from raw.rfq_versions group by 1;
+
+create temp view lives as
+    select seen.*, coalesce(first_x, deleted) as said,
+        case when said is not null then greatest(said, last_act) end as over,
+    from seen left join acts on rfq_id = seen.id;
+
+create temp view watched as
+    select l.*, max(served_ts) as last_pass,
+    from lives as l left join raw.passes as p
+        on p.side = if(is_own, 'received', 'made')
+        and epoch_us(served_ts) >= epoch_us(c) + 5000000
+        and (is_own or served_ts <= seen_open)
+        and coalesce(epoch_us(served_ts) + 1000000 <= epoch_us(over), true)
+    group by all;
+"""
+
+SHARE_ANSWERED = """
+select count(*) filter (soon) / nullif(count(*), 0) from (
+    select any_value(w.id) as id, coalesce(bool_or(epoch_us(q.c) <= epoch_us(w.c) + 5000000
+        and (q.yb > 0 or q.nb > 0)
+        and (over is null or q.c <= over + interval 100 milliseconds or a is not null)
+    ), false) as soon,
+    from watched as w left join q on q.rfq_id = w.id
+    where is_own and last_pass is not null group by w.id)
+"""
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_plain_sql_finds_what_was_watched(number: int) -> None:
+    """Which RFQs were, and of those the share that was answered at once."""
+    market = replace(many_watched_markets(number), as_of=LONG_AFTER)
+    with duckdb.connect() as connection:
+        load_objects(connection, market.rfqs, market.quotes, market.passes or ())
+        connection.execute(VIEWS)
+        connection.execute(WATCHED)
+        captures = dict(
+            connection.execute(
+                "select id, if(last_pass is null, 'late', 'live') from watched"
+            ).fetchall()
+        )
+        share_answered = value(connection, SHARE_ANSWERED)
+
+    metrics = market.metrics()
+
+    assert metrics["rfq_capture"] == captures
+    assert metrics["response_rate_5s"] == share_answered
 
 
 @pytest.mark.parametrize("number", range(4))

@@ -1,9 +1,11 @@
 """What must not matter: names, order, repetition, the calendar, which side is called YES.
 
-Each holds on 500 random markets.
+Each holds on 500 random markets, known whole or, where that can be, half of them as one account
+saw them: with passes now and then, quotes that vanished, names that an execution reveals.
 """
 
 import random
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,17 +13,19 @@ from typing import Any
 import pytest
 
 from tests.metrics.markets import (
+    MIDNIGHT,
     STAGES,
     ExchangeObject,
     Market,
     as_it_stood,
     many_markets,
+    many_watched_markets,
     moment,
     plain,
     stamp,
 )
 
-TIMES = ("created_ts", "updated_ts", *STAGES)
+TIMES = ("created_ts", "updated_ts", "observed_ts", "served_ts", *STAGES)
 BY_DAY = ("ttfq_p50_by_day_s", "ttfq_sum_count_by_day")
 SAMPLES = 4
 
@@ -33,8 +37,15 @@ def number(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture(scope="module")
-def market(number: int) -> Market:
+def whole(number: int) -> Market:
+    """Everything that happened."""
     return many_markets(number)
+
+
+@pytest.fixture(scope="module")
+def market(whole: Market, number: int) -> Market:
+    """Everything, or what the desk saw of it."""
+    return whole if number % 2 else many_watched_markets(number)
 
 
 @pytest.fixture(scope="module")
@@ -42,33 +53,47 @@ def metrics(market: Market) -> dict[str, Any]:
     return market.metrics()
 
 
+def test_the_markets_hold_what_makes_figures_hard(
+    market: Market, metrics: dict[str, Any], number: int
+) -> None:
+    """Some of each kind: else what holds on these markets says nothing of the kind."""
+    vanished = [each for each in market.quotes if each["status"] == "open" and lost(each, market)]
+    orphans = {each["rfq_id"] for each in market.quotes} - {each["id"] for each in market.rfqs}
+
+    assert len(orphans) > 10
+    assert sum(is_after_the_end(each, market) for each in market.quotes) > 10
+    if market.passes is not None:
+        captures = list(metrics["rfq_capture"].values())
+        assert min(captures.count(each) for each in ("live", "late")) > 10
+        assert len(vanished) > 2
+        assert metrics["n_foreign_revealed"] > 5
+
+
 def test_neither_order_nor_repetition_of_rows_matters(
     market: Market, metrics: dict[str, Any], number: int
 ) -> None:
     """Every object once more, older states of it too, all in another order."""
-    half_way = stamp(market.as_of - (market.as_of - moment("2026-05-04T00:00:00Z")) / 2)
-    older = [as_it_stood(each, moment(half_way)) for each in known(market.rfqs, half_way)]
-    rfqs = [*market.rfqs, *market.rfqs, *older]
+    rfqs = [*market.rfqs, *market.rfqs, *older_states(market)]
     quotes = [*market.quotes, *market.quotes]
     chance = random.Random(number)
     chance.shuffle(rfqs)
     chance.shuffle(quotes)
 
-    shuffled = Market(tuple(rfqs), tuple(quotes), market.as_of)
+    shuffled = replace(market, rfqs=tuple(rfqs), quotes=tuple(quotes))
 
     assert plain(shuffled.metrics()) == plain(metrics)
 
 
-def test_nothing_after_the_as_of_time_is_seen(market: Market, metrics: dict[str, Any]) -> None:
+def test_nothing_after_the_as_of_time_is_seen(whole: Market) -> None:
     """The whole history seen at T shows what a history that ends at T shows."""
-    then = market.as_of
+    then = whole.as_of
     truncated = Market(
-        tuple(as_it_stood(each, then) for each in known(market.rfqs, stamp(then))),
-        tuple(as_it_stood(each, then) for each in known(market.quotes, stamp(then))),
+        tuple(as_it_stood(each, then) for each in known(whole.rfqs, stamp(then))),
+        tuple(as_it_stood(each, then) for each in known(whole.quotes, stamp(then))),
         then,
     )
 
-    assert plain(truncated.metrics()) == plain(metrics)
+    assert plain(truncated.metrics()) == plain(whole.metrics())
 
 
 def test_yes_and_no_may_trade_places(market: Market, metrics: dict[str, Any]) -> None:
@@ -88,9 +113,11 @@ def test_yes_and_no_may_trade_places(market: Market, metrics: dict[str, Any]) ->
 
 def test_names_are_only_names(market: Market, metrics: dict[str, Any], number: int) -> None:
     makers = random.Random(number).sample("ABCD", 4)
-    new_name = {"desk": "someone", **dict(zip("ABCD", makers, strict=True))}
+    new_name = {"desk": "counter", **dict(zip("ABCD", makers, strict=True))}
 
-    renamed = market.mapped(lambda each: with_names(each, new_name)).metrics()
+    renamed = market.mapped(lambda each: with_names(each, new_name)).metrics(
+        viewer_id=new_name.get(market.viewer_id or "")
+    )
 
     by_maker = {name for name in metrics if name.endswith("_by_maker")}
     assert plain(without(renamed, by_maker)) == plain(
@@ -109,7 +136,7 @@ def test_the_calendar_does_not_matter(market: Market, metrics: dict[str, Any], n
         )
     )
 
-    shifted = Market(later.rfqs, later.quotes, market.as_of + shift).metrics()
+    shifted = replace(later, as_of=market.as_of + shift).metrics()
     assert plain(without(shifted, {*BY_DAY})) == plain(without(metrics, {*BY_DAY}))
     for name in BY_DAY:
         assert [*shifted[name].values()] == [*metrics[name].values()]
@@ -129,11 +156,10 @@ def test_ten_times_the_size_is_ten_times_the_money_at_the_same_rates(
     assert plain(without(large, sized)) == plain(without(metrics, sized))
 
 
-def test_a_requester_sees_all_there_is_of_its_own_rfqs(
-    market: Market, metrics: dict[str, Any]
-) -> None:
+def test_a_requester_sees_all_there_is_of_its_own_rfqs(whole: Market) -> None:
     """Every RFQ is the desk's, so its view is the whole, and a stranger's is none of it."""
-    desk, stranger = (market.metrics(viewer_id=who) for who in ("desk", "nobody"))
+    metrics = whole.metrics()
+    desk, stranger = (whole.metrics(viewer_id=who) for who in ("desk", "nobody"))
 
     assert plain(desk) == plain(metrics)
     assert stranger["n_rfq_foreign"] == metrics["n_rfq_own"]
@@ -141,12 +167,35 @@ def test_a_requester_sees_all_there_is_of_its_own_rfqs(
     assert set(stranger["cover_bid"].values()) <= {None}
 
 
+def older_states(market: Market) -> list[ExchangeObject]:
+    """What stood half-way; what one account saw holds its older states already."""
+    if market.passes is not None:
+        return []
+    half_way = MIDNIGHT + (market.as_of - MIDNIGHT) / 2
+    return [as_it_stood(each, half_way) for each in known(market.rfqs, stamp(half_way))]
+
+
+def is_after_the_end(each: ExchangeObject, market: Market) -> bool:
+    """Accepted although its RFQ is said to have ended before."""
+    ends = {request["id"]: request.get("cancelled_ts") for request in market.rfqs}
+    end_ts, accepted_ts = ends.get(each["rfq_id"]), each.get("accepted_ts")
+    return bool(end_ts and accepted_ts and moment(accepted_ts) > moment(end_ts))
+
+
+def lost(each: ExchangeObject, market: Market) -> bool:
+    """Read last while it stood open, on an RFQ that has ended since."""
+    ends = {request["id"]: request.get("cancelled_ts") for request in market.rfqs}
+    end_ts = ends.get(each["rfq_id"])
+    seen_ts = each.get("observed_ts")
+    return bool(end_ts and seen_ts and moment(seen_ts) < moment(end_ts))
+
+
 def known(objects: tuple[ExchangeObject, ...], then: str) -> list[ExchangeObject]:
     return [each for each in objects if moment(each["created_ts"]) <= moment(then)]
 
 
 def with_sides_swapped(each: ExchangeObject) -> ExchangeObject:
-    if "rfq_id" not in each:
+    if "yes_bid_dollars" not in each:
         return each
     side = {"yes": "no", "no": "yes"}.get(each.get("accepted_side", ""))
     return each | {
@@ -159,7 +208,11 @@ def with_sides_swapped(each: ExchangeObject) -> ExchangeObject:
 def with_names(each: ExchangeObject, new_name: dict[str, str]) -> ExchangeObject:
     """New names for everybody; ids keep their order, which decides between simultaneous quotes."""
     ids = {key: f"id of {each[key]}" for key in ("id", "rfq_id") if key in each}
-    people = {key: new_name[each[key]] for key in ("creator_id", "rfq_creator_id") if key in each}
+    people = {
+        key: new_name.get(each[key], each[key])
+        for key in ("creator_id", "rfq_creator_id")
+        if key in each
+    }
     return each | ids | people
 
 

@@ -25,6 +25,9 @@ from transforms.settings import Settings
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "rfq_overview.py"
 AS_OF = after(3600)
 
+LIVE_CHARTS = ("spread_chart", "latency_chart")
+WATCHED = "watched of own RFQs by lifetime: 5-20 s -, 20-60 s 100%, 60-600 s -, longer -"
+
 # Runs the notebook's cells as `python notebook` does, and prints the charts they made.
 SHOW_CHARTS = """
 import importlib.util, json, sys
@@ -40,6 +43,10 @@ print(json.dumps(charts))
 def published(path: Path, rfqs: list[ExchangeObject], quotes: list[ExchangeObject]) -> Path:
     with duckdb.connect(path) as connection:
         load(connection, rfqs, quotes, AS_OF)
+        for served_s in (15, 80):
+            connection.execute(
+                "insert into raw.passes values ('received', $1, 1)", [after(served_s)]
+            )
         build(connection, MARTS, Settings(as_of=AS_OF, viewer_id="requester"))
         describe(connection)
     return path
@@ -52,7 +59,7 @@ def execute(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="module")
 def small_market(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three RFQs: one filled, one quoted and closed, one too young to count."""
+    """Three RFQs: one filled, one quoted and closed, both watched, one too young to count."""
     rfqs = [rfq_object("r1"), rfq_object("r2", 60)]
     young = rfq_object("r3", 3500, status="open", updated_ts=after(3500))
     quotes = [executed_quote_object("q1", "r1"), quote_object("q2", "r2", 62, creator_id="B")]
@@ -82,6 +89,14 @@ def test_every_chart_says_when_whose_and_how_many(charts):
         assert "own RFQs" in subtitle
         assert "n = 2" in subtitle
         assert "censored" in subtitle
+
+
+def test_beside_what_was_watched_stands_how_much_of_it(charts):
+    """Both RFQs that are over lived for 20 to 60 s, and a pass was served in each one's time."""
+    spread, latency = (charts[name]["title"]["subtitle"] for name in LIVE_CHARTS)
+
+    assert spread[2:] == [WATCHED, "mean in cents 5.00 · weighted to all lifetimes 5.00"]
+    assert latency[2:] == [WATCHED, "answered within 5 s 100.0% · weighted to all lifetimes 100.0%"]
 
 
 def test_the_fill_rate_shown_is_of_matured_rfqs(charts):

@@ -1,15 +1,13 @@
 """What the live figures rest on: which lives were watched, and the figures weighted to all lives.
 
-An RFQ is watched if a pass happens to be served while it lives: at a pass every five minutes, long
-lives are watched far more often than short ones. Within a bucket of lifetimes every RFQ had about
-the same chance: weighting each bucket by all own RFQs in it takes that bias off.
+Long lives are watched far more often than short ones. Within a bucket of lifetimes every RFQ had
+about the same chance: weighting each bucket by all own RFQs in it takes that bias off.
 """
 
 import polars as pl
 
 from transforms.distribution import MILLION, millionths
 from transforms.intervals import rate
-from transforms.known_rfqs import LIFETIMES
 from transforms.partition import (
     ANSWERED_SOON_S,
     LATE,
@@ -20,10 +18,9 @@ from transforms.partition import (
     is_quoted,
     rows,
 )
+from transforms.watched import WATCHABLE, is_of_lifetime, shares_watched
 
 KEY = ("cohort_date", "capture", "lifetime_bucket")
-# What lived for less than 5 s can hardly be watched, so nothing stands for it.
-WEIGHTED = LIFETIMES[1:]
 # Name, numerator, denominator, and how many units of the numerator make one of the figure.
 FIGURES = (
     ("response_rate_5s", "n_answered_5s", "n_rfq", 1),
@@ -102,7 +99,7 @@ def _of_quotes() -> dict[str, pl.Expr]:
 def _figure(name: str, numerator: str, denominator: str, units: int) -> dict[str, pl.Expr]:
     is_shown = pl.col("is_shown")
     total = pl.col(denominator).filter(is_shown).sum()
-    is_stood_for = {bucket: (_shown_in(bucket) > 0).cast(pl.Int64) for bucket in WEIGHTED}
+    is_stood_for = {bucket: (_shown_in(bucket) > 0).cast(pl.Int64) for bucket in WATCHABLE}
     return {
         "figure": pl.lit(name),
         "capture": pl.col("shown").first(),
@@ -110,40 +107,28 @@ def _figure(name: str, numerator: str, denominator: str, units: int) -> dict[str
         "n": total.cast(pl.Int64),
         "weighted_value": rate(_weighted(numerator), _weighted(denominator) * units),
         "weighted_share": rate(
-            pl.sum_horizontal(_all_in(bucket) * is_stood_for[bucket] for bucket in WEIGHTED),
-            pl.sum_horizontal(_all_in(bucket) for bucket in WEIGHTED),
+            pl.sum_horizontal(_all_in(bucket) * is_stood_for[bucket] for bucket in WATCHABLE),
+            pl.sum_horizontal(_all_in(bucket) for bucket in WATCHABLE),
         ),
-        **{
-            f"share_watched_{_suffix(bucket)}": rate(_live_in(bucket), _all_in(bucket))
-            for bucket in WEIGHTED
-        },
+        **shares_watched(pl.col("n_rfq")),
     }
 
 
 def _weighted(column: str) -> pl.Expr:
     """Sum *column* over the buckets, each multiplied up from the RFQs shown to all there are."""
     return pl.sum_horizontal(
-        rate(pl.col(column).filter(_is_in(bucket), pl.col("is_shown")).sum(), _shown_in(bucket))
+        rate(
+            pl.col(column).filter(is_of_lifetime(bucket), pl.col("is_shown")).sum(),
+            _shown_in(bucket),
+        )
         * _all_in(bucket)
-        for bucket in WEIGHTED
+        for bucket in WATCHABLE
     )
 
 
-def _is_in(bucket: str) -> pl.Expr:
-    return pl.col("lifetime_bucket").eq_missing(bucket)
-
-
 def _all_in(bucket: str) -> pl.Expr:
-    return pl.col("n_rfq").filter(_is_in(bucket)).sum()
+    return pl.col("n_rfq").filter(is_of_lifetime(bucket)).sum()
 
 
 def _shown_in(bucket: str) -> pl.Expr:
-    return pl.col("n_rfq").filter(_is_in(bucket), pl.col("is_shown")).sum()
-
-
-def _live_in(bucket: str) -> pl.Expr:
-    return pl.col("n_rfq").filter(_is_in(bucket), pl.col("capture") == LIVE).sum()
-
-
-def _suffix(bucket: str) -> str:
-    return bucket.removesuffix(" or more").replace("-", "_").replace(" ", "_")
+    return pl.col("n_rfq").filter(is_of_lifetime(bucket), pl.col("is_shown")).sum()

@@ -5,6 +5,7 @@ import polars as pl
 from transforms.distribution import millionths, quantile
 from transforms.intervals import rate, rate_columns
 from transforms.partition import UNKNOWN_MAKER, count, is_executed, is_own
+from transforms.watched import with_shares_watched
 
 KEY = ("maker_id", "cohort_date", "visibility", "capture")
 
@@ -19,6 +20,7 @@ def makers(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.LazyFrame:
     not traded look alike). lapse_rate = lapsed / accepts whose window is over.
     win_share_at_best = wins at the best live bid of that side / wins; a lower bid may be taken.
 
+    Beside `live` stands which share of the day's own RFQs was watched, by lifetime.
     Accepts, lapses, executions and contracts count accepted quotes whose RFQ is gone, too.
     A maker's quotes on its own RFQ count in n_rfq_self_quoted and nowhere else. Visibility `own`
     compares all makers on the viewer's RFQs; `quoted` is the viewer as maker on RFQs of others,
@@ -47,6 +49,7 @@ def makers(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.LazyFrame:
         .with_columns(pl.col("n_rfq_self_quoted", *_last_look()).fill_null(0))
         .with_columns(**_rates())
         .with_columns(**_shares())
+        .pipe(with_shares_watched, rfq_facts, ("cohort_date",))
         .sort(KEY)
     )
 

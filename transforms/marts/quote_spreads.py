@@ -4,7 +4,16 @@ import polars as pl
 
 from transforms.distribution import distribution, dollar_distribution
 from transforms.intervals import rate_columns
-from transforms.partition import CAPTURE_PARTITION, UNKNOWN_MAKER, count, is_executed, is_own, rows
+from transforms.partition import (
+    CAPTURE_PARTITION,
+    MARKET_DAY,
+    UNKNOWN_MAKER,
+    count,
+    is_executed,
+    is_own,
+    rows,
+)
+from transforms.watched import with_shares_watched
 
 
 def quote_spreads(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.LazyFrame:
@@ -19,7 +28,8 @@ def quote_spreads(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.Lazy
     and cover. The quote columns are NULL in that row and the RFQ columns in all others, so every
     sum over the table is right. RFQ columns need visibility `own`: else other makers are unseen.
 
-    Keep `capture = 'backfill'` apart: it holds mostly quotes that won. Merged median by legs:
+    Keep `capture = 'backfill'` apart: it holds mostly quotes that won. Beside `live` stands which
+    share of the market's own RFQs of that day was watched, by lifetime. Merged median by legs:
 
         select n_legs, sum(n_spread) as n,
             sum(quote_spread_sum_microdollars) / 1e6 / sum(n_spread) as mean_dollars,
@@ -33,6 +43,7 @@ def quote_spreads(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.Lazy
     return (
         pl.concat(frames, how="diagonal")
         .with_columns(**rate_columns("one_sided_share", "n_one_sided", "n_quotes"))
+        .pipe(with_shares_watched, rfq_facts, MARKET_DAY)
         .sort(*CAPTURE_PARTITION, "maker_id")
     )
 

@@ -5,12 +5,14 @@ import polars as pl
 from transforms.distribution import distribution, millionths
 from transforms.partition import (
     CAPTURE_PARTITION,
+    MARKET_DAY,
     UNKNOWN_MAKER,
     count,
     is_own,
     is_quoted,
     is_terminal,
 )
+from transforms.watched import with_shares_watched
 
 
 def response_latencies(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.LazyFrame:
@@ -32,7 +34,8 @@ def response_latencies(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl
     confirm and execute count accepted quotes whose RFQ is gone, too: n_legs NULL, backfill.
     first_quote and accept belong to the RFQ: maker_id is NULL and visibility is `own`. Combos run
     on shorter windows, so do not pool n_legs = 1 with the rest, nor `capture = 'backfill'`.
-    p90 is NULL under 50 durations and p99 under 500. Merge with the histograms (within 1 %):
+    p90 is NULL under 50 durations and p99 under 500. Beside `live` stands which share of the
+    market's own RFQs of that day was watched, by lifetime. Merge with the histograms (within 1 %):
 
         select maker_id, sum(n) as n,
             marts.histogram_quantile(list(latency_histogram), 0.99) as p99_s
@@ -54,6 +57,7 @@ def response_latencies(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl
             latency_sum_us=millionths(pl.col("latency")).sum(),
             **distribution("latency", "_s", (50, 90, 99)),
         )
+        .pipe(with_shares_watched, rfq_facts, MARKET_DAY)
         .sort(key)
     )
 

@@ -18,7 +18,7 @@ COMMON = {
     "print_blob": True,
 }
 # Of each of the two machines.
-settings.register_profile("ci", max_examples=300, derandomize=True, **COMMON)
+settings.register_profile("ci", max_examples=100, derandomize=True, **COMMON)
 settings.register_profile("nightly", max_examples=10_000, **COMMON)
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "ci")
 

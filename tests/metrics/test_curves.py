@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.metrics.markets import MIDNIGHT, Market, closed_rfq, followed, markets, quote, rfq
+from tests.metrics.markets import MIDNIGHT, closed_rfq, followed, many_markets, quote, rfq
 from tests.metrics.warehouse import warehouse
 from transforms.clocks import CAUSES, observations
 from transforms.curves import first_time_at, incidence
@@ -74,9 +74,8 @@ def test_legs_are_never_pooled_in_the_mart() -> None:
     assert curve["incidence"].to_list() == [1.0, 0.0]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(markets())
-def test_binning_keeps_every_event_and_the_height_at_the_edge(market: Market) -> None:
+def test_binning_keeps_every_event_and_the_height_at_the_edge() -> None:
+    market = many_markets(7)
     when = Settings(as_of=MIDNIGHT + timedelta(days=1), is_watched=True)
     with warehouse(market.rfqs, market.quotes, when) as marts:
         facts = marts["rfq_facts"].lazy(), marts["quote_facts"].lazy()

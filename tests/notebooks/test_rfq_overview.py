@@ -75,12 +75,6 @@ def charts(small_market: Path) -> dict[str, Any]:
     return shown
 
 
-def test_the_notebook_runs_as_a_script(small_market):
-    done = execute(NOTEBOOK, "--", "--database", small_market)
-
-    assert done.returncode == 0, done.stderr
-
-
 def test_every_chart_says_when_whose_and_how_many(charts):
     assert set(charts) == {"fill_rate_chart", "spread_chart", "latency_chart"}
     for chart in charts.values():

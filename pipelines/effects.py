@@ -1,5 +1,9 @@
 """What the command has done so far, so that no ending says otherwise."""
 
+from contextlib import suppress
+from os import stat_result
+from pathlib import Path
+
 WRITING = ("run", "load", "backfill", "build")
 
 
@@ -7,7 +11,8 @@ class _Effects:
     """One command runs in a process at a time."""
 
     command: str | None = None
-    has_published = False
+    place: Path | None = None
+    draft: stat_result | None = None
 
 
 _effects = _Effects()
@@ -16,12 +21,24 @@ _effects = _Effects()
 def begin(command: str | None) -> None:
     """Note that *command* begins: nothing was published by it."""
     _effects.command = command
-    _effects.has_published = False
+    _effects.place = _effects.draft = None
 
 
-def note_published() -> None:
-    """Note that readers see the new file from here on."""
-    _effects.has_published = True
+def begin_publishing(draft: Path, place: Path) -> None:
+    """Note that *draft* is about to be renamed to *place*; whether it was, the file itself says.
+
+    A signal may come right before or right after the rename, and what is told must hold for both.
+    """
+    _effects.place, _effects.draft = place, draft.stat()
+
+
+def _has_published() -> bool:
+    if _effects.place is None or _effects.draft is None:
+        return False
+    with suppress(OSError):
+        there = _effects.place.stat()
+        return (there.st_dev, there.st_ino) == (_effects.draft.st_dev, _effects.draft.st_ino)
+    return False
 
 
 def is_writing() -> bool:
@@ -31,6 +48,6 @@ def is_writing() -> bool:
 
 def so_far() -> str:
     """Say in a sentence what became of the database; nothing where the command only reads."""
-    if _effects.has_published:
+    if _has_published():
         return "The new tables were published before that."
     return "Nothing was published." if is_writing() else ""

@@ -16,7 +16,7 @@ from pipelines.database import (
     log_beside,
     put_aside,
 )
-from pipelines.effects import note_published
+from pipelines.effects import begin_publishing
 from pipelines.stamp import (
     Stamp,
     quoted_name,
@@ -126,9 +126,9 @@ def put_in_place(draft: Path, path: Path, *, is_published: bool = True) -> None:
     if log.exists():
         aside = put_aside(log, "stray")
         _log.warning("%s belongs to no file any more and is now %s", log, aside.name)
-    draft.replace(path)
     if is_published:
-        note_published()
+        begin_publishing(draft, path)
+    draft.replace(path)
     _sync(path.parent)
 
 

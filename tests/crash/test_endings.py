@@ -95,6 +95,25 @@ def test_a_signal_ends_a_run_at_once_and_the_next_one_goes_on(
     assert_made_good(tried)
 
 
+@pytest.mark.parametrize(
+    ("point", "told"),
+    [
+        ("publish: before the replace", "Nothing was published."),
+        ("publish: after the replace", "The new tables were published before that."),
+    ],
+)
+def test_a_signal_beside_the_rename_is_told_as_readers_see_it(
+    tried: Trial, point: str, told: str
+) -> None:
+    before = tried.database.path.read_bytes()
+
+    code = tried.run(POINTS[point], act=partial(send, signal.SIGTERM))
+
+    assert code == 143
+    assert f"stopped by SIGTERM. {told}" in tried.output()
+    assert (tried.database.path.read_bytes() == before) == told.startswith("Nothing")
+
+
 def test_a_signal_ends_a_run_that_waits_for_a_silent_exchange(tried: Trial) -> None:
     # For longer than the test waits for the end of a run.
     tried.market.faults.latency_s = 10 * RUN_LASTS_AT_MOST_S

@@ -23,7 +23,7 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from pipelines.stamp import LAYOUT, Kind, Stamp, kind_of, make_stamp, quoted_text, read_stamp
-from transforms.build import raw_tables
+from transforms.raw import create_raw_tables
 
 DUCKDB_MAGIC = b"DUCK"
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -137,7 +137,7 @@ class Database:
         with _connected(self.private_path) as connection:
             self._demand_private(connection)
             _number_older_rows(connection)
-            raw_tables(connection)
+            create_raw_tables(connection)
             make_stamp(connection, "private")
             yield connection
 
@@ -260,7 +260,7 @@ class Database:
         with _fresh_directory(beside, f".{self.private_path.name}.new-") as directory:
             made = directory / "private.duckdb"
             with duckdb.connect(made) as connection:
-                raw_tables(connection)
+                create_raw_tables(connection)
                 make_stamp(connection, "private")
             made.replace(self.private_path)
 

@@ -13,6 +13,7 @@ from pipelines.kalshi import extraction
 from pipelines.kalshi.extraction import Reach
 from pipelines.sandbox import Account, ManualClock, Market
 from tests.running import access_of, ignore, read
+from transforms.raw import raw_schema
 
 NOTED = ("account_fingerprint", "scope", "forgotten_before_ts")
 NUMBERED = ("rfq_versions", "quote_versions", "tombstones", "extraction_runs", "coverage")
@@ -64,10 +65,11 @@ def test_a_database_made_before_runs_noted_their_account_goes_on(
 
 
 def _load_as_before(access: Any, database: Database, patch: pytest.MonkeyPatch) -> None:
-    now = extraction.EXTRACTION_RUNS
+    def schema_before(table: str) -> pa.Schema:
+        return pa.schema(field for field in raw_schema(table) if field.name not in NOTED)
+
     with patch.context() as earlier:
-        fields = [field for field in now if field.name not in NOTED]
-        earlier.setattr(extraction, "EXTRACTION_RUNS", pa.schema(fields))
+        earlier.setattr(extraction, "raw_schema", schema_before)
         job.load(database, access, ignore)
     with duckdb.connect(database.private_path) as connection:
         for name in NOTED:

@@ -12,7 +12,7 @@ import pytest
 from pipelines.kalshi.pages import BadPage, next_cursor, read_pages, read_record
 from pipelines.kalshi.schema import QUOTE, RFQ
 from pipelines.kalshi.versions import Versions, keys
-from transforms.build import raw_tables
+from transforms.raw import create_raw_tables
 
 RFQ_ROW = {
     "id": "11111111-1111-4111-8111-111111111111",
@@ -172,9 +172,9 @@ def test_the_fast_and_the_slow_reader_see_the_same_version() -> None:
     """A page with one odd row is read slowly, and must not look like a change of all the others."""
     versions = {}
     with duckdb.connect() as connection:
-        raw_tables(connection)
+        create_raw_tables(connection)
         for entity, key, row in ((RFQ, "rfq", RFQ_ROW), (QUOTE, "quote", QUOTE_ROW)):
-            known = Versions(connection, f"{key}_versions", entity)
+            known = Versions(connection, entity)
             fast = read_pages(entity, [json.dumps({entity.key: [row]}).encode()])
             slow = read_record(entity, key, json.dumps({key: row}).encode())
             now = datetime.now(UTC)
@@ -186,8 +186,8 @@ def test_the_fast_and_the_slow_reader_see_the_same_version() -> None:
 
 def test_a_version_that_raw_or_this_run_has_seen_is_not_new() -> None:
     with duckdb.connect() as connection:
-        raw_tables(connection)
-        versions = Versions(connection, "rfq_versions", RFQ)
+        create_raw_tables(connection)
+        versions = Versions(connection, RFQ)
         rows = read_pages(RFQ, [page(RFQ_ROW, RFQ_ROW, RFQ_ROW | {"status": "closed"})]).table
         stamped = versions.stamp(rows, datetime.now(UTC), "rfqs_market")
 
@@ -195,7 +195,7 @@ def test_a_version_that_raw_or_this_run_has_seen_is_not_new() -> None:
 
         connection.register("first", first)
         connection.execute("insert into raw.rfq_versions by name select * from first")
-        later, _ = Versions(connection, "rfq_versions", RFQ).told_apart(stamped)
+        later, _ = Versions(connection, RFQ).told_apart(stamped)
 
     assert first.column("status").to_pylist() == ["open", "closed"]
     assert again.num_rows == 0

@@ -42,11 +42,6 @@ Mart = Callable[..., pl.LazyFrame]
 """A function from frames to a frame; its name is the table's name."""
 
 
-def raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
-    """Create the raw tables that are not there yet."""
-    _execute(connection, "raw.sql")
-
-
 def build(
     connection: duckdb.DuckDBPyConnection,
     marts: Mapping[Mart, Key],

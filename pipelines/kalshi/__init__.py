@@ -22,7 +22,8 @@ from pipelines.kalshi.passes import (
     tell_whether_updates_show,
 )
 from pipelines.kalshi.reread import quotes_by_id_pass, rfqs_by_id_pass
-from pipelines.kalshi.tables import ACCOUNTS, into
+from pipelines.kalshi.tables import into
+from transforms.raw import raw_schema
 
 
 @dlt.source
@@ -85,7 +86,7 @@ def account_items(extraction: Extraction, _state: dict[str, Any]) -> Iterator[An
     """The rows of `accounts`."""
     if not extraction.is_account_held():
         row = {"communications_id": extraction.account, "observed_ts": extraction.now}
-        yield into("accounts", pa.Table.from_pylist([row], schema=ACCOUNTS))
+        yield into("accounts", pa.Table.from_pylist([row], schema=raw_schema("accounts")))
 
 
 def rfq_items(extraction: Extraction, state: dict[str, Any]) -> Iterator[Any]:

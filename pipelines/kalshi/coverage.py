@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 from pipelines.kalshi.client import Page
 from pipelines.kalshi.extraction import Extraction, PassReport
 from pipelines.kalshi.passes import RFQ_PAGES_PER_BATCH, attempted, hand_on, report_rows
-from pipelines.kalshi.schema import RFQ, TIMESTAMP
+from pipelines.kalshi.schema import RFQ
 from pipelines.kalshi.sweep import read_list
-from pipelines.kalshi.tables import COVERAGE, OPEN_SWEEPS, into
+from pipelines.kalshi.tables import into
+from transforms.raw import TIMESTAMP, raw_schema
 
 INTERVAL = timedelta(days=1)
 PAGES = 400
@@ -52,10 +53,10 @@ def coverage_pass(extraction: Extraction, state: dict[str, Any]) -> Iterator[Any
         "open_rfqs_missed": missed,
         "load": extraction.load,
     }
-    yield into("coverage", pa.Table.from_pylist([row], schema=COVERAGE))
+    yield into("coverage", pa.Table.from_pylist([row], schema=raw_schema("coverage")))
     if row["is_complete"] and report.served_ts:
         swept = {"served_ts": report.served_ts, "load": extraction.load}
-        yield into("open_sweeps", pa.Table.from_pylist([swept], schema=OPEN_SWEEPS))
+        yield into("open_sweeps", pa.Table.from_pylist([swept], schema=raw_schema("open_sweeps")))
     yield from report_rows(report)
 
 

@@ -18,12 +18,12 @@ from pipelines.kalshi.moments import read_to
 from pipelines.kalshi.origin import SANDBOX, origins_of_exchange
 from pipelines.kalshi.pages import Rejected
 from pipelines.kalshi.plausible import Bounds
-from pipelines.kalshi.schema import QUOTE, RFQ, TIMESTAMP, Entity
+from pipelines.kalshi.schema import QUOTE, RFQ, Entity
 from pipelines.kalshi.sweep import Batch
-from pipelines.kalshi.tables import EXTRACTION_RUNS, LAST_SEEN, REJECTED_ROWS
 from pipelines.kalshi.tombstones import Tombstones
 from pipelines.kalshi.versions import Versions
 from pipelines.kalshi.watermark import Watermark
+from transforms.raw import TIMESTAMP, raw_schema
 
 _log = logging.getLogger(__name__)
 # So many rejected rows of a pass are kept with their content, the rest without it.
@@ -123,8 +123,8 @@ class Extraction:
     def __post_init__(self) -> None:
         self.cursor = self.connection.cursor()
         self.cursor.execute("set timezone = 'UTC'")
-        self.rfqs = Versions(self.connection, "rfq_versions", RFQ)
-        self.quotes = Versions(self.connection, "quote_versions", QUOTE)
+        self.rfqs = Versions(self.connection, RFQ)
+        self.quotes = Versions(self.connection, QUOTE)
         self.gone_rfqs = Tombstones(self.connection, "rfqs")
         self.gone_quotes = Tombstones(self.connection, "quotes")
 
@@ -376,21 +376,22 @@ class PassReport:
         ]
         # Once more where it is to be read by id only now: it was not while its list was read again.
         news = [row for row in found if row["is_read_again"] > held.get(row["row_hash"], -1)]
-        return pa.Table.from_pylist(news, schema=REJECTED_ROWS)
+        return pa.Table.from_pylist(news, schema=raw_schema("rejected_rows"))
 
     def last_seen_table(self) -> pa.Table:
         """Return the rows of `raw.last_seen`."""
-        load = self.extraction.load
+        load, columns = self.extraction.load, raw_schema("last_seen")
         rows = [
             (*key, sight.seen_ts, sight.open_ts, load) for key, sight in sorted(self.sights.items())
         ]
-        named = [dict(zip(LAST_SEEN.names, row, strict=True)) for row in rows]
-        return pa.Table.from_pylist(named, schema=LAST_SEEN)
+        named = [dict(zip(columns.names, row, strict=True)) for row in rows]
+        return pa.Table.from_pylist(named, schema=columns)
 
     def as_row(self) -> pa.Table:
         """Return this report as one row of `raw.extraction_runs`."""
         before, started = self.watermark_before_ts, self.started_ts or self.extraction.now
-        row = {name: getattr(self, name, None) for name in EXTRACTION_RUNS.names}
+        columns = raw_schema("extraction_runs")
+        row = {name: getattr(self, name, None) for name in columns.names}
         row |= {
             "run_id": self.extraction.run_id,
             "pass": self.name,
@@ -405,7 +406,7 @@ class PassReport:
             "began_anew": self.extraction.begins_anew,
             "load": self.extraction.load,
         }
-        return pa.Table.from_pylist([row], schema=EXTRACTION_RUNS)
+        return pa.Table.from_pylist([row], schema=columns)
 
 
 def _keep(kept: dict[str, Rejected], row: Rejected) -> None:

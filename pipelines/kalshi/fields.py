@@ -5,12 +5,14 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from hashlib import sha256
 from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from pipelines.kalshi.schema import LEGS, QUOTE, RFQ, Entity
+from pipelines.kalshi.schema import Entity
+from transforms.raw import LEGS
 
 # From a field and a value that is not None to the Python value of its type; raises Unreadable.
 Reader: TypeAlias = Callable[[pa.Field, Any], Any]
@@ -38,7 +40,7 @@ def read_fields(entity: Entity, row: dict[str, Any]) -> dict[str, Any]:
     Raises `Unreadable`.
     """
     read = {}
-    for field, reader in _READERS[entity.key]:
+    for field, reader in _readers(entity):
         value = row.get(field.name)
         read[field.name] = None if value is None else reader(field, value)
     return read
@@ -49,7 +51,7 @@ def unknown_fields(entity: Entity, row: dict[str, Any]) -> str | None:
 
     Too much of it is kept as its size and its hash, so that a change of it remains a change.
     """
-    unknown = {name: row[name] for name in row.keys() - _NAMES[entity.key]}
+    unknown = {name: row[name] for name in row.keys() - _names(entity)}
     legs = row.get("mve_selected_legs") or []
     if any(leg.keys() - LEG_FIELDS.keys() for leg in legs):
         unknown["mve_selected_legs"] = legs
@@ -155,8 +157,13 @@ def _reader_of(kind: pa.DataType) -> Reader:
 
 # Asking pyarrow for names and types takes longer than reading a value does.
 _LEG_READERS = {name: _reader_of(field.type) for name, field in LEG_FIELDS.items()}
-_READERS = {
-    entity.key: [(field, _reader_of(field.type)) for field in entity.fields]
-    for entity in (RFQ, QUOTE)
-}
-_NAMES = {entity.key: set(entity.fields.names) for entity in (RFQ, QUOTE)}
+
+
+@cache
+def _readers(entity: Entity) -> tuple[tuple[pa.Field, Reader], ...]:
+    return tuple((field, _reader_of(field.type)) for field in entity.fields)
+
+
+@cache
+def _names(entity: Entity) -> frozenset[str]:
+    return frozenset(entity.fields.names)

@@ -32,7 +32,7 @@ from pipelines.kalshi.fields import (
     read_fields,
     unknown_fields,
 )
-from pipelines.kalshi.schema import PRIVATE_FIELDS, Entity
+from pipelines.kalshi.schema import Entity, is_private
 
 # So few rows are read one by one; it takes pyarrow as long to refuse them.
 _FEW = 16
@@ -292,4 +292,4 @@ def _is_uuid(value: Any) -> bool:
 
 
 def _without_private_fields(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: "(private)" if name in PRIVATE_FIELDS else row[name] for name in row}
+    return {name: "(private)" if is_private(name) else row[name] for name in row}

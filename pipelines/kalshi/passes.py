@@ -15,10 +15,11 @@ from pipelines.kalshi.extraction import Extraction, PassReport
 from pipelines.kalshi.plausible import out_of_bounds
 from pipelines.kalshi.schema import QUOTE, RFQ
 from pipelines.kalshi.sweep import Batch, read_list
-from pipelines.kalshi.tables import PASSES, into
+from pipelines.kalshi.tables import into
 from pipelines.kalshi.tombstones import Tombstones
 from pipelines.kalshi.versions import Versions, keys
 from pipelines.kalshi.watermark import Window, slices, windows
+from transforms.raw import raw_schema
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ def quotes_pass(extraction: Extraction, state: dict[str, Any], side: str) -> Ite
     report.demand_readable_rows()
     if report.is_verified and report.served_ts:
         served = {"side": side, "served_ts": report.served_ts, "load": extraction.load}
-        yield into("passes", pa.Table.from_pylist([served], schema=PASSES))
+        yield into("passes", pa.Table.from_pylist([served], schema=raw_schema("passes")))
     yield from report_rows(report)
 
 

@@ -23,10 +23,11 @@ from pipelines.kalshi.pages import Rejected, Rows, read_record
 from pipelines.kalshi.passes import OF_ONE_LIST, RFQ_LIFETIME, hand_on, report_rows
 from pipelines.kalshi.schema import QUOTE, RFQ, Entity
 from pipelines.kalshi.sweep import Batch, served_ts
-from pipelines.kalshi.tables import TOMBSTONES, into
+from pipelines.kalshi.tables import into
 from pipelines.kalshi.tombstones import GONE, Tombstones
 from pipelines.kalshi.versions import Versions
 from pipelines.kalshi.watermark import DAY, Watermark
+from transforms.raw import raw_schema
 
 _log = logging.getLogger(__name__)
 _LEFT = "%s: %d reads failed, so the rest is left to the next run"
@@ -321,7 +322,7 @@ def _read_one(report: PassReport, shelf: Shelf, id_: str) -> Generator[Any, None
     except NotFound:
         gone = shelf.gone.missed(state, id_, extraction.run_id, extraction.now)
         if gone:
-            yield into("tombstones", pa.Table.from_pylist(gone, schema=TOMBSTONES))
+            yield into("tombstones", pa.Table.from_pylist(gone, schema=raw_schema("tombstones")))
         return bool(gone)
     except OF_ONE_RECORD as error:
         _set_aside(report, shelf, id_, error)

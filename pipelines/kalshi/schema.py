@@ -1,102 +1,52 @@
-"""The exchange's two entities: the fields it documents, and the type each has in raw."""
+"""The exchange's two entities: where raw keeps them, what no row can lack, and how one may end."""
 
 from dataclasses import dataclass
+from functools import cache
 
 import pyarrow as pa
 
-DOLLARS = pa.decimal128(18, 6)
-CONTRACTS = pa.decimal128(18, 2)
-TIMESTAMP = pa.timestamp("us", tz="UTC")
-LEGS = pa.list_(
-    pa.struct(
-        {
-            "event_ticker": pa.string(),
-            "market_ticker": pa.string(),
-            "side": pa.string(),
-            "yes_settlement_value_dollars": DOLLARS,
-        }
-    )
-)
+from transforms.raw import raw_schema
+
+# What a load adds to the fields of a row.
+ADDED = ("unknown_fields", "version_hash", "observed_ts", "observed_pass", "load")
 
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """What the exchange lists under *key*: its fields, those no row can lack, how one may end."""
+    """What the exchange lists under *key*: its raw table, the fields no row lacks, how one ends."""
 
     key: str
-    fields: pa.Schema
+    table: str
     required: tuple[str, ...]
     over: tuple[str, ...]
 
+    @property
+    def fields(self) -> pa.Schema:
+        """The fields that the exchange documents, each with its type in raw; NULL is let through.
 
-RFQ = Entity(
-    key="rfqs",
-    fields=pa.schema(
-        {
-            "id": pa.string(),
-            "creator_id": pa.string(),
-            "market_ticker": pa.string(),
-            "contracts_fp": CONTRACTS,
-            "target_cost_dollars": DOLLARS,
-            "target_cost_excludes_fees": pa.bool_(),
-            "status": pa.string(),
-            "created_ts": TIMESTAMP,
-            "mve_collection_ticker": pa.string(),
-            "mve_selected_legs": LEGS,
-            "rest_remainder": pa.bool_(),
-            "updated_ts": TIMESTAMP,
-            "cancelled_ts": TIMESTAMP,
-            "cancellation_reason": pa.string(),
-            "creator_user_id": pa.string(),
-            "creator_subaccount": pa.int64(),
-        }
-    ),
-    required=("id", "created_ts"),
-    over=("closed",),
-)
+        What no row may lack is told by `required`, with a reason that names the field.
+        """
+        return _fields(self.table)
+
+
+@cache
+def _fields(table: str) -> pa.Schema:
+    columns = raw_schema(table)
+    return pa.schema(each.with_nullable(True) for each in columns if each.name not in ADDED)
+
+
+RFQ = Entity("rfqs", "rfq_versions", required=("id", "created_ts"), over=("closed",))
 
 QUOTE = Entity(
-    key="quotes",
-    fields=pa.schema(
-        {
-            "id": pa.string(),
-            "rfq_id": pa.string(),
-            "creator_id": pa.string(),
-            "rfq_creator_id": pa.string(),
-            "market_ticker": pa.string(),
-            "contracts_fp": CONTRACTS,
-            "yes_bid_dollars": DOLLARS,
-            "no_bid_dollars": DOLLARS,
-            "yes_contracts_fp": CONTRACTS,
-            "no_contracts_fp": CONTRACTS,
-            "rfq_target_cost_dollars": DOLLARS,
-            "target_cost_excludes_fees": pa.bool_(),
-            "status": pa.string(),
-            "accepted_side": pa.string(),
-            "created_ts": TIMESTAMP,
-            "updated_ts": TIMESTAMP,
-            "accepted_ts": TIMESTAMP,
-            "confirmed_ts": TIMESTAMP,
-            "executed_ts": TIMESTAMP,
-            "cancelled_ts": TIMESTAMP,
-            "cancellation_reason": pa.string(),
-            "rest_remainder": pa.bool_(),
-            "post_only": pa.bool_(),
-            "creator_user_id": pa.string(),
-            "creator_order_id": pa.string(),
-            "creator_subaccount": pa.int64(),
-            "rfq_creator_user_id": pa.string(),
-            "rfq_creator_order_id": pa.string(),
-            "rfq_creator_subaccount": pa.int64(),
-        }
-    ),
+    "quotes",
+    "quote_versions",
     required=("id", "rfq_id", "created_ts"),
     over=("executed", "cancelled"),
 )
 
-PRIVATE_FIELDS = frozenset(
-    name
-    for entity in (RFQ, QUOTE)
-    for name in entity.fields.names
-    if name.endswith(("_user_id", "_order_id", "_subaccount")) or name == "post_only"
-)
+ENTITIES = (RFQ, QUOTE)
+
+
+def is_private(name: str) -> bool:
+    """Whether a field shows what only the owner of a key may see."""
+    return name.endswith(("_user_id", "_order_id", "_subaccount")) or name == "post_only"

@@ -7,7 +7,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from pipelines.kalshi.tables import TOMBSTONES
+from transforms.raw import raw_schema
 
 GONE = """
 select id, max(first_missing_ts) as first_missing_ts, max(gone_ts) as gone_ts
@@ -37,7 +37,7 @@ class Tombstones:
         back = [gone.pop(id_) for id_ in ids if id_ in gone]
         # Both times are the exchange's whole seconds, which may be the same or have been set back.
         rows = [row | {"seen_again_ts": max(observed_ts, row["gone_ts"])} for row in back]
-        return pa.Table.from_pylist(rows, schema=TOMBSTONES)
+        return pa.Table.from_pylist(rows, schema=raw_schema("tombstones"))
 
     def missed(
         self, state: dict[str, Any], id_: str, run_id: str, now: datetime
@@ -60,4 +60,4 @@ class Tombstones:
         self, id_: str, first_missing: datetime, gone: datetime, seen_again: datetime | None
     ) -> dict[str, Any]:
         values = (self._resource, id_, first_missing, gone, seen_again, self._load)
-        return dict(zip(TOMBSTONES.names, values, strict=True))
+        return dict(zip(raw_schema("tombstones").names, values, strict=True))

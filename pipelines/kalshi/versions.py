@@ -9,8 +9,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.kalshi.schema import TIMESTAMP, Entity
-from pipelines.kalshi.tables import version_schema
+from pipelines.kalshi.schema import Entity
+from transforms.raw import TIMESTAMP, raw_schema
 
 Key: TypeAlias = tuple[str, str]
 
@@ -18,12 +18,12 @@ Key: TypeAlias = tuple[str, str]
 class Versions:
     """The states of one entity: those raw already holds, and those this load has handed on."""
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, table: str, entity: Entity) -> None:
-        self.table = table
+    def __init__(self, connection: duckdb.DuckDBPyConnection, entity: Entity) -> None:
+        self.table = entity.table
         self.entity = entity
         self._cursor = connection.cursor()
         self._cursor.execute("set timezone = 'UTC'")
-        self._schema = version_schema(entity)
+        self._schema = raw_schema(entity.table)
         self._hash = _hash_expression(entity)
         self._handed_on: set[Key] = set()
         self._load = 0

@@ -19,8 +19,9 @@ import duckdb
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.benches.heading import heading
-from transforms.build import build, raw_tables
+from transforms.build import build
 from transforms.marts import MARTS
+from transforms.raw import create_raw_tables
 from transforms.settings import Settings
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -59,6 +60,7 @@ from (
     select i, m, i % 200 = 0 and m = 9 as is_won
     from range($low, $high, 10) as t(i), range(10) as u(m)
 )
+from transforms.raw import create_raw_tables
 """
 
 
@@ -81,7 +83,7 @@ def main(held: int, more: int) -> None:
         path = Path(folder) / "bench.duckdb"
         with duckdb.connect(path) as connection:
             connection.execute("set timezone = 'UTC'")
-            raw_tables(connection)
+            create_raw_tables(connection)
             connection.execute("insert into raw.accounts values ('me', $1)", [START])
             load(connection, 0, held)
             afresh_s, going_on_s = [built_s(connection, held)], []

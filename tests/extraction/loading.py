@@ -26,7 +26,7 @@ from pipelines.sandbox import ManualClock, Market
 from tests.extraction.reading import InProcessReader
 from tests.running import UNHURRIED, ignore
 from transforms.bounds import BOUNDS
-from transforms.build import raw_tables
+from transforms.raw import create_raw_tables
 from transforms.staging import view
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -81,7 +81,7 @@ class Store:
     def __init__(self) -> None:
         self.connection = duckdb.connect(config={"threads": 1})
         self.connection.execute("set timezone = 'UTC'")
-        raw_tables(self.connection)
+        create_raw_tables(self.connection)
         _show_current(self.connection)
         # What the runs say of themselves, which a history of many of them asks nothing of.
         self.keeps_reports = True

@@ -211,7 +211,7 @@ def test_a_number_is_the_same_in_any_notation(store: Store, text: str, value: st
     alone = read_pages(QUOTE, [json.dumps({"quotes": [ROWS["quotes"] | texts]}).encode()]).table
     beside = read(QUOTE, venue=1, **texts).table.slice(1, 1)
 
-    versions = Versions(store.connection, "quote_versions", QUOTE)
+    versions = Versions(store.connection, QUOTE)
     plain = beside.set_column(
         beside.schema.get_field_index("unknown_fields"), "unknown_fields", pa.nulls(1, pa.string())
     )

@@ -14,7 +14,7 @@ from pipelines.sandbox.parties import Party
 from tests.extraction.dealings import BY_TWOS, MARKET, ask, asked, offer, received
 from tests.extraction.loading import NOON, Store, run
 from tests.extraction.reading import InProcessReader, serve_changed
-from transforms.build import raw_tables
+from transforms.raw import create_raw_tables
 
 PASSES = "select side, served_ts from raw.passes order by rowid"
 SIGHTS = "select id, last_seen_ts, last_seen_open_ts from raw.last_seen order by rowid"
@@ -112,7 +112,7 @@ def test_a_killed_load_does_not_say_that_all_was_read(
         "insert into raw.open_sweeps values (now(), 99)"
     )
 
-    raw_tables(store.connection)
+    create_raw_tables(store.connection)
 
     assert store.rows(PASSES) == [("made", NOON), ("received", NOON)]
     assert store.rows("from raw.open_sweeps") == []

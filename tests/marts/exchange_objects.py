@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from importlib.resources import files
 from typing import Any
 
 import duckdb
 
 from tests.marts.facts import after
+from transforms.raw import create_raw_tables
 
 ExchangeObject = dict[str, Any]
 
@@ -68,7 +68,7 @@ def load(
     observed_ts: datetime,
 ) -> None:
     """Store each object as a version seen at *observed_ts* by the requester of all RFQs."""
-    connection.execute((files("transforms") / "raw.sql").read_text())
+    create_raw_tables(connection)
     connection.execute("insert into raw.accounts values ('requester', $1)", [observed_ts])
     for table, rows in (("rfq_versions", rfqs), ("quote_versions", quotes)):
         for row in rows:

@@ -23,9 +23,10 @@ from tests.metrics.markets import (
     rfq,
 )
 from transforms import build as building
-from transforms.build import build, raw_tables
+from transforms.build import build
 from transforms.marts import MARTS
 from transforms.metrics.objects import load_objects
+from transforms.raw import create_raw_tables
 from transforms.settings import Settings
 from transforms.staging import TABLES
 
@@ -136,7 +137,7 @@ def history() -> Iterator[History]:
     rfqs = [each for market in made for each in market.rfqs]
     quotes = [each for market in made for each in market.quotes]
     with duckdb.connect() as connection:
-        raw_tables(connection)
+        create_raw_tables(connection)
         connection.execute("insert into raw.accounts values ('desk', now())")
         yield History(connection, rfqs, quotes, chance)
 
@@ -218,7 +219,7 @@ def test_a_part_that_has_nothing_for_a_mart_hides_no_later_part(
     """The first part is a quote on an RFQ never seen, the next a market's day of a row group."""
     monkeypatch.setattr(building, "ROWS_PER_PART", 100_000)
     with duckdb.connect() as connection:
-        raw_tables(connection)
+        create_raw_tables(connection)
         connection.execute("insert into raw.accounts values ('desk', now())")
         load_objects(connection, [], [quote("orphan", "never seen", 0)])
         connection.execute(
@@ -240,7 +241,7 @@ def test_a_part_that_has_nothing_for_a_mart_hides_no_later_part(
 def differences(connection: duckdb.DuckDBPyConnection, settings: Settings) -> dict[str, int]:
     """How many rows of each table a build of everything from the same raw rows has otherwise."""
     with closing(duckdb.connect()) as other:
-        raw_tables(other)
+        create_raw_tables(other)
         for name in RAW:
             other.register("_raw", connection.sql(f"from raw.{name}").to_arrow_table())
             other.execute(f"insert into raw.{name} by name from _raw")

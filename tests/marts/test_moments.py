@@ -8,10 +8,11 @@ import duckdb
 import pytest
 
 from tests.metrics.markets import MIDNIGHT, Market, as_it_stood, many_markets, moment
-from transforms.build import RFQ, build, raw_tables
+from transforms.build import RFQ, build
 from transforms.marts.quote_facts import quote_facts
 from transforms.marts.rfq_facts import rfq_facts
 from transforms.metrics.objects import load_objects
+from transforms.raw import create_raw_tables
 from transforms.settings import Settings
 
 M_S = 100
@@ -21,6 +22,7 @@ READS_FOR = timedelta(seconds=25)
 MATURED = f"""
 select rfq_id, coalesce(time_to_fill_s <= {M_S}, false) as is_filled
 from marts.rfq_facts where is_matured
+from transforms.raw import create_raw_tables
 """
 SHOWN_LATE = """
 select rfq_id from marts.rfq_facts where is_shown_late
@@ -38,7 +40,7 @@ class Readings:
         self.chance = random.Random(1)
         self.shown: set[str] = set()
         self.load = 0
-        raw_tables(connection)
+        create_raw_tables(connection)
 
     def run(self, as_of: datetime) -> None:
         """Read what is there to be read, and build."""

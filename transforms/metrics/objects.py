@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from transforms.build import raw_tables
+from transforms.raw import create_raw_tables
 
 Objects = Sequence[Mapping[str, Any]]
 SIDES = ("made", "received")
@@ -24,7 +24,7 @@ def load_objects(
     rfqs, quotes = _with_sights("rfqs", rfqs), _with_sights("quotes", quotes)
     served = [_pass(place, each) for place, each in enumerate(passes)]
     connection.execute("set timezone = 'UTC'")
-    raw_tables(connection)
+    create_raw_tables(connection)
     _insert(connection, "raw.rfq_versions", rfqs)
     _insert(connection, "raw.quote_versions", quotes)
     if served:

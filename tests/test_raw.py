@@ -1,0 +1,63 @@
+"""Raw's columns stand in `raw.sql` alone; what rests on them says which file to change."""
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from pipelines.kalshi.schema import ADDED, ENTITIES, QUOTE, Entity, is_private
+from transforms.bounds import BOUNDS
+from transforms.raw import LEGS, TIMESTAMP, create_raw_tables, raw_schema
+
+
+@pytest.mark.parametrize("entity", ENTITIES, ids=lambda each: each.key)
+def test_what_no_row_lacks_is_what_its_table_demands(entity: Entity) -> None:
+    demanded = {field.name for field in raw_schema(entity.table) if not field.nullable}
+
+    assert demanded - {*ADDED} == {*entity.required}, (
+        "pipelines/kalshi/schema.py and transforms/raw/raw.sql disagree on what no row lacks"
+    )
+
+
+@pytest.mark.parametrize("entity", ENTITIES, ids=lambda each: each.key)
+def test_what_a_load_adds_is_in_the_table_of_each_entity(entity: Entity) -> None:
+    columns = raw_schema(entity.table).names
+
+    assert [name for name in columns if name in ADDED] == [*ADDED]
+    assert not {*ADDED} & {*entity.fields.names}
+
+
+def test_bounds_are_of_columns_that_exist() -> None:
+    legs = {field.name for field in LEGS.value_type}
+    missing = {
+        f"{table}.{bound.field}"
+        for table, bounds in BOUNDS.items()
+        for bound in bounds
+        if bound.field not in (legs if bound.is_of_legs else raw_schema(table).names)
+    }
+
+    assert missing == set(), "transforms/bounds.py names what transforms/raw/raw.sql does not have"
+
+
+def test_arrow_knows_each_column_as_the_database_does() -> None:
+    """A table of each schema goes into the raw table of that name as it is."""
+    with duckdb.connect() as connection:
+        connection.execute("set timezone = 'Asia/Tokyo'")
+        create_raw_tables(connection)
+        for (table,) in connection.execute("select table_name from duckdb_tables()").fetchall():
+            connection.register("_rows", raw_schema(table).empty_table())
+            connection.execute(f"insert into raw.{table} by name from _rows")
+
+    fields = QUOTE.fields
+    assert fields.field("yes_bid_dollars").type == pa.decimal128(18, 6)
+    assert fields.field("created_ts").type == TIMESTAMP
+    assert raw_schema("rfq_versions").field("mve_selected_legs").type == LEGS
+    assert raw_schema("rfq_versions").field("unknown_fields").type == pa.string()
+
+
+def test_private_fields_are_told_by_their_names() -> None:
+    private = {name for each in ENTITIES for name in each.fields.names if is_private(name)}
+
+    assert private == {
+        *("creator_user_id", "creator_order_id", "creator_subaccount", "post_only"),
+        *("rfq_creator_user_id", "rfq_creator_order_id", "rfq_creator_subaccount"),
+    }

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from transforms.partition import BACKFILL, LATE, LIVE
+from transforms.partition import BACKFILL, LATE, LIVE, is_accepted, is_executed, is_own, is_quoted
 from transforms.settings import Settings
 from transforms.units import elapsed_s
 
@@ -41,8 +41,8 @@ def observations(
     duration is unknown (out of order, or skewed beyond tolerance) are left out. `capture` tells
     apart what each clock is to be read of, by `CAPTURES`.
     """
-    rfqs = rfq_facts.filter(pl.col("visibility") == "own")
-    quotes = quote_facts.filter(pl.col("visibility") == "own")
+    rfqs = rfq_facts.filter(is_own())
+    quotes = quote_facts.filter(is_own())
     clocks = {
         "ttfq": _first_quotes(rfqs, settings),
         "fill": _fills(rfqs, settings),
@@ -60,33 +60,32 @@ def observations(
 
 def _first_quotes(rfqs: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
     """With passes an RFQ is cut at its last one: what came after it may have vanished unseen."""
-    is_quoted = pl.col("n_makers") > 0
     if not settings.is_watched:
         watched_s = elapsed_s("created_ts", "watched_until_ts")
         until_s = pl.coalesce(watched_s, _age_s(settings))
-        is_seen = is_quoted & (pl.col("time_to_first_quote_s") <= until_s)
-        is_undated = is_quoted & pl.col("time_to_first_quote_s").is_null()
+        is_seen = is_quoted() & (pl.col("time_to_first_quote_s") <= until_s)
+        is_undated = is_quoted() & pl.col("time_to_first_quote_s").is_null()
         return rfqs.filter(~is_undated).with_columns(
             cause=pl.when(is_seen).then(pl.lit("quote")),
             time_s=pl.when(is_seen).then("time_to_first_quote_s").otherwise(until_s),
         )
     return rfqs.with_columns(
-        cause=pl.when(is_quoted)
+        cause=pl.when(is_quoted())
         .then(pl.lit("quote"))
         .when(_is_closed())
         .then(pl.lit("closed_unquoted")),
-        time_s=pl.when(is_quoted).then("time_to_first_quote_s").otherwise(_age_s(settings)),
+        time_s=pl.when(is_quoted()).then("time_to_first_quote_s").otherwise(_age_s(settings)),
     )
 
 
 def _fills(rfqs: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
     state = pl.col("state")
     return rfqs.with_columns(
-        cause=pl.when(state == "executed")
+        cause=pl.when(is_executed())
         .then(pl.lit("executed"))
         .when(_is_closed() & (state == "closed_unfilled"))
         .then(pl.lit("closed")),
-        time_s=pl.when(state == "executed")
+        time_s=pl.when(is_executed())
         .then("time_to_fill_s")
         .when(state == "closed_unfilled")
         .then(_age_s(settings))
@@ -96,11 +95,11 @@ def _fills(rfqs: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
 
 def _accepts(rfqs: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
     return rfqs.with_columns(
-        cause=pl.when("has_accept")
+        cause=pl.when(is_accepted())
         .then(pl.lit("accepted"))
         .when(_is_closed())
         .then(pl.lit("ended")),
-        time_s=pl.when("has_accept").then("time_to_accept_s").otherwise(_age_s(settings)),
+        time_s=pl.when(is_accepted()).then("time_to_accept_s").otherwise(_age_s(settings)),
     )
 
 

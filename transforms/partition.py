@@ -77,7 +77,17 @@ def is_executed() -> pl.Expr:
 
 def is_quoted() -> pl.Expr:
     """At least one valid response; an accept proves one even where the quote itself was lost."""
-    return pl.any_horizontal(pl.col("n_makers") > 0, "has_accept")
+    return pl.any_horizontal(pl.col("n_makers") > 0, is_accepted())
+
+
+def is_accepted() -> pl.Expr:
+    """At least one of its quotes was accepted; an execution proves an accept."""
+    return pl.col("has_accept") | is_executed()
+
+
+def is_confirmed() -> pl.Expr:
+    """At least one accept was confirmed; an execution proves a confirmation."""
+    return pl.col("has_confirm") | is_executed()
 
 
 def count(condition: pl.Expr) -> pl.Expr:

@@ -60,7 +60,6 @@ from (
     select i, m, i % 200 = 0 and m = 9 as is_won
     from range($low, $high, 10) as t(i), range(10) as u(m)
 )
-from transforms.raw import create_raw_tables
 """
 
 

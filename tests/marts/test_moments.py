@@ -22,7 +22,6 @@ READS_FOR = timedelta(seconds=25)
 MATURED = f"""
 select rfq_id, coalesce(time_to_fill_s <= {M_S}, false) as is_filled
 from marts.rfq_facts where is_matured
-from transforms.raw import create_raw_tables
 """
 SHOWN_LATE = """
 select rfq_id from marts.rfq_facts where is_shown_late

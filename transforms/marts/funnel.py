@@ -5,7 +5,14 @@ from itertools import pairwise
 import polars as pl
 
 from transforms.intervals import rate_columns
-from transforms.partition import count, is_executed, is_quoted, is_terminal
+from transforms.partition import (
+    count,
+    is_accepted,
+    is_confirmed,
+    is_executed,
+    is_quoted,
+    is_terminal,
+)
 
 STAGES = ("rfq", "quoted", "accepted", "confirmed", "executed")
 
@@ -37,8 +44,8 @@ def _reached(stage: str) -> pl.Expr:
     reached = {
         "rfq": pl.col("rfq_id").is_not_null(),
         "quoted": is_quoted(),
-        "accepted": pl.col("has_accept"),
-        "confirmed": pl.any_horizontal("has_confirm", is_executed()),
+        "accepted": is_accepted(),
+        "confirmed": is_confirmed(),
         "executed": is_executed(),
     }
     return reached[stage]

@@ -13,6 +13,7 @@ from transforms.partition import (
     LATE,
     LIVE,
     count,
+    is_accepted,
     is_answered_within,
     is_executed,
     is_quoted,
@@ -77,7 +78,7 @@ def _of_rfqs() -> dict[str, pl.Expr]:
         "n_answered_5s": count(is_answered_within(ANSWERED_SOON_S)),
         "n_answered": count(pl.col("n_makers") > 0),
         "n_answered_ended": count(is_quoted() & is_over),
-        "n_abandoned": count(is_quoted() & is_over & ~pl.col("has_accept")),
+        "n_abandoned": count(is_quoted() & is_over & ~is_accepted()),
         "n_covered": count(cover.is_not_null()),
         "cover_distance_sum_microdollars": millionths(cover).sum(),
     }

@@ -8,6 +8,7 @@ from transforms.partition import (
     MARKET_DAY,
     UNKNOWN_MAKER,
     count,
+    is_accepted,
     is_own,
     is_quoted,
     is_terminal,
@@ -69,7 +70,7 @@ def _known_unless_response(n: pl.Expr) -> pl.Expr:
 
 def _rfq_clocks(own: pl.LazyFrame) -> list[pl.LazyFrame]:
     unfinished = pl.when(is_terminal()).then(pl.lit("competing")).otherwise(pl.lit("censored"))
-    happened = {"first_quote": is_quoted(), "accept": pl.col("has_accept")}
+    happened = {"first_quote": is_quoted(), "accept": is_accepted()}
     latency = {"first_quote": "time_to_first_quote_s", "accept": "time_to_accept_s"}
     return [
         _clock(

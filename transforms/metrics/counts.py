@@ -5,6 +5,7 @@ from typing import Any
 import polars as pl
 
 from transforms.metrics.sample import Sample
+from transforms.partition import is_accepted, is_confirmed, is_executed, is_quoted
 
 
 def counts(sample: Sample) -> dict[str, Any]:
@@ -33,10 +34,10 @@ def _funnel(sample: Sample) -> dict[str, Any]:
     own = sample.own_rfqs
     return {
         "n_matured": sample.matured.height,
-        "n_rfq_quoted": own.filter(pl.col("n_makers") > 0).height,
-        "n_rfq_accepted": own.filter("has_accept").height,
-        "n_rfq_confirmed": own.filter("has_confirm").height,
-        "n_rfq_executed": own.filter(pl.col("state") == "executed").height,
+        "n_rfq_quoted": own.filter(is_quoted()).height,
+        "n_rfq_accepted": own.filter(is_accepted()).height,
+        "n_rfq_confirmed": own.filter(is_confirmed()).height,
+        "n_rfq_executed": own.filter(is_executed()).height,
         "n_rfq_filled_after_lapse": own.filter("is_filled_after_lapse").height,
         "n_composite_crossed": own.filter("is_composite_crossed").height,
     }

@@ -6,6 +6,7 @@ import polars as pl
 
 from transforms.metrics.rates import filled_contracts
 from transforms.metrics.sample import Sample, by_id, exact_sum, rate
+from transforms.partition import is_accepted, is_executed
 
 OF_EVERY_QUOTE = {
     "quote_spread": "quote_spread",
@@ -35,8 +36,8 @@ OF_ACCEPTED_RFQS = {
 
 def prices(sample: Sample) -> dict[str, Any]:
     """Return every metric in dollars or contracts, and the labels that go with them."""
-    accepted = sample.rfqs.filter("has_accept")
-    executed = sample.rfqs.filter(pl.col("state") == "executed")
+    accepted = sample.rfqs.filter(is_accepted())
+    executed = sample.rfqs.filter(is_executed())
     return (
         {name: by_id(sample.quotes, "quote_id", of) for name, of in OF_EVERY_QUOTE.items()}
         | {name: by_id(sample.rfqs, "rfq_id", of) for name, of in OF_EVERY_RFQ.items()}

@@ -6,7 +6,16 @@ from typing import Any
 import polars as pl
 
 from transforms.metrics.sample import Sample, exact_sum, rate, share
-from transforms.partition import ANSWERED_SOON_S, is_answered_within, is_filled_within, is_terminal
+from transforms.partition import (
+    ANSWERED_SOON_S,
+    is_accepted,
+    is_answered_within,
+    is_executed,
+    is_filled_within,
+    is_own,
+    is_quoted,
+    is_terminal,
+)
 
 
 def rates(sample: Sample) -> dict[str, Any]:
@@ -24,14 +33,14 @@ def rates(sample: Sample) -> dict[str, Any]:
 
 
 def _executions(sample: Sample) -> dict[str, Any]:
-    own, is_executed = sample.own_rfqs, pl.col("state") == "executed"
-    of_all = share(own, is_executed)
+    own = sample.own_rfqs
+    of_all = share(own, is_executed())
     return {
         "fill_rate_all": of_all,
         "fill_rate_own": of_all,
         # Nobody sees the executions of others: the rate is unknown, not 0.
         "fill_rate_foreign": None,
-        "fill_rate_terminal": share(own.filter(is_terminal()), is_executed),
+        "fill_rate_terminal": share(own.filter(is_terminal()), is_executed()),
         "fill_rate_matured": share(sample.matured, is_filled_within(sample.settings.maturity_s)),
     }
 
@@ -78,9 +87,9 @@ def _quote_fates(sample: Sample) -> dict[str, Any]:
 
 
 def _responses(sample: Sample) -> dict[str, Any]:
-    own, is_quoted = sample.own_rfqs, pl.col("n_makers") > 0
-    of_all = share(own, is_quoted)
-    answered = own.filter(is_quoted & pl.col("end_cause").is_not_null())
+    own = sample.own_rfqs
+    of_all = share(own, is_quoted())
+    answered = own.filter(is_quoted() & pl.col("end_cause").is_not_null())
     return {
         "response_rate_all": of_all,
         "response_rate_own": of_all,
@@ -88,7 +97,7 @@ def _responses(sample: Sample) -> dict[str, Any]:
         "response_rate_matured": share(
             sample.matured, is_answered_within(sample.settings.maturity_s)
         ),
-        "abandonment_rate": share(answered, ~pl.col("has_accept")),
+        "abandonment_rate": share(answered, ~is_accepted()),
     }
 
 
@@ -127,7 +136,7 @@ def _hit_ratio(quotes: pl.DataFrame, rfqs: pl.DataFrame) -> float | None:
 def _of_others(sample: Sample) -> dict[str, Any]:
     has_viewer = sample.settings.viewer_id is not None
     live = sample.live
-    not_own = live.rfqs.filter(pl.col("visibility") != "own")
+    not_own = live.rfqs.filter(~is_own())
     mine = live.quotes.filter(
         (pl.col("visibility") == "quoted") & pl.col("is_made_by_viewer"), "is_valid_response"
     )

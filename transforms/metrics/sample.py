@@ -11,7 +11,7 @@ import polars as pl
 
 from transforms.clocks import CAPTURES, causes, observations
 from transforms.curves import incidence
-from transforms.partition import is_live, is_terminal, is_timely
+from transforms.partition import is_live, is_own, is_terminal, is_timely
 from transforms.settings import Settings
 
 Number = int | Decimal | Fraction
@@ -47,17 +47,17 @@ class Sample:
     @cached_property
     def own_rfqs(self) -> pl.DataFrame:
         """RFQs seen with the requester's eyes: every quote on them is visible."""
-        return self.rfqs.filter(pl.col("visibility") == "own")
+        return self.rfqs.filter(is_own())
 
     @cached_property
     def asked_by_others(self) -> pl.DataFrame:
         """RFQs of others that were open when first seen: an execution reveals its requester."""
-        return self.rfqs.filter(pl.col("visibility") != "own", "is_first_seen_open")
+        return self.rfqs.filter(~is_own(), "is_first_seen_open")
 
     @cached_property
     def own_quotes(self) -> pl.DataFrame:
         """Quotes on our own RFQs, every version."""
-        return self.quotes.filter(pl.col("visibility") == "own")
+        return self.quotes.filter(is_own())
 
     @cached_property
     def responses(self) -> pl.DataFrame:
@@ -72,7 +72,7 @@ class Sample:
     @cached_property
     def accepts(self) -> pl.DataFrame:
         """Accepted quotes on our own RFQs, those included whose RFQ is gone."""
-        return self.all_quotes.filter(pl.col("visibility") == "own", "has_accept")
+        return self.all_quotes.filter(is_own(), "has_accept")
 
     @cached_property
     def executions(self) -> pl.DataFrame:

@@ -6,6 +6,7 @@ import polars as pl
 
 from transforms.curves import ROUNDING, first_time_at
 from transforms.metrics.sample import Sample, by_id, quantile, rate
+from transforms.partition import is_accepted, is_executed, is_quoted
 from transforms.units import MICROSECONDS
 
 
@@ -24,11 +25,11 @@ def times(sample: Sample) -> dict[str, Any]:
 
 def _by_rfq(sample: Sample) -> dict[str, Any]:
     rfqs = sample.rfqs
-    quoted = rfqs.filter(pl.col("n_makers") > 0)
-    executed = rfqs.filter(pl.col("state") == "executed")
+    quoted = rfqs.filter(is_quoted())
+    executed = rfqs.filter(is_executed())
     return {
         "ttfq_s": by_id(quoted, "rfq_id", "time_to_first_quote_s"),
-        "time_to_accept_s": by_id(rfqs.filter("has_accept"), "rfq_id", "time_to_accept_s"),
+        "time_to_accept_s": by_id(rfqs.filter(is_accepted()), "rfq_id", "time_to_accept_s"),
         "time_to_fill_s": by_id(executed, "rfq_id", "time_to_fill_s"),
     }
 

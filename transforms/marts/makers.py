@@ -31,24 +31,32 @@ def makers(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.LazyFrame:
 
     One row per maker_id, cohort_date, visibility and capture.
     """
-    named = quote_facts.with_columns(maker_id=pl.col("maker_id").fill_null(UNKNOWN_MAKER))
+    return league(rfq_facts, quote_facts, KEY).with_columns(**_shares()).sort(KEY)
+
+
+def league(
+    rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame, key: tuple[str, ...]
+) -> pl.LazyFrame:
+    """What the league table tells of each maker, by *key*, which names maker_id and visibility."""
+    # Every part asks for both again; without the caches each would be read anew.
+    named = quote_facts.with_columns(maker_id=pl.col("maker_id").fill_null(UNKNOWN_MAKER)).cache()
     known = named.filter(~pl.col("is_orphan"))
-    contests = _contests(known, rfq_facts)
+    contests = _contests(known, rfq_facts).cache()
     others = contests.filter(~pl.col("is_self"))
     rivals = known.join(others, on=["rfq_id", "maker_id"], how="semi")
     accepts = named.filter("has_accept", ~pl.col("is_self_quote"))
-    return (
-        pl.concat([contests.select(KEY), accepts.select(KEY)])
-        .unique()
-        .join(_self_quoted(contests), on=KEY, how="left", validate="1:1")
-        .join(others.group_by(KEY).agg(**_outcomes()), on=KEY, how="left", validate="1:1")
-        .join(rivals.group_by(KEY).agg(**_quoting()), on=KEY, how="left", validate="1:1")
-        .join(accepts.group_by(KEY).agg(**_last_look()), on=KEY, how="left", validate="1:1")
-        .with_columns(pl.col("n_rfq_self_quoted", *_last_look()).fill_null(0))
-        .with_columns(**_rates())
-        .with_columns(**_shares())
-        .sort(KEY)
-    )
+    parts = [
+        contests.group_by(key).agg(n_rfq_self_quoted=count(pl.col("is_self"))),
+        others.group_by(key).agg(**_outcomes()),
+        rivals.group_by(key).agg(**quoting()),
+        accepts.group_by(key).agg(**last_look()),
+    ]
+    makers = pl.concat([contests.select(key), accepts.select(key)]).unique()
+    for part in parts:
+        # The legs of an RFQ that is gone are NULL, and a key of their own.
+        makers = makers.join(part, on=key, how="left", nulls_equal=True, validate="1:1")
+    counted = pl.col("n_rfq_self_quoted", *last_look()).fill_null(0)
+    return makers.with_columns(counted).with_columns(**_rates())
 
 
 def _contests(known: pl.LazyFrame, rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
@@ -59,10 +67,6 @@ def _contests(known: pl.LazyFrame, rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
         .join(_numbered(rfq_facts), on="rfq_id", how="inner", validate="m:1")
         .with_columns(is_won=is_executed() & pl.col("maker_id_won").eq(pl.col("maker_id")))
     )
-
-
-def _self_quoted(contests: pl.LazyFrame) -> pl.LazyFrame:
-    return contests.group_by(KEY).agg(n_rfq_self_quoted=count(pl.col("is_self")))
 
 
 def _numbered(rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
@@ -91,7 +95,8 @@ def _outcomes() -> dict[str, pl.Expr]:
     }
 
 
-def _quoting() -> dict[str, pl.Expr]:
+def quoting() -> dict[str, pl.Expr]:
+    """How a maker prices and how fast it answers: aggregates of its quotes."""
     effective = pl.col("is_effective")
     spread_known = effective & pl.col("is_two_sided") & ~pl.col("is_self_crossed")
     first = pl.col("is_valid_response") & (pl.col("version") == 1)
@@ -106,7 +111,8 @@ def _quoting() -> dict[str, pl.Expr]:
     }
 
 
-def _last_look() -> dict[str, pl.Expr]:
+def last_look() -> dict[str, pl.Expr]:
+    """What a maker does once it is accepted: aggregates of its accepted quotes."""
     is_trade = pl.col("executed_ts").is_not_null() & pl.col("is_reference_accept")
     return {
         "n_accepts": count(pl.col("has_accept")),

@@ -1,13 +1,15 @@
 """What a maker finds in the marts, worked by hand: its quotes, its day, where the RFQs died."""
 
-from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
+import duckdb
 import pytest
 
-from tests.marts.roles import Row, columns, seen
+from tests.marts.roles import TABLES, Row, columns, seen
 from tests.metrics.markets import MIDNIGHT, ExchangeObject, at, closed_rfq, followed, quote, rfq
+from transforms.build import build
+from transforms.metrics.objects import load_objects
 from transforms.settings import Settings
 
 AS_OF_S = 2000
@@ -150,12 +152,18 @@ def test_a_maker_finds_nothing_made_for_a_desk(marts: dict[str, list[Row]]) -> N
 
 
 def test_where_only_own_rfqs_are_read_no_share_of_the_market_is_claimed() -> None:
-    own_scope = replace(AS_MAKER, scope="self")
+    """Nor is one left over from a build in the other scope, on a day that nothing else touches."""
+    over = closed_rfq("r1", 0, 60, creator_id="stranger")
+    rates = "select n_rfq_seen, quoted_rate from marts.my_day"
+    shown = []
+    with duckdb.connect() as connection:
+        load_objects(connection, [over], [mine("r1", 1)])
+        for scope in ("market", "self"):
+            settings = Settings(as_of=AS_MAKER.as_of, viewer_id="A", scope=scope)
+            build(connection, TABLES, settings)
+            shown += connection.execute(rates).fetchall()
 
-    rows = seen(*market(), own_scope, PASSES)["my_day"]
-
-    assert {row["quoted_rate"] for row in rows} == {None}
-    assert {row["n_rfq_seen"] for row in rows} == {1, 11}
+    assert shown == [(1, 1.0), (1, None)]
 
 
 @pytest.fixture(scope="module")

@@ -90,6 +90,11 @@ def has_confirm() -> pl.Expr:
     return _reached("confirmed_ts", "executed_ts")
 
 
+def accept_ts() -> pl.Expr:
+    """Return when the requester accepted; where only a later stage is dated, by then."""
+    return pl.coalesce("accepted_ts", "confirmed_ts", "executed_ts")
+
+
 def is_accept_pending(as_of: datetime) -> pl.Expr:
     """Return whether the maker may still confirm: until accepted_ts + window, inclusive."""
     deadline = pl.col("accepted_ts") + pl.duration(seconds="confirm_window_s")

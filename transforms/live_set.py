@@ -7,6 +7,7 @@ version live then (plus the accepted quote itself), minus those that cross thems
 
 import polars as pl
 
+from transforms.last_look import accept_ts
 from transforms.units import ONE_DOLLAR
 
 
@@ -41,7 +42,7 @@ def reference_accepts(lives: pl.LazyFrame) -> pl.LazyFrame:
     """Pick the accept that decides an RFQ. One row per RFQ with an accept."""
     return (
         lives.filter("has_accept")
-        .with_columns(stage=_stage(), reference_ts=_accept_ts())
+        .with_columns(stage=_stage(), reference_ts=accept_ts())
         .sort("stage", "reference_ts", "executed_ts", "quote_id", nulls_last=True)
         .group_by("rfq_id", maintain_order=True)
         .agg(
@@ -129,10 +130,6 @@ def _stage() -> pl.Expr:
         .then(2)
         .otherwise(3)
     )
-
-
-def _accept_ts() -> pl.Expr:
-    return pl.coalesce("accepted_ts", "confirmed_ts", "executed_ts")
 
 
 def _is_live_then() -> pl.Expr:

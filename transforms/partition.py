@@ -38,6 +38,16 @@ def is_own() -> pl.Expr:
     return pl.col("visibility").eq_missing("own")
 
 
+def is_mine() -> pl.Expr:
+    """The viewer made this quote for somebody else: it sees this quote and none of its rivals."""
+    return pl.col("is_made_by_viewer") & ~is_own()
+
+
+def has_bid() -> pl.Expr:
+    """The quote bids for at least one side; a bid of 0 is none."""
+    return pl.any_horizontal(pl.col("yes_bid_dollars", "yes_ask_dollars").is_not_null())
+
+
 def is_live() -> pl.Expr:
     """Its quotes were watched while it lived: what quote figures are of."""
     return pl.col("capture").eq_missing(LIVE)

@@ -58,13 +58,13 @@ def end_cause(settings: Settings) -> pl.Expr:
 
     A cancellation within the skew tolerance of the next version or of the RFQ's recorded end, or
     later, comes from it; only an earlier one is a withdrawal. Where the end is not known, it is one
-    if the RFQ was seen open later, else the cause is `unknown`.
+    if the RFQ was seen open later, else the cause is `unknown`; so it is where the RFQ is not held.
     """
     soon_after = pl.col("stop_ts") + duration(settings.skew_tol_s)
     rfq_is_over = pl.col("rfq_end_cause").is_not_null()
     rfq_is_over_at_unknown_time = rfq_is_over & pl.col("rfq_end_ts").is_null()
     is_end_unknown = pl.col("rfq_end_ts").is_null() & (
-        rfq_is_over | (pl.col("visibility") != "own")
+        rfq_is_over | pl.col("visibility").ne_missing("own")
     )
     outlived = (pl.col("rfq_last_seen_open_ts") > pl.col("cancelled_ts")).fill_null(False)
     rfq_is_lost = pl.col("rfq_end_cause") == "lost"

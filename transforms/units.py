@@ -10,6 +10,7 @@ import polars as pl
 
 DOLLARS = pl.Decimal(18, 6)
 CONTRACTS = pl.Decimal(18, 2)
+CENTS = pl.Decimal(18, 4)
 MICROSECONDS = 1_000_000
 ONE_MICROSECOND = pl.lit(Decimal("0.000001"), dtype=pl.Decimal(38, 6))
 ONE_DOLLAR = pl.lit(Decimal(1), dtype=DOLLARS)

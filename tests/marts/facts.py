@@ -61,6 +61,7 @@ RFQ_SCHEMA: dict[str, Any] = {
     "exchange_status": pl.String,
     "out_of_bounds": pl.String,
     "is_shown_late": pl.Boolean,
+    "outcome_bucket": pl.String,
 }
 
 QUOTE_SCHEMA: dict[str, Any] = {
@@ -155,6 +156,7 @@ def rfq(rfq_id: str, **changes: Any) -> dict[str, Any]:
         "is_cover_unknown": False,
         "is_first_seen_open": True,
         "is_shown_late": False,
+        "outcome_bucket": "unquoted",
         "n_executed_quotes": 0,
     }
     shown = plain | changes
@@ -176,6 +178,7 @@ def executed_rfq(rfq_id: str, **changes: Any) -> dict[str, Any]:
         "executed_contracts": changes.get("contracts", Decimal(100)),
         "maker_id_won": "A",
         "end_cause": "executed",
+        "outcome_bucket": "executed_in_time",
         "n_executed_quotes": 1,
     }
     return rfq(rfq_id, **(filled | changes))

@@ -117,6 +117,12 @@ def test_makers_and_funnel_count_what_the_facts_hold(database):
             "cohort_date, market_ticker, visibility, n_legs, size_bucket, capture, maker_id, clock",
         ),
         ("makers", "maker_id, cohort_date, visibility, capture"),
+        (
+            "maker_league",
+            "maker_id, cohort_date, capture, series_ticker, n_legs, size_bucket",
+        ),
+        ("lost_quotes", "quote_id"),
+        ("outcomes", "role, cohort_date, bucket"),
         ("funnel", "cohort_date, n_legs"),
         ("activity", "hour_of_week"),
         ("data_quality", '"check"'),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from tests.marts.exchange_objects import executed_quote_object, load, rfq_object
+from tests.marts.exchange_objects import executed_quote_object, load, quote_object, rfq_object
 from tests.marts.facts import after
 from transforms.build import build
 from transforms.catalogue import LOGS, catalogue, describe, undescribed
@@ -17,8 +17,16 @@ from transforms.staging import TABLES
 
 @pytest.fixture(scope="module")
 def database() -> Iterator[duckdb.DuckDBPyConnection]:
+    """An RFQ of ours with a quote that won and one that lost, and one of others that we quoted."""
+    rfqs = [rfq_object("r1"), rfq_object("r2", creator_id="stranger")]
+    ours = {"creator_id": "requester", "rfq_creator_id": "stranger"}
+    quotes = [
+        executed_quote_object("q1", "r1"),
+        quote_object("q2", "r1", creator_id="B"),
+        quote_object("q3", "r2", **ours),
+    ]
     with duckdb.connect() as connection:
-        load(connection, [rfq_object("r1")], [executed_quote_object("q1", "r1")], after(900))
+        load(connection, rfqs, quotes, after(900))
         build(connection, MARTS, Settings(as_of=after(900), viewer_id="requester"))
         describe(connection)
         yield connection

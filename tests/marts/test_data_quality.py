@@ -129,6 +129,12 @@ def test_rfqs_with_a_doubtful_end_are_counted():
     assert found["vanished_rfq"] == (1, 4)
 
 
+def test_an_rfq_that_fits_in_no_outcome_is_counted():
+    found = checks(rfqs=[rfq("r1", outcome_bucket=None), rfq("r2")])
+
+    assert found["rfq_in_no_outcome"] == (1, 2)
+
+
 def test_an_unknown_or_missing_status_is_counted():
     rfqs = [rfq(f"r{i}", exchange_status=s) for i, s in enumerate(["open", "paused", None])]
 

@@ -78,6 +78,20 @@ def test_a_win_below_the_best_bid_is_not_at_best_and_a_tie_is():
     assert found["cover_distance_sum_microdollars"] == -10_000
 
 
+def test_a_win_over_rivals_that_nobody_saw_is_not_called_the_best():
+    """r1 was won alone, r2 after a rival had vanished: who bid best on it is unknown."""
+    rfqs = rfq_facts(executed_rfq("r1"), executed_rfq("r2", is_cover_unknown=True))
+    quotes = quote_facts(executed_quote("q1", "r1"), executed_quote("q2", "r2"))
+
+    found = makers(rfqs, quotes).collect().row(0, named=True)
+
+    assert (found["n_rfq_won"], found["n_rfq_won_compared"], found["n_rfq_won_at_best"]) == (
+        2,
+        1,
+        1,
+    )
+
+
 def test_a_lapsed_accept_is_not_a_fill_and_a_pending_one_is_no_lapse():
     quotes = [
         executed_quote("q1", "r1"),

@@ -41,5 +41,9 @@ create or replace temp table parts_of_rfqs as
             held.cohort_date = rfqs.created_ts::date
             and held.market_ticker is not distinct from rfqs.market_ticker;
 
+-- One day at a time. What has no day is little, and comes with the first.
 create or replace temp table parts_of_days as
-    select cohort_date, row_number() over (order by cohort_date) as part from touched_days;
+    select
+        cohort_date,
+        greatest(1, count(cohort_date) over (order by cohort_date nulls first)) as part,
+    from touched_days;

@@ -11,7 +11,12 @@ from transforms.marts.data_quality import data_quality, data_quality_by_day
 from transforms.marts.fill_rates import fill_rates
 from transforms.marts.funnel import funnel
 from transforms.marts.live_figures import live_figures, watched_by_day
+from transforms.marts.lost_quotes import lost_quotes
+from transforms.marts.maker_league import maker_league
 from transforms.marts.makers import makers
+from transforms.marts.my_day import my_day
+from transforms.marts.my_quotes import my_quotes
+from transforms.marts.outcomes import outcomes
 from transforms.marts.quote_facts import quote_facts
 from transforms.marts.quote_spreads import quote_spreads
 from transforms.marts.response_latencies import response_latencies
@@ -21,10 +26,15 @@ from transforms.marts.survival_curves import survival_curves
 MARTS: dict[Mart, Key] = {
     quote_facts: RFQ,
     rfq_facts: RFQ,
+    my_quotes: RFQ,
+    lost_quotes: RFQ,
     fill_rates: PARTITION,
     quote_spreads: PARTITION,
     response_latencies: PARTITION,
     makers: DAY,
+    maker_league: DAY,
+    my_day: DAY,
+    outcomes: DAY,
     funnel: DAY,
     watched_by_day: DAY,
     arrivals: DAY,

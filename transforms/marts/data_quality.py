@@ -207,8 +207,8 @@ def _time_checks() -> list[Check]:
             "cancelled_for_unknown_reason",
             pl.col("cancelled_ts").is_not_null(),
             pl.col("end_cause") == "unknown",
-            "Cancelled on an RFQ of somebody else whose end is not known and that was not seen open"
-            " later: withdrawn, or ended with its RFQ.",
+            "Cancelled on an RFQ that is not held, or of somebody else, with no known end and not"
+            " seen open later: withdrawn, or ended with its RFQ.",
         ),
         Check(
             "failed_execution",
@@ -316,6 +316,13 @@ def _rfq_checks() -> list[Check]:
             pl.col("end_ts").is_not_null(),
             pl.col("end_ts") < pl.col("created_ts"),
             "Its end is dated before its creation. In counts, out of durations beyond tolerance.",
+        ),
+        Check(
+            "rfq_in_no_outcome",
+            pl.col("rfq_id").is_not_null(),
+            pl.col("outcome_bucket").is_null(),
+            "In no bucket of marts.outcomes, which has a row with a NULL bucket then. An error of"
+            " ours: the buckets are to hold every RFQ.",
         ),
         *_bound_checks("rfq"),
         _shown_late("rfq"),

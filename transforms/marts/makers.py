@@ -18,7 +18,8 @@ def makers(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.LazyFrame:
     construction, so few RFQs overstate it). hit_ratio = RFQs won / RFQs quoted and decided;
     hit_ratio_traded the same over those that traded with anybody (own RFQs only, else lost and
     not traded look alike). lapse_rate = lapsed / accepts whose window is over.
-    win_share_at_best = wins at the best live bid of that side / wins; a lower bid may be taken.
+    win_share_at_best = wins at the best live bid of that side / wins of which all live rivals are
+    known; a lower bid may be taken.
 
     Beside `live` stands which share of the day's own RFQs was watched, by lifetime.
     Accepts, lapses, executions and contracts count accepted quotes whose RFQ is gone, too.
@@ -33,25 +34,37 @@ def makers(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.LazyFrame:
 
     One row per maker_id, cohort_date, visibility and capture.
     """
-    named = quote_facts.with_columns(maker_id=pl.col("maker_id").fill_null(UNKNOWN_MAKER))
-    known = named.filter(~pl.col("is_orphan"))
-    contests = _contests(known, rfq_facts)
-    others = contests.filter(~pl.col("is_self"))
-    rivals = known.join(others, on=["rfq_id", "maker_id"], how="semi")
-    accepts = named.filter("has_accept", ~pl.col("is_self_quote"))
     return (
-        pl.concat([contests.select(KEY), accepts.select(KEY)])
-        .unique()
-        .join(_self_quoted(contests), on=KEY, how="left", validate="1:1")
-        .join(others.group_by(KEY).agg(**_outcomes()), on=KEY, how="left", validate="1:1")
-        .join(rivals.group_by(KEY).agg(**_quoting()), on=KEY, how="left", validate="1:1")
-        .join(accepts.group_by(KEY).agg(**_last_look()), on=KEY, how="left", validate="1:1")
-        .with_columns(pl.col("n_rfq_self_quoted", *_last_look()).fill_null(0))
-        .with_columns(**_rates())
+        league(rfq_facts, quote_facts, KEY)
         .with_columns(**_shares())
         .pipe(with_shares_watched, rfq_facts, ("cohort_date",))
         .sort(KEY)
     )
+
+
+def league(
+    rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame, key: tuple[str, ...]
+) -> pl.LazyFrame:
+    """What the league table tells of each maker, by *key*, which names maker_id and visibility."""
+    # Every part asks for both again; without the caches each would be read anew.
+    named = quote_facts.with_columns(maker_id=pl.col("maker_id").fill_null(UNKNOWN_MAKER)).cache()
+    known = named.filter(~pl.col("is_orphan"))
+    contests = _contests(known, rfq_facts).cache()
+    others = contests.filter(~pl.col("is_self"))
+    rivals = known.join(others, on=["rfq_id", "maker_id"], how="semi")
+    accepts = named.filter("has_accept", ~pl.col("is_self_quote"))
+    parts = [
+        contests.group_by(key).agg(n_rfq_self_quoted=count(pl.col("is_self"))),
+        others.group_by(key).agg(**_outcomes()),
+        rivals.group_by(key).agg(**quoting()),
+        accepts.group_by(key).agg(**last_look()),
+    ]
+    makers = pl.concat([contests.select(key), accepts.select(key)]).unique()
+    for part in parts:
+        # The legs of an RFQ that is gone are NULL, and a key of their own.
+        makers = makers.join(part, on=key, how="left", nulls_equal=True, validate="1:1")
+    counted = pl.col("n_rfq_self_quoted", *last_look()).fill_null(0)
+    return makers.with_columns(counted).with_columns(**_rates())
 
 
 def _contests(known: pl.LazyFrame, rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
@@ -62,10 +75,6 @@ def _contests(known: pl.LazyFrame, rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
         .join(_numbered(rfq_facts), on="rfq_id", how="inner", validate="m:1")
         .with_columns(is_won=is_executed() & pl.col("maker_id_won").eq(pl.col("maker_id")))
     )
-
-
-def _self_quoted(contests: pl.LazyFrame) -> pl.LazyFrame:
-    return contests.group_by(KEY).agg(n_rfq_self_quoted=count(pl.col("is_self")))
 
 
 def _numbered(rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
@@ -81,20 +90,24 @@ def _numbered(rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
 def _outcomes() -> dict[str, pl.Expr]:
     won = pl.col("is_won")
     cover = pl.when(won).then(pl.col("cover_distance"))
+    # Without a cover the winner was alone, unless a rival was lost before the accept.
+    is_compared = won & is_own() & ~pl.col("is_cover_unknown")
     return {
         "n_rfq_broadcast": pl.col("place_to").max() - pl.col("place_from").min() + 1,
         "n_rfq_quoted": pl.len().cast(pl.Int64),
         "n_rfq_decided": count(pl.col("is_decided")),
         "n_rfq_traded": count(is_executed() & is_own()),
         "n_rfq_won": count(won),
-        "n_rfq_won_at_best": count(won & is_own() & (cover.fill_null(0) >= 0)),
+        "n_rfq_won_compared": count(is_compared),
+        "n_rfq_won_at_best": count(is_compared & (cover.fill_null(0) >= 0)),
         "n_covered": count(cover.is_not_null()),
         "cover_distance_sum_microdollars": millionths(cover).sum(),
         "cover_distance_p50_dollars": quantile(cover, 50),
     }
 
 
-def _quoting() -> dict[str, pl.Expr]:
+def quoting() -> dict[str, pl.Expr]:
+    """How a maker prices and how fast it answers: aggregates of its quotes."""
     effective = pl.col("is_effective")
     spread_known = effective & pl.col("is_two_sided") & ~pl.col("is_self_crossed")
     first = pl.col("is_valid_response") & (pl.col("version") == 1)
@@ -109,7 +122,8 @@ def _quoting() -> dict[str, pl.Expr]:
     }
 
 
-def _last_look() -> dict[str, pl.Expr]:
+def last_look() -> dict[str, pl.Expr]:
+    """What a maker does once it is accepted: aggregates of its accepted quotes."""
     is_trade = pl.col("executed_ts").is_not_null() & pl.col("is_reference_accept")
     return {
         "n_accepts": count(pl.col("has_accept")),
@@ -130,7 +144,7 @@ def _rates() -> dict[str, pl.Expr]:
         **rate_columns("response_rate", "n_rfq_quoted", "n_rfq_broadcast"),
         **rate_columns("hit_ratio", "n_rfq_won", "n_rfq_decided"),
         **_own(rate_columns("hit_ratio_traded", "n_rfq_won", "n_rfq_traded")),
-        **_own(rate_columns("win_share_at_best", "n_rfq_won_at_best", "n_rfq_won")),
+        **_own(rate_columns("win_share_at_best", "n_rfq_won_at_best", "n_rfq_won_compared")),
         **rate_columns("lapse_rate", "n_lapsed", "n_accepts_matured"),
     }
 

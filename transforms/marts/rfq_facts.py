@@ -3,6 +3,7 @@
 import polars as pl
 
 from transforms.known_rfqs import known_rfqs
+from transforms.outcome_buckets import fates, outcome_bucket
 from transforms.partition import is_terminal
 from transforms.settings import Settings
 from transforms.units import CONTRACTS, DOLLARS, elapsed_s, forgiving_s
@@ -21,7 +22,7 @@ COLUMNS = (
     *("has_confirm", "maker_id_won", "end_cause", "is_end_upper_bound", "n_executed_quotes"),
     *("exchange_status", "out_of_bounds", "is_first_seen_open", "executed_ts", "is_end_moved"),
     *("is_cover_unknown", "is_decided", "last_seen_open_ts", "first_quote_ts"),
-    *("watched_until_ts", "lifetime_bucket", "is_shown_late"),
+    *("watched_until_ts", "lifetime_bucket", "is_shown_late", "outcome_bucket"),
 )
 # What only the requester sees in full: on anybody else's RFQ it would describe our own quotes.
 SEEN_BY_REQUESTER = (
@@ -44,11 +45,12 @@ def rfq_facts(
         .join(_responses(quote_facts), on="rfq_id", how="left", validate="1:1")
         .join(_accepts(quote_facts), on="rfq_id", how="left", validate="1:1")
         .join(_decided(quote_facts), on="rfq_id", how="left", validate="1:1")
+        .join(fates(quote_facts), on="rfq_id", how="left", validate="1:1")
         .pipe(_gaps_closed)
         .pipe(_timed, settings)
         .pipe(_priced)
         .with_columns(state=state(), exchange_status="status")
-        .with_columns(is_decided=is_decided(settings))
+        .with_columns(is_decided=is_decided(settings), outcome_bucket=outcome_bucket(settings))
         .select(COLUMNS)
         .sort("created_ts", "rfq_id")
     )

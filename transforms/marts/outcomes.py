@@ -1,0 +1,22 @@
+"""Where RFQs died."""
+
+import polars as pl
+
+from transforms.outcome_buckets import role
+from transforms.partition import rows
+
+
+def outcomes(rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
+    """Every RFQ once, in the first bucket that holds of it, by what we are to it.
+
+    The buckets of a role and day add up to its RFQs. Which RFQs they are stands in
+    `rfq_facts.outcome_bucket`, and `transforms.outcome_buckets` has the conditions in their order.
+
+    One row per role, cohort_date and bucket.
+    """
+    return (
+        rfq_facts.group_by("cohort_date", role=role(), bucket="outcome_bucket")
+        .agg(n_rfq=rows())
+        .select("role", "cohort_date", "bucket", "n_rfq")
+        .sort("role", "cohort_date", "bucket")
+    )

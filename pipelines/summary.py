@@ -83,7 +83,7 @@ select schema_name || '.' || table_name, estimated_size from duckdb_tables()
 where schema_name in ('staging', 'marts') order by 1
 """
 
-_QUALITY = 'select "check", count, share, meaning from marts.data_quality order by 1'
+_QUALITY = "select check_name, count, share, meaning from marts.data_quality order by 1"
 
 # Title, columns and query of each table that `rfq status` shows.
 _STATUS = (

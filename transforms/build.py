@@ -32,7 +32,7 @@ DAY: Key = ("cohort_date",)
 WHOLE: Key = ()
 
 # What marts read of raw itself: it tells of the reading and holds no row of the exchange.
-RAW_LOGS = ("accepted_losses", "passes", "open_sweeps")
+RAW_LOGS = ("accepted_losses", "coverage", "extraction_runs", "passes", "open_sweeps")
 
 _PARTS = {RFQ: "parts_of_rfqs", PARTITION: "parts_of_partitions", DAY: "parts_of_days"}
 ROWS_PER_PART = 200_000

@@ -23,7 +23,7 @@ def recipe_of(
         "select distinct communications_id from raw.accounts order by all"
     ).fetchall()
     tolerances = (settings.maturity_s, settings.skew_tol_s, settings.longest_life_s)
-    asked = (settings.viewer_id, *tolerances, settings.is_watched)
+    asked = (settings.viewer_id, settings.scope, *tolerances, settings.is_watched)
     engines = (duckdb.__version__, pl.__version__)
     return sha256(repr((_rules(), engines, marts, asked, accounts)).encode()).hexdigest()
 

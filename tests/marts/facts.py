@@ -114,6 +114,19 @@ QUOTE_SCHEMA: dict[str, Any] = {
     "is_shown_late": pl.Boolean,
 }
 
+RUN_SCHEMA: dict[str, Any] = {
+    "pass": pl.String,
+    "watermark_before_ts": _TIME,
+    "forgotten_before_ts": _TIME,
+    "watermark_after_ts": _TIME,
+}
+
+COVERAGE_SCHEMA: dict[str, Any] = {
+    "checked_ts": _TIME,
+    "open_rfqs_listed": pl.Int64,
+    "open_rfqs_missed": pl.Int64,
+}
+
 _PARTITION = {
     "market_ticker": "KXTEST-26-A",
     "series_ticker": "KXTEST",
@@ -238,3 +251,21 @@ def rfq_facts(*rows: dict[str, Any]) -> pl.LazyFrame:
 def quote_facts(*rows: dict[str, Any]) -> pl.LazyFrame:
     """The mart of that name, with the columns the summaries read."""
     return pl.LazyFrame(rows, schema=QUOTE_SCHEMA)
+
+
+def read(
+    name: str, since: datetime | None, until: datetime | None, forgotten: datetime | None = None
+) -> dict[str, Any]:
+    """A pass that moved the watermark of a list; what changed before *forgotten* was gone."""
+    moments = (since, forgotten, until)
+    return dict(zip(RUN_SCHEMA, (name, *moments), strict=True))
+
+
+def extraction_runs(*rows: dict[str, Any]) -> pl.LazyFrame:
+    """The log of that name, with the columns that say what was read."""
+    return pl.LazyFrame(rows, schema=RUN_SCHEMA)
+
+
+def coverage(*rows: tuple[datetime, int, int]) -> pl.LazyFrame:
+    """The log of that name: when it was compared, how many were listed, how many missed."""
+    return pl.LazyFrame(rows, schema=COVERAGE_SCHEMA, orient="row")

@@ -37,7 +37,7 @@ DAYS = 4
 HALF_A_DAY_S = 43_200.0
 RAW = (
     *("rfq_versions", "quote_versions", "tombstones", "accounts"),
-    *("passes", "open_sweeps", "last_seen"),
+    *("passes", "open_sweeps", "last_seen", "extraction_runs", "coverage"),
 )
 BUILT = [f"staging.{name}" for name in TABLES] + [f"marts.{mart.__name__}" for mart in MARTS]
 
@@ -52,6 +52,7 @@ class History:
     chance: random.Random
     shown: dict[str, str] = field(default_factory=dict)
     number: int = 0
+    read_to: dict[str, datetime] = field(default_factory=dict)
 
     def load(self, now: datetime) -> None:
         """Store what is new: each state once, some of it not before the next load."""
@@ -62,6 +63,7 @@ class History:
             self._store(table, news, now)
             self._see_again(table, seen, now)
         self._note_what_was_served(now)
+        self._note_what_was_read(now)
         self._forget_one_quote(now)
 
     def is_news(self, each: ExchangeObject) -> bool:
@@ -118,6 +120,36 @@ class History:
             self.connection.execute(
                 "insert into raw.open_sweeps values ($1, $2)", [now, self.number]
             )
+
+    def _note_what_was_read(self, now: datetime) -> None:
+        """Each list up to now, but where its pass failed; now and then some of it was gone."""
+        for name in ("rfqs_market", "quotes_made", "quotes_received"):
+            before, is_read = self.read_to.get(name), self.chance.random() < 0.7
+            since = before or MIDNIGHT
+            gone = since + (now - since) / 2 if self.chance.random() < 0.4 else None
+            self.read_to[name] = now if is_read else since
+            self.connection.execute(
+                "insert into raw.extraction_runs by name select $1 as run_id, $2 as pass,"
+                " '' as origin, $3 as started_ts, $3 as ended_ts, 1 as pages, 1 as rows_seen,"
+                " 1 as new_versions, 0 as rejected_rows, 1 as sweeps, $4 as is_verified,"
+                " $5::timestamptz as watermark_before_ts, $6 as watermark_after_ts,"
+                " $7::timestamptz as forgotten_before_ts, $8 as load",
+                [
+                    f"{self.number}",
+                    name,
+                    now,
+                    is_read,
+                    before,
+                    self.read_to[name],
+                    gone,
+                    self.number,
+                ],
+            )
+        self.connection.execute(
+            "insert into raw.coverage by name select $1 as run_id, $2 as checked_ts, 1 as pages,"
+            " true as is_complete, 20 as open_rfqs_listed, $3 as open_rfqs_missed, $4 as load",
+            [f"{self.number}", now, self.chance.randint(0, 1), self.number],
+        )
 
     def _forget_one_quote(self, now: datetime) -> None:
         gone = self.chance.choice(self.quotes)["id"]

@@ -168,10 +168,11 @@ def build_into(
     with _at_work(database) as work, _place_for(output, database) as place:
         with database.writing() as connection:
             _demand_buildable(connection, work)
-            load, moments = _shown(connection, work, as_of)
+            load, moments, shown_maturity_s = _shown(connection, work, as_of)
         with known_after(database.private_path, work.directory, load) as connection:
             demand_few_rejected(connection, Limits(rejected_share))
-            mart_rows = _build(connection, moments, account, maturity_s, afresh=True)
+            matures_in_s = shown_maturity_s or maturity_s
+            mart_rows = _build(connection, moments, account, matures_in_s, afresh=True)
             with drafted(connection, place) as draft:
                 demand_sound(connection, has_last=False)
             put_in_place(draft, Database(output).path, is_published=False)
@@ -210,11 +211,11 @@ def _place_for(output: Path, database: Database) -> Iterator[Path]:
 
 def _shown(
     connection: duckdb.DuckDBPyConnection, work: Work, as_of: datetime | None
-) -> tuple[int, Moments]:
-    """Return the last load to build from, and the moments to show."""
+) -> tuple[int, Moments, float | None]:
+    """Return the last load to build from, the moments to show, and the M that was shown then."""
     if as_of is None:
         ((load,),) = connection.execute("select coalesce(max(load), 0) from raw.loads").fetchall()
-        return load, _moments(connection)
+        return load, _moments(connection), None
     # A run that was killed as soon as it had published has not noted it.
     with attached(connection, work.last) as has_last:
         if has_last:

@@ -1,8 +1,9 @@
-"""Which time was observed: the stretches of it that complete passes over a list vouch for.
+"""Which time was observed: the stretches of it that complete passes over the lists vouch for.
 
 A pass that was verified moves the watermark of its list: all that happened from the watermark
-before to the one after has been read, but for what the exchange had forgotten by then. What no pass
-has read is a gap. A run that fails leaves none, as long as a later one reads what it missed.
+before to the one after has been read, but for what the exchange had forgotten by then, and a build
+adds that up as `read_stretches`. What no pass has read is a gap. A run that fails leaves none, as
+long as a later one reads what it missed.
 """
 
 from collections.abc import Sequence
@@ -23,35 +24,26 @@ def rfq_list(settings: Settings) -> str:
 
 
 def observed(
-    extraction_runs: pl.LazyFrame, lists: Sequence[str], settings: Settings
+    read_stretches: pl.LazyFrame, lists: Sequence[str], settings: Settings
 ) -> pl.LazyFrame:
     """Return the stretches, up to as_of, that were read of each of *lists*.
 
     One row per stretch, from_ts to to_ts.
     """
-    return _between(gaps(extraction_runs, lists, settings))
+    return _between(gaps(read_stretches, lists, settings))
 
 
-def gaps(extraction_runs: pl.LazyFrame, lists: Sequence[str], settings: Settings) -> pl.LazyFrame:
+def gaps(read_stretches: pl.LazyFrame, lists: Sequence[str], settings: Settings) -> pl.LazyFrame:
     """Return the stretches that were not read of one of *lists* at least, from ever and for ever.
 
     One row per stretch, from_ts to to_ts.
     """
-    read = _read(extraction_runs, settings)
+    until = pl.min_horizontal("to_ts", pl.lit(settings.as_of))
+    read = read_stretches.select(
+        "pass", pl.col("from_ts").cast(_TIME), to_ts=until.cast(_TIME)
+    ).filter(pl.col("from_ts") < pl.col("to_ts"))
     unread = [_between(read.filter(pl.col("pass") == name).drop("pass")) for name in lists]
     return _merged(pl.concat(unread))
-
-
-def _read(extraction_runs: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
-    """What each pass has read up to its watermark; nothing where it has none."""
-    until = pl.when(pl.col("watermark_after_ts").is_not_null()).then(
-        pl.min_horizontal("watermark_after_ts", pl.lit(settings.as_of))
-    )
-    return extraction_runs.select(
-        "pass",
-        from_ts=pl.max_horizontal("watermark_before_ts", "forgotten_before_ts").cast(_TIME),
-        to_ts=until.cast(_TIME),
-    ).filter(pl.col("from_ts") < pl.col("to_ts"))
 
 
 def _between(stretches: pl.LazyFrame) -> pl.LazyFrame:

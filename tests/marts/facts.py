@@ -2,8 +2,10 @@
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from importlib.resources import files
 from typing import Any
 
+import duckdb
 import polars as pl
 
 from transforms.partition import TERMINAL_STATES
@@ -261,9 +263,15 @@ def read(
     return dict(zip(RUN_SCHEMA, (name, *moments), strict=True))
 
 
-def extraction_runs(*rows: dict[str, Any]) -> pl.LazyFrame:
-    """The log of that name, with the columns that say what was read."""
-    return pl.LazyFrame(rows, schema=RUN_SCHEMA)
+def read_stretches(*runs: dict[str, Any]) -> pl.LazyFrame:
+    """What a build makes of these reports of passes."""
+    reports = pl.DataFrame(runs, schema=RUN_SCHEMA).to_arrow()
+    with duckdb.connect() as connection:
+        connection.register("reports", reports)
+        connection.execute("create schema raw; create view raw.extraction_runs as from reports")
+        query = files("transforms") / "incremental" / "read_stretches.sql"
+        connection.execute("set timezone = 'UTC'; " + query.read_text())
+        return connection.sql("from read_stretches").pl().lazy()
 
 
 def coverage(*rows: tuple[datetime, int, int]) -> pl.LazyFrame:

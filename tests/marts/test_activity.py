@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tests.marts.facts import extraction_runs, read, rfq, rfq_facts
+from tests.marts.facts import read, read_stretches, rfq, rfq_facts
 from transforms.marts.activity import activity
 from transforms.marts.arrivals import arrivals
 from transforms.settings import Settings
@@ -20,7 +20,7 @@ def hours(
     """The mart, of RFQs created then; everything since the first one was read, if not told."""
     until = as_of or max(created, default=MONDAY)
     read_whole = [read("rfqs_market", MONDAY - timedelta(days=9), until)]
-    log, shown = extraction_runs(*(read_whole if runs is None else runs)), Settings(as_of=until)
+    log, shown = read_stretches(*(read_whole if runs is None else runs)), Settings(as_of=until)
     rfqs = [
         rfq(f"r{i}", created_ts=ts, cohort_date=ts.date(), is_combo=i == 0)
         for i, ts in enumerate(created)
@@ -97,7 +97,7 @@ def test_what_nobody_has_read_makes_no_hours():
 
 
 def test_our_own_rfqs_are_observed_by_the_list_of_our_own():
-    log, shown = extraction_runs(read("rfqs_self", MONDAY, START)), Settings(START, scope="self")
+    log, shown = read_stretches(read("rfqs_self", MONDAY, START)), Settings(START, scope="self")
     created = START - timedelta(minutes=10)
     held = arrivals(rfq_facts(rfq("r1", created_ts=created)), log, shown)
 

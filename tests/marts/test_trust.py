@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tests.marts.facts import coverage, extraction_runs, read, rfq, rfq_facts
+from tests.marts.facts import coverage, read, read_stretches, rfq, rfq_facts
 from transforms.marts.arrivals import arrivals
 from transforms.marts.trust import trust
 from transforms.settings import Settings
@@ -31,7 +31,7 @@ def days(
     as_of: datetime = MONDAY + DAY,
 ) -> pl.DataFrame:
     """The mart; one watched RFQ of our own on Monday noon, if not told."""
-    log, shown = extraction_runs(*runs), Settings(as_of=as_of)
+    log, shown = read_stretches(*runs), Settings(as_of=as_of)
     held = arrivals(rfq_facts(*([own()] if rfqs is None else rfqs)), log, shown)
     return trust(held, log, coverage(*(compared or [])), shown).collect()
 

@@ -12,7 +12,7 @@ _MINUTE_US = 60_000_000
 
 
 def activity(
-    arrivals: pl.LazyFrame, extraction_runs: pl.LazyFrame, settings: Settings
+    arrivals: pl.LazyFrame, read_stretches: pl.LazyFrame, settings: Settings
 ) -> pl.LazyFrame:
     """RFQ arrivals, everybody's, by hour of the week on the exchange's clock (New York).
 
@@ -28,7 +28,7 @@ def activity(
     counted = arrivals.group_by(hour_of_week=_hour_of_week("hour_start_ts")).agg(
         n_rfq=pl.col("n_rfq_observed").sum(), n_rfq_combo=pl.col("n_rfq_combo_observed").sum()
     )
-    stretches = observed(extraction_runs, [rfq_list(settings)], settings)
+    stretches = observed(read_stretches, [rfq_list(settings)], settings)
     return (
         _observed_minutes(stretches, arrivals)
         .join(counted, on="hour_of_week", how="left", validate="1:1")

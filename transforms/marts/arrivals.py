@@ -8,7 +8,7 @@ from transforms.settings import Settings
 
 
 def arrivals(
-    rfq_facts: pl.LazyFrame, extraction_runs: pl.LazyFrame, settings: Settings
+    rfq_facts: pl.LazyFrame, read_stretches: pl.LazyFrame, settings: Settings
 ) -> pl.LazyFrame:
     """RFQs held, everybody's, by the hour in which they were created.
 
@@ -21,7 +21,7 @@ def arrivals(
     created, is_observed = pl.col("created_ts"), pl.col("is_observed")
     has_quotes = pl.col("visibility").is_in(["own", "quoted"])
     return (
-        _placed(rfq_facts, observed(extraction_runs, [rfq_list(settings)], settings))
+        _placed(rfq_facts, observed(read_stretches, [rfq_list(settings)], settings))
         .group_by("cohort_date", hour_start_ts=created.dt.truncate("1h"))
         .agg(
             n_rfq=rows(),

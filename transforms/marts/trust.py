@@ -17,7 +17,7 @@ _DAY = timedelta(days=1)
 
 def trust(
     arrivals: pl.LazyFrame,
-    extraction_runs: pl.LazyFrame,
+    read_stretches: pl.LazyFrame,
     coverage: pl.LazyFrame,
     settings: Settings,
 ) -> pl.LazyFrame:
@@ -39,10 +39,10 @@ def trust(
     One row per cohort_date on which an RFQ is held, or from the first of them on was there to read.
     """
     lists = [rfq_list(settings), *QUOTE_LISTS]
-    days = _days(arrivals, observed(extraction_runs, lists, settings), settings)
+    days = _days(arrivals, observed(read_stretches, lists, settings), settings)
     return (
         days.join(
-            _unread(days, gaps(extraction_runs, lists, settings)), on="cohort_date", how="left"
+            _unread(days, gaps(read_stretches, lists, settings)), on="cohort_date", how="left"
         )
         .join(_held(arrivals), on="cohort_date", how="left", validate="1:1")
         .join(_compared(coverage), on="cohort_date", how="left", validate="1:1")

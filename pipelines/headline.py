@@ -135,6 +135,14 @@ order by is_combo
 """,
 )
 
+# Counts say what was seen, whatever the capture; the ratio below follows it.
+_WON_AT_ALL = """
+select
+    coalesce(sum(n_rfq_won), 0)::bigint as n_won,
+    coalesce(sum(n_rfq_quoted), 0)::bigint as n_quoted,
+from marts.makers where visibility = 'quoted'
+"""
+
 _WON = _SHARES.format(
     part="n_won",
     query="""
@@ -292,6 +300,9 @@ def _as_maker(connection: duckdb.DuckDBPyConnection, scope: str) -> Iterator[Lin
             yield Line(f"quoted of seen, {_KINDS[row['is_combo']]}", share, rests_on)
     else:
         yield Line("quoted of seen", "-", "scope is self: RFQs that you did not quote are not read")
+    (at_all,) = _rows(connection, _WON_AT_ALL)
+    rests_on = f"of {at_all['n_quoted']:,} RFQs that you quoted, watched live or not"
+    yield Line("won", f"{at_all['n_won']:,}", rests_on)
     (won,) = _rows(connection, _WON, capture=capture)
     yield Line(
         "hit ratio",

@@ -270,7 +270,7 @@ def test_everybody_is_told_what_is_held_and_whether_the_record_is_whole(said: Sa
 def test_a_maker_is_told_what_it_quoted_won_and_let_lapse(said: Say) -> None:
     """Live: 2 of 3 singles quoted and the combo; 1 won of 2 decided, of 3 quoted.
 
-    Of every capture: 3 accepts, 1 executed, 1 pending, and of the 2 others 1 lapsed.
+    Of every capture: 5 quoted, 3 accepts, 1 executed, 1 pending, and of the 2 others 1 lapsed.
     """
     maker = said(Shown("A", *of_maker()))
 
@@ -287,6 +287,7 @@ def test_a_maker_is_told_what_it_quoted_won_and_let_lapse(said: Say) -> None:
             "100.0%",
             "1 of 1 of others, live, 95 % interval 20.7% to 100.0%",
         ),
+        "won": ("1", "of 5 RFQs that you quoted, watched live or not"),
         "hit ratio": (
             "50.0%",
             "won 1 of 2 decided, of 3 quoted, live, 95 % interval 9.5% to 90.5%",

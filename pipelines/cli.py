@@ -1,5 +1,6 @@
 """What `rfq` can be asked for. `pipelines.entry` calls it and ends the process."""
 
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -87,6 +88,7 @@ def run(
     Examples: `rfq run --sandbox` · `rfq run` · `rfq run --database /data/rfq.duckdb`
     """
     from pipelines import job
+    from pipelines.build_settings import configured_maturity_s
     from pipelines.database import Database
     from pipelines.kalshi.settings import configured_access
     from pipelines.progress import shown_progress
@@ -94,13 +96,14 @@ def run(
     from pipelines.summary import show_summary
 
     files = Database(database or (SANDBOX if sandbox else PUBLISHED))
-    with shown_progress() as on_progress:
-        if sandbox:
-            with sandbox_access(files.exchange()) as access:
-                job.run(files, access, on_progress, accept_loss=accept_loss)
-        else:
-            access = configured_access(base_url, allow_unknown_host=allow_unknown_host)
-            job.run(files, access, on_progress, accept_loss=accept_loss)
+    maturity_s = configured_maturity_s()
+    reached: AbstractContextManager[Any]
+    if sandbox:
+        reached = sandbox_access(files.exchange())
+    else:
+        reached = nullcontext(configured_access(base_url, allow_unknown_host=allow_unknown_host))
+    with shown_progress() as on_progress, reached as access:
+        job.run(files, access, on_progress, accept_loss=accept_loss, maturity_s=maturity_s)
     show_summary(files)
 
 
@@ -139,17 +142,19 @@ def backfill(
     Example: `rfq backfill --since 2026-11-01 --until 2026-11-08`
     """
     from pipelines import job
+    from pipelines.build_settings import configured_maturity_s
     from pipelines.database import Database
     from pipelines.kalshi.settings import configured_access
     from pipelines.progress import shown_progress
     from pipelines.summary import show_summary
 
+    maturity_s = configured_maturity_s()
     access = configured_access(base_url, allow_unknown_host=allow_unknown_host)
     start, end = since.replace(tzinfo=UTC), until and until.replace(tzinfo=UTC)
     if start >= (end or datetime.now(UTC)):
         raise typer.BadParameter("--since is not before --until")
     with shown_progress() as on_progress:
-        job.backfill(Database(database), access, start, end, on_progress)
+        job.backfill(Database(database), access, start, end, on_progress, maturity_s=maturity_s)
     show_summary(Database(database))
 
 
@@ -175,12 +180,13 @@ def build(
     `rfq build --as-of 2026-11-20T12:00:00.5 --output then.duckdb`
     """
     from pipelines import job
+    from pipelines.build_settings import configured_maturity_s
     from pipelines.database import Database
     from pipelines.kalshi.settings import configured
 
     if as_of and output is None:
         raise typer.BadParameter("--as-of needs --output: what was shown then is not published")
-    settings = configured("rejected_share", "account")
+    settings = (*configured("rejected_share", "account"), configured_maturity_s())
     if output is None:
         outcome = job.rebuild(Database(database), *settings)
     else:

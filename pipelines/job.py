@@ -36,7 +36,7 @@ from pipelines.stopping import stoppable
 from transforms.bounds import BOUNDS
 from transforms.build import build
 from transforms.marts import MARTS
-from transforms.settings import Settings
+from transforms.settings import MATURITY_S, Settings
 
 # A load each, in this order: what is ours does not wait for the market, which may take hours.
 LOADS = (("accounts", "quotes"), ("rfqs",), ("quotes_by_id", "rfqs_by_id"))
@@ -72,6 +72,7 @@ def run(
     on_progress: Callable[[Progress], None],
     *,
     accept_loss: bool = False,
+    maturity_s: float = MATURITY_S,
 ) -> Outcome:
     """Load, build and publish under one lock; the last published file stays if anything fails.
 
@@ -97,6 +98,7 @@ def run(
         return _build_and_publish(
             *(connection, work, new_versions, extraction.limits),
             account=access.account,
+            maturity_s=maturity_s,
             afresh=afresh,
         )
 
@@ -117,6 +119,8 @@ def backfill(
     since: datetime,
     until: datetime | None,
     on_progress: Callable[[Progress], None],
+    *,
+    maturity_s: float = MATURITY_S,
 ) -> Outcome:
     """Run with what was updated from *since* to *until* (default: now) read again.
 
@@ -124,11 +128,14 @@ def backfill(
     it goes on where it stood when asked the same again.
     """
     reach = replace(access.reach, since=since, until=until)
-    return run(database, replace(access, reach=reach), on_progress)
+    return run(database, replace(access, reach=reach), on_progress, maturity_s=maturity_s)
 
 
 def rebuild(
-    database: Database, rejected_share: float = REJECTED_SHARE, account: str | None = None
+    database: Database,
+    rejected_share: float = REJECTED_SHARE,
+    account: str | None = None,
+    maturity_s: float = MATURITY_S,
 ) -> Outcome:
     """Build every mart anew from all that was loaded, and publish.
 
@@ -138,7 +145,9 @@ def rebuild(
     with _at_work(database) as work, database.writing() as connection:
         _demand_buildable(connection, work)
         limits = Limits(rejected_share)
-        return _build_and_publish(connection, work, {}, limits, account=account, afresh=True)
+        return _build_and_publish(
+            *(connection, work, {}, limits), account=account, maturity_s=maturity_s, afresh=True
+        )
 
 
 def build_into(
@@ -147,6 +156,7 @@ def build_into(
     as_of: datetime | None = None,
     rejected_share: float = REJECTED_SHARE,
     account: str | None = None,
+    maturity_s: float = MATURITY_S,
 ) -> Outcome:
     """Build every mart anew into *output*, from all that was loaded into *database*.
 
@@ -158,10 +168,11 @@ def build_into(
     with _at_work(database) as work, _place_for(output, database) as place:
         with database.writing() as connection:
             _demand_buildable(connection, work)
-            load, moments = _shown(connection, work, as_of)
+            load, moments, shown_maturity_s = _shown(connection, work, as_of)
         with known_after(database.private_path, work.directory, load) as connection:
             demand_few_rejected(connection, Limits(rejected_share))
-            mart_rows = _build(connection, moments, account, afresh=True)
+            matures_in_s = shown_maturity_s or maturity_s
+            mart_rows = _build(connection, moments, account, matures_in_s, afresh=True)
             with drafted(connection, place) as draft:
                 demand_sound(connection, has_last=False)
             put_in_place(draft, Database(output).path, is_published=False)
@@ -200,11 +211,11 @@ def _place_for(output: Path, database: Database) -> Iterator[Path]:
 
 def _shown(
     connection: duckdb.DuckDBPyConnection, work: Work, as_of: datetime | None
-) -> tuple[int, Moments]:
-    """Return the last load to build from, and the moments to show."""
+) -> tuple[int, Moments, float | None]:
+    """Return the last load to build from, the moments to show, and the M that was shown then."""
     if as_of is None:
         ((load,),) = connection.execute("select coalesce(max(load), 0) from raw.loads").fetchall()
-        return load, _moments(connection)
+        return load, _moments(connection), None
     # A run that was killed as soon as it had published has not noted it.
     with attached(connection, work.last) as has_last:
         if has_last:
@@ -297,11 +308,12 @@ def _build_and_publish(
     limits: Limits,
     *,
     account: str | None,
+    maturity_s: float,
     afresh: bool = False,
 ) -> Outcome:
     demand_few_rejected(connection, limits)
     moments = _moments(connection)
-    mart_rows = _build(connection, moments, account, afresh=afresh)
+    mart_rows = _build(connection, moments, account, maturity_s, afresh=afresh)
     # A log may be damaged by a power cut: what is published must not outlive what it rests on.
     connection.execute("checkpoint")
     _publish(connection, work)
@@ -309,12 +321,18 @@ def _build_and_publish(
 
 
 def _build(
-    connection: duckdb.DuckDBPyConnection, moments: Moments, account: str | None, *, afresh: bool
+    connection: duckdb.DuckDBPyConnection,
+    moments: Moments,
+    account: str | None,
+    maturity_s: float,
+    *,
+    afresh: bool,
 ) -> dict[str, int]:
     settings = Settings(
         moments.as_of,
         _viewer(connection, account),
         _scope(connection),
+        maturity_s=maturity_s,
         known_until=moments.known_until,
     )
     return build(connection, MARTS, settings, afresh=afresh)

@@ -14,16 +14,17 @@ from pipelines.stamp import quoted_text
 # The large tables are looked through, the others copied: a rule reads their rows by their place.
 _LOOKED_THROUGH = ("rfq_versions", "quote_versions", "last_seen", "rejected_rows")
 _NOTE = """
-insert into raw.publications
-select load, as_of, known_until from {published}marts.build_info as shown
+insert into raw.publications by name
+select load, as_of, known_until, maturity_s from {published}marts.build_info as shown
 where (select database_id from {published}raw.stamp) = (select database_id from raw.stamp)
     and not exists (
-        from raw.publications as noted where (noted.load, noted.as_of, noted.known_until)
-            is not distinct from (shown.load, shown.as_of, shown.known_until)
+        from raw.publications as noted
+        where (noted.load, noted.as_of, noted.known_until, noted.maturity_s) is not distinct from
+            (shown.load, shown.as_of, shown.known_until, shown.maturity_s)
     )
 """
 _SHOWN_AT = """
-select load, as_of, known_until from raw.publications
+select load, as_of, known_until, maturity_s from raw.publications
 where known_until <= $1 order by rowid desc limit 1
 """
 
@@ -42,15 +43,18 @@ def note_publication(connection: duckdb.DuckDBPyConnection, catalog: str | None 
         connection.execute(_NOTE.format(published=f"{catalog}." if catalog else ""))
 
 
-def shown_at(connection: duckdb.DuckDBPyConnection, moment: datetime) -> tuple[int, Moments]:
-    """Return what the last run that ended by *moment* published: its last load, its moments.
+def shown_at(
+    connection: duckdb.DuckDBPyConnection, moment: datetime
+) -> tuple[int, Moments, float | None]:
+    """Return what the last run that ended by *moment* published: its last load, moments, and M.
 
+    M is None where a version that did not note it has published.
     Raises `DatabaseError` before the first one.
     """
     found = connection.execute(_SHOWN_AT, [moment]).fetchall()
     if found:
-        ((load, as_of, known_until),) = found
-        return load, Moments(as_of, known_until)
+        ((load, as_of, known_until, maturity_s),) = found
+        return load, Moments(as_of, known_until), maturity_s
     ((first,),) = connection.execute("select min(known_until) from raw.publications").fetchall()
     known = (
         "none that noted what it published has ended yet: `rfq run`"

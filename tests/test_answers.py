@@ -145,9 +145,9 @@ def test_impossible_values_are_kept_counted_and_not_believed(
     ) == [(short, None)]
     legs = f"select yes_settlement_value_dollars from staging.rfq_legs where rfq_id = '{dear}'"
     assert read(database, legs) == [(None,)]
-    counted = 'select "check", count from marts.data_quality where count > 0 and'
+    counted = "select check_name, count from marts.data_quality where count > 0 and"
     assert dict(
-        read(database, f"{counted} (\"check\" like '%out_of_bounds' or \"check\" like 'price%')")
+        read(database, f"{counted} (check_name like '%out_of_bounds' or check_name like 'price%')")
     ) == {
         "price_above_one": 2,
         "quote_yes_bid_dollars_out_of_bounds": 1,

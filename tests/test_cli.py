@@ -13,7 +13,7 @@ import pytest
 from pipelines import progress
 from pipelines.database import Database
 from pipelines.sandbox import Account, Bucket, ManualClock, Market
-from tests.running import Command, Ended
+from tests.running import Command, Ended, read
 
 
 def assert_shows_no_key(ended: Ended, desk: Account) -> None:
@@ -24,8 +24,16 @@ def assert_shows_no_key(ended: Ended, desk: Account) -> None:
 
 
 def test_a_run_ends_with_what_it_found(
-    rfq: Command, key: Path, exchange: Any, market: Market, desk: Account, database: Database
+    rfq: Command,
+    key: Path,
+    exchange: Any,
+    market: Market,
+    desk: Account,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """With the M that is configured, which the marts show as well."""
+    monkeypatch.setenv("TRANSFORMS__MATURITY_S", "3600")
     # No bucket holds what a list costs, so that every call has to wait.
     market.behavior = replace(market.behavior, read_bucket=Bucket(1_000, 5))
     market.create_rfq(desk, market_ticker="KXONE-26-A", contracts_fp="10.00")
@@ -33,7 +41,8 @@ def test_a_run_ends_with_what_it_found(
     ended = rfq("run", "--base-url", exchange.base_url, "--database", database.path)
 
     assert ended.code == 0
-    assert "fill rate" in ended.out
+    assert "filled within 3600 s, singles" in ended.out
+    assert read(database, "select maturity_s from marts.build_info") == [(3600.0,)]
     assert "select" in ended.out
     lines = [line for line in ended.err.splitlines() if "tokens" in line]
     (market_line,) = (line for line in lines if line.startswith("rfqs_market"))

@@ -359,7 +359,7 @@ def test_what_nobody_has_any_more_needs_a_word(
     assert f"put a backup of {database.private_path} in its place" in refused.err
     assert "`rfq run --accept-loss` publishes without them" in refused.err
     assert read(
-        database, "select count > 0 from marts.data_quality where \"check\" = 'lost_row'"
+        database, "select count > 0 from marts.data_quality where check_name = 'lost_row'"
     ) == [(True,)]
     assert run().code == 0
 

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
+from pipelines import build_settings
+from pipelines.build_settings import configured_maturity_s
 from pipelines.kalshi.extraction import Limits
-from pipelines.kalshi.found import LARGEST_FILE_BYTES, PREFIX
+from pipelines.kalshi.found import LARGEST_FILE_BYTES, prefix
 from pipelines.kalshi.settings import (
     NAMES,
     PRODUCTION,
@@ -26,6 +28,7 @@ from tests.running import Command
 
 ROOT = Path(__file__).parent.parent
 HEAD = "[sources.kalshi]\n"
+PREFIX = prefix("sources.kalshi")
 OUT_OF_RANGE = {
     "overlap_seconds": ["-600", "86401", str(10**15)],
     "retention_days": ["0", "-5", "366", "3.5", '"1e3"', '" 7 "', '""', "true", "[7]", "{ a = 7 }"],
@@ -144,6 +147,71 @@ def test_a_build_reads_the_share_and_nothing_but_what_it_needs(
     assert f"rejected_share in {path} is not a number from 0 to 1." in ended.err
     config(f"{HEAD}rejected_share = 0.5\nretention_days = 0\n")
     assert configured("rejected_share", "account") == (0.5, None)
+
+
+# Of [transforms]
+
+
+@pytest.mark.parametrize("value", ["0", "86401", "-1", "1.5", "true", '"M"', '""', "[300]"])
+def test_a_maturity_out_of_range_is_named_with_its_range_and_its_file(
+    rfq: Command, config: Callable[[str], Path], value: str
+) -> None:
+    path = config(f"[transforms]\nmaturity_s = {value}\n")
+
+    for command in (
+        ("run",),
+        ("run", "--sandbox"),
+        ("build",),
+        ("backfill", "--since", "2026-11-01"),
+    ):
+        ended = rfq(*command)
+
+        assert ended.code == 78
+        assert ended.err == (
+            f"rfq: [transforms] maturity_s in {path} is not a whole number from 1 to 86,400. "
+            "Change it, or remove it to have the default.\n"
+        )
+
+
+def test_the_maturity_is_taken_from_the_environment_then_secrets_then_config(
+    config: Callable[[str], Path], secrets: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert configured_maturity_s() == 300
+    config("[transforms]\nmaturity_s = 86400\n")
+    assert configured_maturity_s() == 86_400
+    secrets("[transforms]\nmaturity_s = 1\n")
+    assert configured_maturity_s() == 1
+    monkeypatch.setenv("TRANSFORMS__MATURITY_S", "60")
+    assert configured_maturity_s() == 60
+
+
+def test_a_maturity_out_of_range_in_the_environment_is_named(
+    rfq: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRANSFORMS__MATURITY_S", "86401")
+
+    ended = rfq("run", "--sandbox")
+
+    assert ended.code == 78
+    assert "TRANSFORMS__MATURITY_S in the environment is not a whole number from 1" in ended.err
+
+
+def test_a_misspelt_setting_of_transforms_is_told(
+    config: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    path = config("maturity_s = 60\n[transform]\nmaturity_s = 60\n[transforms]\nmaturity = 60\n")
+    monkeypatch.setenv("TRANSFORMS__MATURITY", "60")
+
+    assert configured_maturity_s() == 300
+
+    start = "rfq: no setting, so without effect, in"
+    assert caplog.messages == [
+        f"{start} the environment: TRANSFORMS__MATURITY (did you mean TRANSFORMS__MATURITY_S?)",
+        f"{start} {path}: maturity (did you mean maturity_s?), maturity_s (did you mean maturity_s "
+        "under [transforms]?), [transform] (did you mean [transforms]?)",
+    ]
 
 
 # What a found file cannot do
@@ -416,7 +484,7 @@ def test_the_readme_and_the_config_file_say_what_the_table_says() -> None:
     rows = [
         f"| `{setting.name}` | {shown.get(setting.usual, setting.usual)}"
         f" | {setting.kind.expected} | {setting.meaning} |"
-        for setting in SETTINGS
+        for setting in (*SETTINGS, *build_settings.SETTINGS)
     ]
 
     readme = (ROOT / "README.md").read_text().split("## Configuration")[1].split("## Tables")[0]
@@ -430,7 +498,8 @@ def test_the_readme_and_the_config_file_say_what_the_table_says() -> None:
                 for setting in SETTINGS
                 if setting.usual is not None and not setting.is_private
             }
-        }
+        },
+        "transforms": {setting.name: setting.usual for setting in build_settings.SETTINGS},
     }
     assert config["sources"]["kalshi"]["base_url"] == PRODUCTION
     assert Limits().rejected_share == REJECTED_SHARE

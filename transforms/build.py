@@ -32,8 +32,11 @@ PARTITION: Key = MARKET_DAY
 DAY: Key = ("cohort_date",)
 WHOLE: Key = ()
 
-# What marts read of raw itself: it tells of the reading and holds no row of the exchange.
-RAW_LOGS = ("accepted_losses", "passes", "open_sweeps")
+# What marts read besides rows of the exchange: what raw tells of the reading, all of it each time.
+LOGS = {
+    **{name: f"raw.{name}" for name in ("accepted_losses", "coverage", "passes", "open_sweeps")},
+    "read_stretches": "read_stretches",
+}
 
 _PARTS = {RFQ: "parts_of_rfqs", PARTITION: "parts_of_partitions", DAY: "parts_of_days"}
 ROWS_PER_PART = 200_000
@@ -81,6 +84,7 @@ def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
 
 def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, *, goes_on: bool) -> None:
     """Bring staging up to date, and say which keys that touches: all, unless the build goes on."""
+    _execute(connection, "incremental/read_stretches.sql")
     if goes_on:
         _execute(connection, "incremental/changed.sql")
         restage(connection, settings)
@@ -137,7 +141,7 @@ def _computed(
     inputs = {
         name: settings
         if name == "settings"
-        else scan(connection, _restricted(_relation(name), key, touched), reading)
+        else scan(connection, _restricted(name, key, touched), reading)
         for name in inspect.signature(mart).parameters
     }
     return mart(**inputs).collect()
@@ -146,13 +150,14 @@ def _computed(
 def _relation(name: str) -> str:
     if name.startswith("own_"):
         return f"from marts.{name.removeprefix('own_')} where visibility = 'own'"
-    if name in RAW_LOGS:
-        return f"from raw.{name}"
+    if name in LOGS:
+        return f"from {LOGS[name]}"
     return f"from staging.{name}" if name in TABLES else f"from marts.{name}"
 
 
-def _restricted(relation: str, key: Key, touched: str | None) -> str:
-    if touched is None or relation.startswith("from raw."):
+def _restricted(name: str, key: Key, touched: str | None) -> str:
+    relation = _relation(name)
+    if touched is None or name in LOGS:
         return relation
     return f"from ({relation}) as held semi join {touched} as touched on {_same(key)}"
 

@@ -1,6 +1,7 @@
-"""What every published table and column means, put into the database itself.
+"""What every published table, column and function means, put into the database itself.
 
-The texts are in `catalogue.toml`; the functions readers add parts up with in `functions.sql`.
+The texts are in `catalogue.toml`; the functions readers add parts up with in `functions.sql`, and
+what they ask first in `summary_views.sql`.
 """
 
 import re
@@ -13,15 +14,20 @@ import duckdb
 
 # The raw tables that are published: they tell of the reading and hold no row of the exchange.
 LOGS = ["coverage", "extraction_runs", "stamp"]
+# The marts that the views add up.
+_ADDED_UP = {"fill_rates", "response_latencies"}
 
 
 def describe(connection: duckdb.DuckDBPyConnection) -> None:
-    """Comment the tables and columns of the current database and define its SQL functions.
+    """Define the SQL functions and views of the current database, and comment all that is in it.
 
-    A table or column without a text is left as it is; `undescribed` lists those.
+    A table or column without a text is left as it is; `undescribed` lists those. There are no views
+    where the marts that they add up are not there.
     """
     connection.execute("create schema if not exists marts")
     connection.execute((files("transforms") / "functions.sql").read_text())
+    if _marts(connection) >= _ADDED_UP:
+        connection.execute((files("transforms") / "summary_views.sql").read_text())
     connection.execute("begin")
     for statement in _comments(connection):
         connection.execute(statement)
@@ -52,8 +58,21 @@ def _family(column: str) -> str | None:
 def _comments(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
     for name, kind, text in _texts(connection):
         if text is not None:
-            literal = text.replace("'", "''")
-            yield f"comment on {kind} {name} is '{literal}'"
+            yield f"comment on {kind} {name} is {_literal(text)}"
+    for name, text in catalogue()["macros"].items():
+        yield f"comment on macro marts.{name} is {_literal(text)}"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _marts(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    found = connection.execute(
+        "select table_name from duckdb_tables()"
+        " where database_name = current_catalog() and schema_name = 'marts'"
+    ).fetchall()
+    return {name for (name,) in found}
 
 
 def _texts(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str | None]]:
@@ -80,5 +99,5 @@ def _texts(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str | 
 
 @cache
 def catalogue() -> dict[str, dict[str, str]]:
-    """Return the texts by section: "schema.table", "shared" and "families"."""
+    """Return the texts by section: "schema.table", "shared", "families" and "macros"."""
     return tomllib.loads((files("transforms") / "catalogue.toml").read_text())

@@ -2,28 +2,34 @@
 -- interval of a merged rate. The bins are those of `distribution.py`, the interval Wilson's.
 
 -- Linear between the two values the rank falls between, as DuckDB's quantile_cont.
+--
+-- Over lists alone: a subquery here would be a correlated one, which carries all of `histograms` along
+-- with each of its bins, so that twice the parts took four times as long. The bin of a rank is found by
+-- halving: the highest number with at most `around[1]` values at or below it is one less than that bin.
+-- Bins are at most 2,207 away from 0, as a 64-bit number of millionths goes no further.
 create or replace macro marts.histogram_quantile(histograms, q) as (
-    with bins as (
-        select h.bin as bin, sum(h.n) as n
-        from (select unnest(flatten(histograms)) as h)
-        group by 1
-    ),
-    ranked as (
-        select bin, sum(n) over (order by bin) as up_to, q * (sum(n) over () - 1) as rank from bins
-    ),
-    around as (
-        select
-            min(bin) filter (up_to > floor(rank)) as below,
-            min(bin) filter (up_to > ceil(rank)) as above,
-            any_value(rank - floor(rank)) as part,
-        from ranked
-    )
-    -- Not a second macro: it would not be found from a database that attaches this one.
-    select list_sum(list_transform(
-        [[below, 1 - part], [above, part]],
-        lambda v: v[2] * sign(v[1]) * 2 * pow(1.02, abs(v[1]) - 1) / 2.02 / 1e6
-    ))
-    from around
+    list_transform([flatten(histograms)], lambda held:
+        list_transform(
+            -- A float, because a list of decimals rounds its members to the places of the first.
+            [(q * (list_sum(list_transform(held, lambda h: h.n)) - 1))::double],
+            lambda rank: list_sum(list_transform(
+                [[floor(rank), 1 - (rank - floor(rank))], [ceil(rank), rank - floor(rank)]],
+                lambda around: list_transform(
+                    [1 + list_reduce(
+                        [-4097, 4096, 2048, 1024, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1],
+                        lambda low, step: if(
+                            coalesce(list_sum(list_transform(
+                                list_filter(held, lambda h: h.bin <= low + step), lambda h: h.n
+                            )), 0) <= around[1],
+                            low + step, low
+                        )
+                    )],
+                    -- Not a second macro: a database that attaches this one would not find it.
+                    lambda bin: around[2] * sign(bin) * 2 * pow(1.02, abs(bin) - 1) / 2.02 / 1e6
+                )[1]
+            ))
+        )[1]
+    )[1]
 );
 
 create or replace macro marts.wilson_low(successes, trials) as

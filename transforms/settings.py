@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+MATURITY_S = 300
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -14,7 +16,7 @@ class Settings:
     as_of: datetime
     viewer_id: str | None = None
     scope: str = "market"
-    maturity_s: float = 300.0
+    maturity_s: float = MATURITY_S
     skew_tol_s: float = 0.1
     # No pass is on record, and every RFQ is taken as watched throughout its life.
     is_watched: bool = False

@@ -18,7 +18,6 @@ from pipelines.kalshi.errors import ConfigurationError
 from pipelines.kalshi.private_files import demand_private, read_checked
 
 SECTION = "sources.kalshi"
-PREFIX = "SOURCES__KALSHI__"
 CONFIG = Path(".dlt/config.toml")
 SECRETS = Path(".dlt/secrets.toml")
 LARGEST_FILE_BYTES = 1024 * 1024
@@ -31,30 +30,36 @@ SHOWN_CHARACTERS = 60
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One place: the settings in it by name, and the names beside them that ours may be among."""
+    """A section in one place: its settings by name, and the names beside it that may be meant."""
 
     path: Path | None
+    section: str
     values: Mapping[str, object] = field(repr=False, default_factory=dict)
     others: tuple[str, ...] = ()
 
     def spelt(self, name: str) -> str:
         """How the setting *name* is written here."""
-        return f"{PREFIX}{name.upper()}" if self.path is None else name
+        return f"{prefix(self.section)}{name.upper()}" if self.path is None else name
 
     def where(self, name: str) -> str:
         """Which setting is meant, and where it stands."""
         if self.path is None:
             return f"{self.spelt(name)} in the environment"
-        return f"[{SECTION}] {name} in {self.path.absolute()}"
+        return f"[{self.section}] {name} in {self.path.absolute()}"
 
 
-def places() -> tuple[Place, Place, Place]:
-    """Every place, the one that decides first.
+def prefix(section: str) -> str:
+    """How the environment spells the beginning of each setting of *section*."""
+    return "".join(f"{part}__" for part in section.upper().split("."))
+
+
+def places(section: str = SECTION) -> tuple[Place, Place, Place]:
+    """*section* in every place, the one that decides first.
 
     Raises `ConfigurationError` for a file that cannot be read or is no TOML, and
     `CredentialsUnusable` for a `secrets.toml` that others can read.
     """
-    return _environment(), _file(SECRETS), _file(CONFIG)
+    return _environment(section), _file(SECRETS, section), _file(CONFIG, section)
 
 
 def without_effect(place: Place, known: tuple[str, ...]) -> str | None:
@@ -77,14 +82,16 @@ def _unknown(place: Place, known: tuple[str, ...]) -> Iterator[str]:
 def _astray(place: Place, known: tuple[str, ...]) -> Iterator[str]:
     ours = [place.spelt(name) for name in known]
     if place.path is not None:
-        ours.append(f"[{SECTION}]")
+        ours.append(f"[{place.section}]")
     for name in place.others:
         shown = _shown(name)
         nearest = difflib.get_close_matches(
             shown.upper() if place.path is None else shown, ours, 1, ALIKE
         )
         if nearest:
-            section = "" if place.path is None or name.startswith("[") else f" under [{SECTION}]"
+            section = (
+                "" if place.path is None or name.startswith("[") else f" under [{place.section}]"
+            )
             yield shown + _meant(nearest[0] + section)
 
 
@@ -97,26 +104,29 @@ def _shown(name: str) -> str:
     return ascii(name[:SHOWN_CHARACTERS])[1:-1]
 
 
-def _environment() -> Place:
-    ours = {name for name in os.environ if name.startswith(PREFIX) and name == name.upper()}
-    values = {name.removeprefix(PREFIX).lower(): os.environ[name] for name in sorted(ours)}
-    others = sorted(name for name in os.environ.keys() - ours if "KALSHI" in name.upper())
-    return Place(None, values, tuple(others))
+def _environment(section: str) -> Place:
+    begin, last = prefix(section), section.upper().split(".")[-1]
+    ours = {name for name in os.environ if name.startswith(begin) and name == name.upper()}
+    values = {name.removeprefix(begin).lower(): os.environ[name] for name in sorted(ours)}
+    others = sorted(name for name in os.environ.keys() - ours if last in name.upper())
+    return Place(None, section, values, tuple(others))
 
 
-def _file(path: Path) -> Place:
+def _file(path: Path, section: str) -> Place:
     try:
         content = read_checked(path, LARGEST_FILE_BYTES + 1, lambda opened: _check(path, opened))
     except FileNotFoundError:
         if not path.is_symlink():
-            return Place(path)
+            return Place(path, section)
         raise _unusable(path, "is a link to nothing") from None
     except OSError as error:
         raise _unusable(path, f"cannot be read ({error.strerror})") from None
     if len(content) > LARGEST_FILE_BYTES:
         raise _unusable(path, f"is larger than {LARGEST_FILE_BYTES:,} bytes")
     document = _document(path, content)
-    return Place(path, _section(path, document), tuple(_others(document)))
+    return Place(
+        path, section, _section(path, document, section), tuple(_others(document, section))
+    )
 
 
 def _check(path: Path, opened: os.stat_result) -> None:
@@ -137,25 +147,26 @@ def _document(path: Path, content: bytes) -> dict[str, Any]:
         raise _unusable(path, f"is not TOML {line.group() if line else ''}".rstrip()) from None
 
 
-def _section(path: Path, document: dict[str, Any]) -> dict[str, Any]:
+def _section(path: Path, document: dict[str, Any], section: str) -> dict[str, Any]:
     node: Any = document
-    for name in SECTION.split("."):
+    for name in section.split("."):
         node = node.get(name, {})
         if not isinstance(node, dict):
-            raise _unusable(path, f"holds a value named {name} where [{SECTION}] should be")
+            raise _unusable(path, f"holds a value named {name} where [{section}] should be")
     return dict(node)
 
 
-def _others(document: dict[str, Any]) -> Iterator[str]:
+def _others(document: dict[str, Any], section: str) -> Iterator[str]:
     for name, node in document.items():
         if not isinstance(node, dict):
             yield name
             continue
-        yield f"[{name}]"
+        if name != section:
+            yield f"[{name}]"
         yield from (
             f"[{name}.{inner}]"
             for inner, below in node.items()
-            if isinstance(below, dict) and f"{name}.{inner}" != SECTION
+            if isinstance(below, dict) and f"{name}.{inner}" != section
         )
 
 

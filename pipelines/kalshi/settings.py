@@ -1,4 +1,4 @@
-"""Our own settings, one table of them: how each is spelt, what it may be, and what it means.
+"""The settings of the source, one table of them: how each is spelt, what it may be, what it means.
 
 The command line decides, then the environment (SOURCES__KALSHI__…), then `.dlt/secrets.toml`, then
 `.dlt/config.toml`, both of the folder that the command runs in. No other file is read, and dlt sees
@@ -11,7 +11,7 @@ who downloads a folder and runs `rfq` in it would not know.
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +21,7 @@ import httpx
 
 from pipelines.kalshi.errors import ConfigurationError
 from pipelines.kalshi.extraction import Limits, Reach
-from pipelines.kalshi.found import CONFIG, SECRETS, Place, places, without_effect
+from pipelines.kalshi.found import CONFIG, SECRETS, SECTION, Place, places, without_effect
 from pipelines.kalshi.origin import KNOWN_HOSTS
 from pipelines.kalshi.signing import Signer, load_signer
 
@@ -43,7 +43,7 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One line of [sources.kalshi]. A private one is not taken from `config.toml`."""
+    """One line of a section. A private one is not taken from `config.toml`."""
 
     name: str
     kind: Kind
@@ -115,7 +115,9 @@ def _one_of(*words: str) -> Kind:
     return Kind(" or ".join(words), read)
 
 
-def _whole(least: int, most: int) -> Kind:
+def whole(least: int, most: int) -> Kind:
+    """What is a whole number from *least* to *most*."""
+
     def read(value: object) -> int:
         # The environment holds text alone; in a file, true would pass for 1.
         if isinstance(value, str) and re.fullmatch("[0-9]{1,9}", value):
@@ -169,19 +171,19 @@ SETTINGS = (
     ),
     Setting(
         "overlap_seconds",
-        _whole(0, 86_400),
+        whole(0, 86_400),
         _USUAL.overlap // timedelta(seconds=1),
         "how far before the watermark each run starts again",
     ),
     Setting(
         "retention_days",
-        _whole(1, 365),
+        whole(1, 365),
         _USUAL.retention.days,
         "how long the exchange keeps closed RFQs and cancelled quotes",
     ),
     Setting(
         "history_days",
-        _whole(1, 3_650),
+        whole(1, 3_650),
         _USUAL.history.days,
         "how far a first load looks for accepted and executed quotes, which it keeps",
     ),
@@ -206,7 +208,7 @@ _KEYS = ("private_key", "private_key_path")
 
 def configured_access(base_url: str | None = None, *, allow_unknown_host: bool = False) -> Access:
     """Read all settings; *base_url* is the command line's. Raises `ConfigurationError` and kin."""
-    found = _places()
+    found = _places(SECTION, NAMES)
     values = {setting.name: _value(setting, found) for setting in SETTINGS}
     signer = load_signer(
         values["api_key_id"] or "",
@@ -231,14 +233,20 @@ def configured_access(base_url: str | None = None, *, allow_unknown_host: bool =
 
 def configured(*names: str) -> tuple[Any, ...]:
     """Read the settings *names*, for what asks no exchange. Raises `ConfigurationError` and kin."""
-    found, by_name = _places(), {setting.name: setting for setting in SETTINGS}
+    return configured_of(SECTION, SETTINGS, *names)
+
+
+def configured_of(section: str, settings: Sequence[Setting], *names: str) -> tuple[Any, ...]:
+    """Read *names* of a *section* that has these *settings*. Raises as `configured` does."""
+    found = _places(section, tuple(setting.name for setting in settings))
+    by_name = {setting.name: setting for setting in settings}
     return tuple(_value(by_name[name], found) for name in names)
 
 
-def _places() -> tuple[Place, ...]:
-    found = places()
+def _places(section: str, known: tuple[str, ...]) -> tuple[Place, ...]:
+    found = places(section)
     for place in found:
-        if line := without_effect(place, NAMES):
+        if line := without_effect(place, known):
             _log.warning("rfq: %s", line)
     return found
 

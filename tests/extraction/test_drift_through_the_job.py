@@ -170,7 +170,7 @@ def test_a_price_served_as_a_number_is_the_same_price(story: Story) -> None:
 
 def test_a_status_nobody_knows_is_shown_and_counted(story: Story) -> None:
     status = story.named("drifted", "select rfq_id, status from staging.rfqs")
-    counted = "select count from marts.data_quality where \"check\" = 'unknown_rfq_status'"
+    counted = "select count from marts.data_quality where check_name = 'unknown_rfq_status'"
 
     assert status["new"] == "expired_by_admin"
     assert read(story.at("drifted"), counted) == [(1,)]

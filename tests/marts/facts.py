@@ -2,8 +2,10 @@
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from importlib.resources import files
 from typing import Any
 
+import duckdb
 import polars as pl
 
 from transforms.partition import TERMINAL_STATES
@@ -113,6 +115,19 @@ QUOTE_SCHEMA: dict[str, Any] = {
     "exchange_status": pl.String,
     "out_of_bounds": pl.String,
     "is_shown_late": pl.Boolean,
+}
+
+RUN_SCHEMA: dict[str, Any] = {
+    "pass": pl.String,
+    "watermark_before_ts": _TIME,
+    "forgotten_before_ts": _TIME,
+    "watermark_after_ts": _TIME,
+}
+
+COVERAGE_SCHEMA: dict[str, Any] = {
+    "checked_ts": _TIME,
+    "open_rfqs_listed": pl.Int64,
+    "open_rfqs_missed": pl.Int64,
 }
 
 _PARTITION = {
@@ -241,3 +256,27 @@ def rfq_facts(*rows: dict[str, Any]) -> pl.LazyFrame:
 def quote_facts(*rows: dict[str, Any]) -> pl.LazyFrame:
     """The mart of that name, with the columns the summaries read."""
     return pl.LazyFrame(rows, schema=QUOTE_SCHEMA)
+
+
+def read(
+    name: str, since: datetime | None, until: datetime | None, forgotten: datetime | None = None
+) -> dict[str, Any]:
+    """A pass that moved the watermark of a list; what changed before *forgotten* was gone."""
+    moments = (since, forgotten, until)
+    return dict(zip(RUN_SCHEMA, (name, *moments), strict=True))
+
+
+def read_stretches(*runs: dict[str, Any]) -> pl.LazyFrame:
+    """What a build makes of these reports of passes."""
+    reports = pl.DataFrame(runs, schema=RUN_SCHEMA).to_arrow()
+    with duckdb.connect() as connection:
+        connection.register("reports", reports)
+        connection.execute("create schema raw; create view raw.extraction_runs as from reports")
+        query = files("transforms") / "incremental" / "read_stretches.sql"
+        connection.execute("set timezone = 'UTC'; " + query.read_text())
+        return connection.sql("from read_stretches").pl().lazy()
+
+
+def coverage(*rows: tuple[datetime, int, int]) -> pl.LazyFrame:
+    """The log of that name: when it was compared, how many were listed, how many missed."""
+    return pl.LazyFrame(rows, schema=COVERAGE_SCHEMA, orient="row")

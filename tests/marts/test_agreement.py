@@ -125,7 +125,7 @@ def test_makers_and_funnel_count_what_the_facts_hold(database):
         ("outcomes", "role, cohort_date, bucket"),
         ("funnel", "cohort_date, n_legs"),
         ("activity", "hour_of_week"),
-        ("data_quality", '"check"'),
+        ("data_quality", "check_name"),
     ],
 )
 def test_no_two_rows_share_a_grain(database, mart, grain):
@@ -138,7 +138,7 @@ def test_no_two_rows_share_a_grain(database, mart, grain):
 
 def test_an_orphan_is_in_no_denominator(database):
     counted = database.execute(
-        "select count, n_checked from marts.data_quality where \"check\" = 'orphan_quote'"
+        "select count, n_checked from marts.data_quality where check_name = 'orphan_quote'"
     ).fetchall()
 
     assert counted == [(1, 81)]

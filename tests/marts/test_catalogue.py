@@ -58,6 +58,26 @@ def test_the_descriptions_are_in_the_database(database):
     assert all(text for table in columns(database).values() for text in table.values())
 
 
+def test_every_function_says_what_it_is_for(database):
+    """Of the current database alone: DuckDB's own are in other schemas."""
+    texts = dict(
+        database.execute(
+            "select function_name, comment from duckdb_functions() where schema_name = 'marts'"
+        ).fetchall()
+    )
+
+    assert texts == catalogue()["macros"]
+
+
+def test_a_database_without_marts_has_the_functions_and_no_views():
+    with duckdb.connect() as empty:
+        describe(empty)
+
+        assert empty.execute("select marts.wilson_low(0, 10)").fetchall() == [(0,)]
+        views = "select count(*) from duckdb_views() where schema_name = 'marts'"
+        assert empty.execute(views).fetchall() == [(0,)]
+
+
 def test_nothing_is_described_that_does_not_exist(database):
     existing = columns(database)
     sections = {name: set(texts) for name, texts in catalogue().items() if "." in name}

@@ -28,8 +28,10 @@ def checks(
     """Return (count, n_checked) by check."""
     by_day = data_quality_by_day(rfq_facts(*(rfqs or [])), quote_facts(*(quotes or [])))
     none_lost = pl.LazyFrame(schema={"rows_lost": pl.Int64})
-    found = data_quality(by_day, none_lost).filter(pl.col("check") != "lost_row").collect()
-    return {row["check"]: (row["count"], row["n_checked"]) for row in found.iter_rows(named=True)}
+    found = data_quality(by_day, none_lost).filter(pl.col("check_name") != "lost_row").collect()
+    return {
+        row["check_name"]: (row["count"], row["n_checked"]) for row in found.iter_rows(named=True)
+    }
 
 
 NO_BID = {"yes_bid_dollars": None, "yes_ask_dollars": None, "is_two_sided": False}
@@ -167,7 +169,7 @@ def test_each_day_has_its_own_counts_and_the_whole_is_their_sum():
     other_day = {"cohort_date": date(2026, 1, 6)}
     quotes = [quote("q1", "r1", is_self_quote=True), quote("q2", "r2", **other_day)]
 
-    by_day = data_quality_by_day(rfq_facts(), quote_facts(*quotes)).filter(check="self_quote")
+    by_day = data_quality_by_day(rfq_facts(), quote_facts(*quotes)).filter(check_name="self_quote")
 
     assert by_day.select("cohort_date", "count", "n_checked").collect().rows() == [
         (date(2026, 1, 5), 1, 1),

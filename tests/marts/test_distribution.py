@@ -1,6 +1,6 @@
 """Histograms merge exactly and give quantiles within 1 %; sums are whole."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 import duckdb
@@ -9,12 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.benches.histogram_quantile import SUBQUERY_FORM
 from transforms.catalogue import describe
 from transforms.distribution import GROWTH, dollar_distribution, histogram, quantile
 
 SECONDS = st.integers(min_value=0, max_value=10**10).map(lambda us: us / 1e6)
 BOUND = (GROWTH - 1) / (GROWTH + 1)
 """Half a bin: 0.99 %."""
+
+BINS = st.fixed_dictionaries(
+    {"bin": st.integers(-2207, 2207), "n": st.integers(min_value=1, max_value=3)}
+)
 
 Bins = list[dict[str, int]]
 
@@ -23,6 +28,7 @@ Bins = list[dict[str, int]]
 def database() -> Iterator[duckdb.DuckDBPyConnection]:
     with duckdb.connect() as connection:
         describe(connection)
+        connection.execute(SUBQUERY_FORM)
         yield connection
 
 
@@ -32,10 +38,13 @@ def bins(values: list[float]) -> Bins:
 
 
 def merged_quantile(
-    database: duckdb.DuckDBPyConnection, histograms: list[Bins], q: float
+    database: duckdb.DuckDBPyConnection,
+    histograms: Sequence[Bins | None],
+    q: float | None,
+    macro: str = "marts.histogram_quantile",
 ) -> float | None:
     parameter = "$1::struct(bin integer, n bigint)[][]"
-    query = f"select marts.histogram_quantile({parameter}, $2)"
+    query = f"select {macro}({parameter}, $2)"
     return database.execute(query, [histograms, q]).fetchall()[0][0]
 
 
@@ -88,6 +97,42 @@ def test_missing_values_are_in_no_bin(database):
 
     assert frame.select(h=histogram(pl.col("x")))["h"].to_list() == [[]]
     assert merged_quantile(database, [[]], 0.5) is None
+
+
+@settings(deadline=None)
+@given(
+    histograms=st.lists(st.none() | st.lists(BINS, max_size=4), max_size=4),
+    q=st.sampled_from([None, 0.0, 0.123, 0.5, 0.9, 0.99, 1.0]),
+)
+def test_the_form_over_lists_has_the_values_of_the_subquery(database, histograms, q):
+    """Of bins at either end, of histograms that are empty or missing, and of no rank."""
+    expected = merged_quantile(database, histograms, q, "main.subquery_quantile")
+
+    found = merged_quantile(database, histograms, q)
+
+    assert found == (None if expected is None else pytest.approx(expected, rel=1e-12))
+
+
+@pytest.mark.parametrize("rank", ["0.5", "0.5::double", "0.5::decimal(3, 2)"])
+def test_a_rank_between_two_values_is_between_them_however_it_is_spelt(database, rank):
+    """Bins 1 and 36 stand for 2/2.02 and 2 x 1.02^35/2.02 millionths; half way between them."""
+    query = "select marts.histogram_quantile([[{'bin': 1, 'n': 1}, {'bin': 36, 'n': 1}]], %s)"
+
+    ((found,),) = database.execute(query % rank).fetchall()
+
+    assert found == pytest.approx((1 + 1.02**35) / 2.02 / 1e6)
+
+
+def test_a_hundred_thousand_parts_take_no_longer_than_their_bins_are_many(database):
+    """The subquery would take minutes. A third of the values each in bins 100, 200 and 300."""
+    query = (
+        "select marts.histogram_quantile(list([{'bin': 100 * (1 + i % 3), 'n': 1}]), 0.5)"
+        " from range(100_000) as t(i)"
+    )
+
+    ((found,),) = database.execute(query).fetchall()
+
+    assert found == pytest.approx(2 * 1.02**199 / 2.02 / 1e6)
 
 
 def test_quantiles_are_linear():

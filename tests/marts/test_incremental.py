@@ -16,6 +16,7 @@ from tests.metrics.markets import (
     ExchangeObject,
     Market,
     as_it_stood,
+    closed_rfq,
     followed,
     moment,
     quote,
@@ -23,8 +24,11 @@ from tests.metrics.markets import (
     rfq,
 )
 from transforms import build as building
-from transforms.build import build
+from transforms.build import DAY, RFQ, build
 from transforms.marts import MARTS
+from transforms.marts.arrivals import arrivals
+from transforms.marts.quote_facts import quote_facts
+from transforms.marts.rfq_facts import rfq_facts
 from transforms.metrics.objects import load_objects
 from transforms.raw import create_raw_tables
 from transforms.settings import Settings
@@ -38,7 +42,7 @@ DAYS = 4
 A_DAY_S, HALF_A_DAY_S = 86_400.0, 43_200.0
 RAW = (
     *("rfq_versions", "quote_versions", "tombstones", "accounts"),
-    *("passes", "open_sweeps", "last_seen"),
+    *("passes", "open_sweeps", "last_seen", "extraction_runs", "coverage"),
 )
 BUILT = [f"staging.{name}" for name in TABLES] + [f"marts.{mart.__name__}" for mart in MARTS]
 
@@ -53,6 +57,7 @@ class History:
     chance: random.Random
     shown: dict[str, str] = field(default_factory=dict)
     number: int = 0
+    read_to: dict[str, datetime] = field(default_factory=dict)
 
     def load(self, now: datetime) -> None:
         """Store what is new: each state once, some of it not before the next load."""
@@ -63,6 +68,7 @@ class History:
             self._store(table, news, now)
             self._see_again(table, seen, now)
         self._note_what_was_served(now)
+        self._note_what_was_read(now)
         self._forget_one_quote(now)
 
     def is_news(self, each: ExchangeObject) -> bool:
@@ -120,12 +126,51 @@ class History:
                 "insert into raw.open_sweeps values ($1, $2)", [now, self.number]
             )
 
+    def _note_what_was_read(self, now: datetime) -> None:
+        """Each list up to now, but where its pass failed; now and then some of it was gone."""
+        for name in ("rfqs_market", "quotes_made", "quotes_received"):
+            before, is_read = self.read_to.get(name), self.chance.random() < 0.7
+            since = before or MIDNIGHT
+            gone = since + (now - since) / 2 if self.chance.random() < 0.4 else None
+            self.read_to[name] = now if is_read else since
+            note_run(
+                *(self.connection, name, now, before, self.read_to[name]),
+                forgotten=gone,
+                load=self.number,
+            )
+        self.connection.execute(
+            "insert into raw.coverage by name select $1 as run_id, $2 as checked_ts, 1 as pages,"
+            " true as is_complete, 20 as open_rfqs_listed, $3 as open_rfqs_missed, $4 as load",
+            [f"{self.number}", now, self.chance.randint(0, 1), self.number],
+        )
+
     def _forget_one_quote(self, now: datetime) -> None:
         gone = self.chance.choice(self.quotes)["id"]
         again = now + timedelta(seconds=1) if self.chance.random() < 0.5 else None
         self.connection.execute(
             "insert into raw.tombstones values ('quotes', $1, $2, $2, $3, 0)", [gone, now, again]
         )
+
+
+def note_run(
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    now: datetime,
+    before: datetime | None,
+    after: datetime,
+    *,
+    forgotten: datetime | None = None,
+    load: int,
+) -> None:
+    """The report of a pass that moved its watermark from *before* to *after*, or not at all."""
+    connection.execute(
+        "insert into raw.extraction_runs by name select $1 as run_id, $2 as pass, '' as origin,"
+        " $3 as started_ts, $3 as ended_ts, 1 as pages, 1 as rows_seen, 1 as new_versions,"
+        " 0 as rejected_rows, 1 as sweeps, $4 as is_verified,"
+        " $5::timestamptz as watermark_before_ts, $6 as watermark_after_ts,"
+        " $7::timestamptz as forgotten_before_ts, $8 as load",
+        [f"{load}", name, now, before != after, before, after, forgotten, load],
+    )
 
 
 @pytest.fixture
@@ -211,6 +256,24 @@ def test_a_build_begins_afresh_where_it_cannot_go_on(history: History) -> None:
     build(history.connection, MARTS, settings)
 
     assert differences(history.connection, settings) == {}
+
+
+def test_an_rfq_that_was_known_before_its_time_was_read_counts_as_observed_from_then_on() -> None:
+    """A stranger's, closed and matured: no row of it changes any more, only what was read."""
+    few = {quote_facts: RFQ, rfq_facts: RFQ, arrivals: DAY}
+    found = []
+    with duckdb.connect() as connection:
+        create_raw_tables(connection)
+        connection.execute("insert into raw.accounts values ('desk', now())")
+        load_objects(connection, [closed_rfq("r1", 10, 40, creator_id="stranger")], [])
+        for number, (hours, read_to_h) in enumerate([(24, 0), (48, 0), (72, 72)], 1):
+            now, read_to = (MIDNIGHT + timedelta(hours=each) for each in (hours, read_to_h))
+            note_run(connection, "rfqs_market", now, MIDNIGHT, read_to, load=number)
+            build(connection, few, Settings(as_of=now, viewer_id="desk"))
+            counted = "select n_rfq, n_rfq_observed from marts.arrivals"
+            found += connection.execute(counted).fetchall()
+
+    assert found == [(1, 0), (1, 0), (1, 1)]
 
 
 def test_a_part_that_has_nothing_for_a_mart_hides_no_later_part(

@@ -7,4 +7,5 @@ create or replace table incremental.last_build as
         (select count(*) from raw.quote_versions) as n_quote_versions,
         (select count(*) from raw.tombstones) as n_tombstones,
         (select coalesce(max(load), -1) from raw.last_seen) as last_seen_load,
-        (select coalesce(max(load), -1) from raw.passes) as passes_load;
+        (select coalesce(max(load), -1) from raw.passes) as passes_load,
+        (select coalesce(max(load), -1) from raw.extraction_runs) as extraction_runs_load;

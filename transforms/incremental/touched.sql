@@ -70,8 +70,19 @@ create or replace temp table touched_rfqs as
             touched.cohort_date = rfqs.created_ts::date
             and touched.market_ticker is not distinct from rfqs.market_ticker;
 
+-- Stretches of time that passes over a list of RFQs have read since.
+create or replace temp table newly_read as
+    select
+        greatest(watermark_before_ts, forgotten_before_ts) as from_ts,
+        watermark_after_ts as to_ts,
+    from raw.extraction_runs, incremental.last_build
+    where load > extraction_runs_load and pass in ('rfqs_market', 'rfqs_self') and from_ts < to_ts;
+
 -- Quotes on RFQs that were never seen have no day.
 create or replace temp table touched_days as
     select cohort_date from touched_partitions
+    union
+    -- An RFQ that was known before its time was read counts as observed from then on.
+    select unnest(generate_series(from_ts::date, to_ts::date, interval 1 day))::date from newly_read
     union
     select null;

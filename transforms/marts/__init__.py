@@ -22,6 +22,7 @@ from transforms.marts.quote_spreads import quote_spreads
 from transforms.marts.response_latencies import response_latencies
 from transforms.marts.rfq_facts import rfq_facts
 from transforms.marts.survival_curves import survival_curves
+from transforms.marts.trust import trust
 
 MARTS: dict[Mart, Key] = {
     quote_facts: RFQ,
@@ -39,6 +40,7 @@ MARTS: dict[Mart, Key] = {
     watched_by_day: DAY,
     arrivals: DAY,
     activity: WHOLE,
+    trust: WHOLE,
     live_figures: WHOLE,
     survival_curves: WHOLE,
     data_quality_by_day: DAY,

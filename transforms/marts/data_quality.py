@@ -37,28 +37,28 @@ class Check:
 def data_quality(data_quality_by_day: pl.LazyFrame, accepted_losses: pl.LazyFrame) -> pl.LazyFrame:
     """Flagged rows by check, with the number of rows checked and what was done about them.
 
-    One row per check.
+    One row per check_name.
     """
     known = pl.LazyFrame(
         [(check.name, check.meaning) for check in (*_rfq_checks(), *_quote_checks())],
-        schema={"check": pl.String, "meaning": pl.String},
+        schema={"check_name": pl.String, "meaning": pl.String},
         orient="row",
     )
-    counted = data_quality_by_day.group_by("check").agg(pl.col("count", "n_checked").sum())
+    counted = data_quality_by_day.group_by("check_name").agg(pl.col("count", "n_checked").sum())
     return (
-        known.join(counted, on="check", how="left", validate="1:1")
+        known.join(counted, on="check_name", how="left", validate="1:1")
         .with_columns(pl.col("count", "n_checked").fill_null(0))
         .with_columns(share=rate(pl.col("count"), pl.col("n_checked")))
-        .select("check", "count", "n_checked", "share", "meaning")
+        .select("check_name", "count", "n_checked", "share", "meaning")
         .pipe(lambda counts: pl.concat([counts, _lost_rows(accepted_losses)]))
-        .sort("check")
+        .sort("check_name")
     )
 
 
 def _lost_rows(accepted_losses: pl.LazyFrame) -> pl.LazyFrame:
     """What is published without, as one more row of counts: nobody holds the rows any more."""
     return accepted_losses.select(
-        check=pl.lit("lost_row"),
+        check_name=pl.lit("lost_row"),
         count=pl.col("rows_lost").sum().cast(pl.Int64),
         n_checked=pl.lit(0, pl.Int64),
         share=pl.lit(None, pl.Float64),
@@ -69,13 +69,13 @@ def _lost_rows(accepted_losses: pl.LazyFrame) -> pl.LazyFrame:
 def data_quality_by_day(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.LazyFrame:
     """Flagged rows by check and cohort day, to see when something went wrong.
 
-    One row per cohort_date (NULL for quotes on RFQs that were never seen) and check.
+    One row per cohort_date (NULL for quotes on RFQs that were never seen) and check_name.
     """
     return (
         pl.concat([_by_day(rfq_facts, _rfq_checks()), _by_day(quote_facts, _quote_checks())])
         .filter(pl.col("n_checked") > 0)
         .with_columns(share=rate(pl.col("count"), pl.col("n_checked")))
-        .sort("cohort_date", "check")
+        .sort("cohort_date", "check_name")
     )
 
 
@@ -89,7 +89,7 @@ def _by_day(facts: pl.LazyFrame, checks: list[Check]) -> pl.LazyFrame:
     return (
         facts.group_by("cohort_date")
         .agg(**counts)
-        .unpivot(index="cohort_date", variable_name="check", value_name="counted")
+        .unpivot(index="cohort_date", variable_name="check_name", value_name="counted")
         .unnest("counted")
     )
 

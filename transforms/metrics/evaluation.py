@@ -16,7 +16,7 @@ from transforms.metrics.prices import prices
 from transforms.metrics.rates import rates
 from transforms.metrics.sample import Sample
 from transforms.metrics.times import times
-from transforms.settings import Settings
+from transforms.settings import MATURITY_S, Settings
 
 
 def evaluate(
@@ -25,7 +25,7 @@ def evaluate(
     as_of: datetime | str,
     *,
     viewer_id: str | None = None,
-    maturity_s: float = 300,
+    maturity_s: float = MATURITY_S,
     skew_tol_s: float = 0.1,
     fills: Sequence[Mapping[str, Any]] | None = None,
     passes: Sequence[Mapping[str, Any]] | None = None,

@@ -27,7 +27,8 @@ create table if not exists raw.loads (
 create table if not exists raw.publications (
     load bigint not null,  -- the last one whose rows are in it
     as_of timestamptz not null,
-    known_until timestamptz not null
+    known_until timestamptz not null,
+    maturity_s double  -- M of its rates; NULL where it was not noted
 );
 
 -- One row per kind of row that a run published without, because nobody holds it any more.
@@ -212,6 +213,7 @@ alter table raw.extraction_runs add column if not exists rows_created_before_win
 alter table raw.rejected_rows add column if not exists id varchar;
 alter table raw.rejected_rows add column if not exists rfq_id varchar;
 alter table raw.rejected_rows add column if not exists is_read_again boolean;
+alter table raw.publications add column if not exists maturity_s double;
 alter table raw.accepted_losses add column if not exists load bigint default 0;
 alter table raw.rfq_versions add column if not exists load bigint default 0;
 alter table raw.quote_versions add column if not exists load bigint default 0;

@@ -1,0 +1,397 @@
+"""What `rfq run` says to a desk, to a maker, to one who is both, and to one who only looks on.
+
+Each market is small enough to be added up by hand: M is 300 s, as_of 1,000 s after midnight. The
+numbers come from the marts of a real file, through the function that prints them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from pipelines.database import Database
+from pipelines.summary import show_summary
+from tests.metrics.markets import (
+    MIDNIGHT,
+    ExchangeObject,
+    at,
+    closed_rfq,
+    followed,
+    quote,
+    rfq,
+)
+from transforms.build import build
+from transforms.catalogue import describe
+from transforms.marts import MARTS
+from transforms.metrics.objects import load_objects
+from transforms.settings import Settings
+
+AS_OF_S = 1000
+LISTS = ("rfqs_market", "quotes_made", "quotes_received")
+LEGS = [{"market_ticker": f"KXLEG-{leg}", "side": "yes"} for leg in range(2)]
+COMBO = {
+    "mve_collection_ticker": "KXMVE-R",
+    "mve_selected_legs": LEGS,
+    "market_ticker": "KXMVE-26-1",
+}
+Said = dict[str, dict[str, tuple[str, str]]]
+"""Value and what it rests on, by the name of the line, by the title of its table."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What one account was shown, and who it is."""
+
+    viewer: str
+    rfqs: Sequence[ExchangeObject]
+    quotes: Sequence[ExchangeObject] = ()
+    compared: tuple[int, int] | None = None
+    scope: str = "market"
+    maturity_s: int = 300
+    passes: Sequence[ExchangeObject] = field(
+        default_factory=lambda: [
+            {"side": side, "served_ts": at(20)} for side in ("made", "received")
+        ]
+    )
+
+
+def published(path: Path, shown: Shown) -> Database:
+    """Build the marts of what was shown into a file; every list was read up to as_of."""
+    as_of = MIDNIGHT + timedelta(seconds=AS_OF_S)
+    with duckdb.connect(path) as connection:
+        load_objects(connection, shown.rfqs, shown.quotes, shown.passes)
+        connection.execute("insert into raw.accounts values ($1, $2)", [shown.viewer, as_of])
+        for name in LISTS:
+            connection.execute(
+                "insert into raw.extraction_runs by name select '' as run_id, $1 as pass,"
+                " '' as origin, $2 as started_ts, $2 as ended_ts, 1 as pages, 1 as rows_seen,"
+                " 1 as new_versions, 0 as rejected_rows, 1 as sweeps, true as is_verified,"
+                " $3 as watermark_before_ts, $2 as watermark_after_ts",
+                [name, as_of, MIDNIGHT],
+            )
+        if shown.compared:
+            connection.execute(
+                "insert into raw.coverage values ('', $1, 1, true, $2, $3, 0)",
+                [MIDNIGHT, *shown.compared],
+            )
+        settings = Settings(as_of, shown.viewer, scope=shown.scope, maturity_s=shown.maturity_s)
+        build(connection, MARTS, settings)
+        describe(connection)
+    return Database(path)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Database]:
+    """The files that are built already, by what was shown."""
+    return {"": Database(tmp_path_factory.mktemp("summary") / "none.duckdb")}
+
+
+@pytest.fixture
+def said(files: dict[str, Database], capsys: pytest.CaptureFixture[str]) -> "Say":
+    return Say(files, capsys)
+
+
+@dataclass
+class Say:
+    """Prints the summary of what was shown, and reads it back from the output."""
+
+    files: dict[str, Database]
+    capsys: pytest.CaptureFixture[str]
+    queries: list[str] = field(default_factory=list)
+
+    def __call__(self, shown: Shown) -> Said:
+        path = self.files[""].path.with_name(f"{len(self.files)}.duckdb")
+        database = self.files.get(repr(shown)) or published(path, shown)
+        self.files[repr(shown)] = database
+        self.capsys.readouterr()
+
+        show_summary(database)
+
+        lines = self.capsys.readouterr().out.splitlines()
+        self.queries = [line[5:] for line in lines if line.startswith("try: ")]
+        with database.reading() as connection:
+            for query in self.queries:
+                connection.execute(query).fetchall()
+        tables: Said = {}
+        title = ""
+        for line in lines:
+            if line.startswith("│"):
+                name, value, rests_on = (cell.strip() for cell in line.strip("│").split("│"))
+                tables[title][name] = (value, rests_on)
+            elif line.startswith(("as ", "the ")):
+                title = line.strip()
+                tables[title] = {}
+        return tables
+
+
+HELD = "as of 2026-05-04 00:16:40 UTC"
+DESK = "as a desk: your own RFQs"
+MAKER = "as a maker: your quotes on RFQs of others"
+MARKET = "the market: RFQs of others"
+
+
+def by(maker: str, quote_id: str, rfq_id: str, created_s: float, no_bid: str) -> ExchangeObject:
+    """A quote of 0.40 for YES, so 0.60 less the bid for NO is its spread."""
+    return quote(quote_id, rfq_id, created_s, creator_id=maker, no_bid_dollars=no_bid)
+
+
+def of_desk() -> tuple[list[ExchangeObject], list[ExchangeObject]]:
+    """Singles: one filled in 27 s, one in 337 s, one closed, one open, one young; a combo closed.
+
+    The pass at 20 s has watched the first two. A stranger's RFQ is no business of the desk's.
+    """
+    rfqs = [
+        rfq("filled soon", 0),
+        closed_rfq("closed", 2, 60),
+        rfq("filled late", 100),
+        rfq("open", 500),
+        rfq("young", 900),
+        closed_rfq("combo", 200, 230, **COMBO),
+        closed_rfq("stranger's", 50, 80, creator_id="stranger"),
+    ]
+    quotes = [
+        followed(by("A", "q1", "filled soon", 1, "0.5500"), accepted=10, confirmed=12, executed=27),
+        by("A", "q2", "closed", 4, "0.5000"),
+        by("B", "q3", "closed", 5, "0.0000"),
+        followed(
+            by("A", "q4", "filled late", 103, "0.5500"), accepted=420, confirmed=422, executed=437
+        ),
+        by("A", "q5", "combo", 200.5, "0.5000"),
+    ]
+    return rfqs, quotes
+
+
+def seen_open(each: ExchangeObject, seen_s: float = 21) -> list[ExchangeObject]:
+    """The RFQ as it was read while it was open, and as it was read when it was over."""
+    opened = {k: v for k, v in each.items() if k != "cancelled_ts"} | {
+        "status": "open",
+        "updated_ts": each["created_ts"],
+        "observed_ts": at(seen_s),
+    }
+    is_over = each["status"] == "closed"
+    return [opened, *([each | {"observed_ts": each["updated_ts"]}] if is_over else [])]
+
+
+def of_maker(me: str = "A") -> tuple[list[ExchangeObject], list[ExchangeObject]]:
+    """Of three singles and a combo that were watched, it quoted two and the combo, and won one.
+
+    Later one accept of its quotes lapses and one is pending; nobody has watched those RFQs.
+    """
+    theirs = {"creator_id": "stranger"}
+    rfqs = [
+        *seen_open(closed_rfq("won", 0, 27, **theirs)),
+        *seen_open(closed_rfq("lost", 2, 60, **theirs)),
+        *seen_open(closed_rfq("unquoted", 3, 60, **theirs)),
+        *seen_open(rfq("undecided", 4, **theirs, **COMBO)),
+        closed_rfq("lapsed", 100, 200, **theirs),
+        rfq("pending", 980, **theirs),
+    ]
+    quotes = [
+        followed(by(me, "m1", "won", 1, "0.5500"), accepted=10, confirmed=12, executed=27),
+        by(me, "m2", "lost", 4, "0.5000"),
+        by(me, "m3", "undecided", 4.5, "0.5000"),
+        followed(by(me, "m4", "lapsed", 101, "0.5500"), accepted=110),
+        followed(by(me, "m5", "pending", 981, "0.5500"), accepted=990),
+    ]
+    return rfqs, [each | {"rfq_creator_id": "stranger"} for each in quotes]
+
+
+def number(line: tuple[str, str]) -> float:
+    return float(line[0].strip("$ s%"))
+
+
+def test_a_desk_is_told_how_often_its_rfqs_fill_within_m_by_now_and_after_m(said: Say) -> None:
+    """Of 4 singles at least 300 s old 1 filled within 300 s, and 2 by now: 1 of 2 after 300 s.
+
+    1 of the 4 is still open, and 1 more too young. Wilson of 1 in 4: 4.6 % to 69.9 %.
+    """
+    desk = said(Shown("desk", *of_desk()))
+
+    assert list(desk) == [HELD, DESK]
+    assert desk[DESK]["filled within 300 s, singles"] == (
+        "25.0%",
+        "1 of 4 at least 300 s old, 95 % interval 4.6% to 69.9%; 1 younger than 300 s left out",
+    )
+    assert desk[DESK]["filled by now, singles"] == (
+        "50.0%",
+        "2 of the same 4, 1 of them still open; filled after 300 s: 1 of 2 (50.0%)",
+    )
+    assert desk[DESK]["filled within 300 s, combos"] == (
+        "0.0%",
+        "0 of 1 at least 300 s old, 95 % interval 0.0% to 79.3%; 0 younger than 300 s left out",
+    )
+    assert desk[DESK]["filled by now, combos"] == (
+        "0.0%",
+        "0 of the same 1, 0 of them still open; filled after 300 s: 0 of 0",
+    )
+    assert said.queries == ["select * from marts.fill_rate_daily"]
+
+
+def test_a_desk_is_told_how_it_is_answered_and_at_what_spread_each_with_its_n(said: Say) -> None:
+    """Watched were two singles: answered after 1 s, and after 2 s by A and 3 s by B, one-sided.
+
+    Spreads of 0.05 and 0.10 have the median 0.075. Lives of 20 to 60 s: two watched, the combo not.
+    """
+    desk = said(Shown("desk", *of_desk()))
+
+    assert desk[DESK]["answered within 5 s"] == (
+        "100.0%",
+        "2 own RFQs, live; weighted to all lifetimes 100.0%;"
+        " watched: 5-20 s -, 20-60 s 67%, 60-600 s 0%, longer -",
+    )
+    spread, response = (
+        desk[DESK][f"{name}, singles, median"] for name in ("quote spread", "response")
+    )
+    assert number(spread) == pytest.approx(0.075, rel=0.01)
+    assert spread[1] == "2 two-sided of 3 last quotes, live"
+    assert number(response) == pytest.approx(2, rel=0.01)
+    assert response[1] == "3 first quotes, live; p90 (from 50) -"
+    assert "response, combos, median" not in desk[DESK]
+
+
+def test_everybody_is_told_what_is_held_and_whether_the_record_is_whole(said: Say) -> None:
+    """2 of the desk's 6 RFQs were watched, which is less than half; 1,000 s are 0.3 hours."""
+    desk = said(Shown("desk", *of_desk()))
+
+    assert desk[HELD] == {
+        "RFQs": ("7", "your own 6; of others 0 that you quoted, 1 that you did not"),
+        "quotes": ("5", ""),
+        "days on record": (
+            "1",
+            "0 clean, 1 partial, 0 missing; 0.3 hours observed;"
+            " watched live 2 of 6 RFQs whose quotes you see",
+        ),
+    }
+
+
+def test_a_maker_is_told_what_it_quoted_won_and_let_lapse(said: Say) -> None:
+    """Live: 2 of 3 singles quoted and the combo; 1 won of 2 decided, of 3 quoted.
+
+    Of every capture: 5 quoted, 3 accepts, 1 executed, 1 pending, and of the 2 others 1 lapsed.
+    """
+    maker = said(Shown("A", *of_maker()))
+
+    assert list(maker) == [HELD, MAKER]
+    assert maker[HELD]["RFQs"][1] == "your own 0; of others 5 that you quoted, 1 that you did not"
+    assert "1 clean, 0 partial" in maker[HELD]["days on record"][1]
+    exact = {name: line for name, line in maker[MAKER].items() if "median" not in name}
+    assert exact == {
+        "quoted of seen, singles": (
+            "66.7%",
+            "2 of 3 of others, live, 95 % interval 20.8% to 93.9%",
+        ),
+        "quoted of seen, combos": (
+            "100.0%",
+            "1 of 1 of others, live, 95 % interval 20.7% to 100.0%",
+        ),
+        "won": ("1", "of 5 RFQs that you quoted, watched live or not"),
+        "hit ratio": (
+            "50.0%",
+            "won 1 of 2 decided, of 3 quoted, live, 95 % interval 9.5% to 90.5%",
+        ),
+        "accepts": ("3", "1 executed, 1 still in the confirm window"),
+        "lapsed": (
+            "50.0%",
+            "1 of 2 accepts whose window is over, 95 % interval 9.5% to 90.5%",
+        ),
+    }
+    assert said.queries == ["select * from marts.makers where visibility = 'quoted'"]
+
+
+def test_a_maker_is_told_its_own_latency_and_spread_singles_and_combos_apart(said: Say) -> None:
+    """After 1 s and 2 s, at 0.05 and 0.10; the combo after 0.5 s, at 0.10."""
+    maker = said(Shown("A", *of_maker()))
+
+    medians = {
+        name: (pytest.approx(number(line), rel=0.01), line[1])
+        for name, line in maker[MAKER].items()
+        if "median" in name
+    }
+    assert {name: (value, line) for name, (value, line) in medians.items()} == {
+        "own latency, singles, median": (1.5, "2 first quotes, live; p90 (from 50) -"),
+        "own latency, combos, median": (0.5, "1 first quotes, live; p90 (from 50) -"),
+        "quote spread, singles, median": (0.075, "2 two-sided of 2 last quotes, live"),
+        "quote spread, combos, median": (0.1, "1 two-sided of 1 last quotes, live"),
+    }
+
+
+def test_who_is_both_is_told_both_and_each_as_if_the_other_were_not(said: Say) -> None:
+    desk, maker = said(Shown("desk", *of_desk())), said(Shown("A", *of_maker()))
+    rfqs, quotes = (
+        [*ours, *theirs] for ours, theirs in zip(of_desk(), of_maker("desk"), strict=True)
+    )
+
+    both = said(Shown("desk", rfqs, quotes))
+
+    assert list(both) == [HELD, DESK, MAKER]
+    assert both[DESK] == desk[DESK]
+    # The stranger's RFQ of the desk's market was seen and not quoted, but not watched either.
+    assert both[MAKER] == maker[MAKER]
+    assert both[HELD]["RFQs"] == (
+        "13",
+        "your own 6; of others 5 that you quoted, 2 that you did not",
+    )
+    assert len(said.queries) == 2
+
+
+def test_who_only_looks_on_is_told_of_the_market(said: Say) -> None:
+    """7 RFQs in the 1,000 s since the first: 604.8 a day, in 0.3 hours. A combo has two legs."""
+    rfqs, _ = of_maker()
+    dollars = rfq("dollars", 700, creator_id="stranger") | {
+        "contracts_fp": "0.00",
+        "target_cost_dollars": "25.000000",
+    }
+
+    market = said(Shown("nobody", [*rfqs, dollars], compared=(20, 1)))
+
+    assert list(market) == [HELD, MARKET]
+    assert market[MARKET] == {
+        "RFQs a day": ("604.8", "7 RFQs in 0.3 observed hours"),
+        "combos": ("14.3%", "1 of 7 RFQs"),
+        "legs of a combo, mean": ("2.0", "2: 1"),
+        "sizes": ("2", "100-500 contracts: 6, $10-$50 target cost: 1"),
+        "open RFQs missed": ("5.0%", "1 of 20 that earlier runs should have read"),
+    }
+
+
+def test_an_account_that_has_nothing_yet_is_told_so(said: Say) -> None:
+    empty = said(Shown("nobody", []))
+
+    assert empty[HELD]["RFQs"] == (
+        "0",
+        "your own 0; of others 0 that you quoted, 0 that you did not",
+    )
+    assert empty[MARKET]["RFQs a day"] == ("-", "0 RFQs in 0.0 observed hours")
+    assert empty[MARKET]["open RFQs missed"][0] == "-"
+
+
+def test_another_m_is_named_and_moves_what_counts_within_it(said: Say) -> None:
+    """Within 400 s both fills count, of the 4 singles that are that old: created by 600 s."""
+    desk = said(Shown("desk", *of_desk(), maturity_s=400))
+
+    assert desk[DESK]["filled within 400 s, singles"] == (
+        "50.0%",
+        "2 of 4 at least 400 s old, 95 % interval 15.0% to 85.0%; 1 younger than 400 s left out",
+    )
+    assert desk[DESK]["filled by now, singles"][1].endswith("filled after 400 s: 0 of 2 (0.0%)")
+
+
+def test_a_desk_none_of_whose_rfqs_is_old_enough_is_told_so(said: Say) -> None:
+    desk = said(Shown("desk", *of_desk(), maturity_s=1_001))
+
+    assert desk[DESK]["filled within 1001 s, singles"] == (
+        "-",
+        "none is 1001 s old; 5 younger than 1001 s left out",
+    )
+
+
+def test_a_maker_that_reads_its_own_side_alone_is_not_told_a_share_of_what_it_did_not_read(
+    said: Say,
+) -> None:
+    maker = said(Shown("A", *of_maker(), scope="self"))
+
+    assert maker[MAKER]["quoted of seen"][0] == "-"
+    assert maker[MAKER]["hit ratio"][0] == "50.0%"

@@ -1,0 +1,33 @@
+-- Which time passes over the lists have read: from the watermark before, or from where things were not
+-- gone yet, to the watermark after. A pass that goes on where the one before it ended is one row with it,
+-- so that a year of runs is as short to read as a day of them.
+create or replace temp table read_stretches as
+    with passes as (
+        select
+            pass,
+            greatest(watermark_before_ts, forgotten_before_ts) as from_ts,
+            watermark_after_ts as to_ts,
+        from raw.extraction_runs
+        where
+            from_ts < to_ts
+            and pass in ('rfqs_market', 'rfqs_self', 'quotes_made', 'quotes_received')
+    ),
+
+    marked as (
+        select *, coalesce(from_ts > lag(to_ts) over in_order, true)::int as is_after_a_gap
+        from passes
+        window in_order as (partition by pass order by from_ts, to_ts)
+    ),
+
+    numbered as (
+        select *, sum(is_after_a_gap) over in_order as stretch
+        from marked
+        window in_order as (
+            partition by pass order by from_ts, to_ts
+            rows between unbounded preceding and current row
+        )
+    )
+
+    select pass, min(from_ts) as from_ts, max(to_ts) as to_ts
+    from numbered
+    group by pass, stretch;

@@ -147,10 +147,12 @@ _WON = _SHARES.format(
     part="n_won",
     query="""
 select
-    coalesce(sum(n_rfq_won), 0)::bigint as n_won,
-    coalesce(sum(n_rfq_decided), 0)::bigint as n,
-    coalesce(sum(n_rfq_quoted), 0)::bigint as n_quoted,
-from marts.makers where visibility = 'quoted' and capture = $capture
+    cut.n_legs <> 1 as is_combo,
+    sum(cut.n_won)::bigint as n_won,
+    sum(cut.n_decided)::bigint as n,
+from (select unnest(hit_ratio_by_legs) as cut from marts.my_day where capture = $capture)
+group by all
+order by is_combo
 """,
 )
 
@@ -190,7 +192,7 @@ from marts.fill_rates group by all order by n desc, size_bucket
 # A line of SQL to go on from, for whom it is.
 _TRY = {
     "desk": "select * from marts.fill_rate_daily",
-    "maker": "select * from marts.makers where visibility = 'quoted'",
+    "maker": "select * from marts.my_day",
     "market": "select weekday, hour, rfqs_per_observed_minute, n_rfq, observed_minutes"
     " from marts.activity",
 }
@@ -303,13 +305,12 @@ def _as_maker(connection: duckdb.DuckDBPyConnection, scope: str) -> Iterator[Lin
     (at_all,) = _rows(connection, _WON_AT_ALL)
     rests_on = f"of {at_all['n_quoted']:,} RFQs that you quoted, watched live or not"
     yield Line("won", f"{at_all['n_won']:,}", rests_on)
-    (won,) = _rows(connection, _WON, capture=capture)
-    yield Line(
-        "hit ratio",
-        _figure(won["share"], ".1%"),
-        f"won {won['n_won']:,} of {won['n']:,} decided, of {won['n_quoted']:,} quoted, {capture}"
-        + (f", {_interval(won)}" if won["n"] else ""),
-    )
+    won = _rows(connection, _WON, capture=capture)
+    for row in won:
+        rests_on = f"won {row['n_won']:,} of {row['n']:,} decided, {capture}, {_interval(row)}"
+        yield Line(f"hit ratio, {_KINDS[row['is_combo']]}", f"{row['share']:.1%}", rests_on)
+    if not won:
+        yield Line("hit ratio", "-", f"none that you quoted is known to be over, {capture}")
     yield from _accepts(connection)
     yield from _responses(connection, "quoted", capture, "own latency")
     yield from _spreads(connection, "quoted", capture)

@@ -268,7 +268,7 @@ def test_everybody_is_told_what_is_held_and_whether_the_record_is_whole(said: Sa
 
 
 def test_a_maker_is_told_what_it_quoted_won_and_let_lapse(said: Say) -> None:
-    """Live: 2 of 3 singles quoted and the combo; 1 won of 2 decided, of 3 quoted.
+    """Live: 2 of 3 singles quoted and the combo; 1 won of 2 decided, both singles.
 
     Of every capture: 5 quoted, 3 accepts, 1 executed, 1 pending, and of the 2 others 1 lapsed.
     """
@@ -288,9 +288,9 @@ def test_a_maker_is_told_what_it_quoted_won_and_let_lapse(said: Say) -> None:
             "1 of 1 of others, live, 95 % interval 20.7% to 100.0%",
         ),
         "won": ("1", "of 5 RFQs that you quoted, watched live or not"),
-        "hit ratio": (
+        "hit ratio, singles": (
             "50.0%",
-            "won 1 of 2 decided, of 3 quoted, live, 95 % interval 9.5% to 90.5%",
+            "won 1 of 2 decided, live, 95 % interval 9.5% to 90.5%",
         ),
         "accepts": ("3", "1 executed, 1 still in the confirm window"),
         "lapsed": (
@@ -298,7 +298,7 @@ def test_a_maker_is_told_what_it_quoted_won_and_let_lapse(said: Say) -> None:
             "1 of 2 accepts whose window is over, 95 % interval 9.5% to 90.5%",
         ),
     }
-    assert said.queries == ["select * from marts.makers where visibility = 'quoted'"]
+    assert said.queries == ["select * from marts.my_day"]
 
 
 def test_a_maker_is_told_its_own_latency_and_spread_singles_and_combos_apart(said: Say) -> None:
@@ -394,4 +394,4 @@ def test_a_maker_that_reads_its_own_side_alone_is_not_told_a_share_of_what_it_di
     maker = said(Shown("A", *of_maker(), scope="self"))
 
     assert maker[MAKER]["quoted of seen"][0] == "-"
-    assert maker[MAKER]["hit ratio"][0] == "50.0%"
+    assert maker[MAKER]["hit ratio, singles"][0] == "50.0%"

@@ -20,8 +20,10 @@ def _():
     mo.md("""
     # RFQ overview
 
-    Fill rate, quote spread and response latency of the viewer's own RFQs, as published.
-    Change the file with `--database PATH`.
+    For a desk: fill rate, quote spread and response latency of its own RFQs.
+    For a maker: how often it wins, by how fast it answered.
+    For everybody: where RFQs died, and when they arrive.
+    All as published; change the file with `--database PATH`.
     """)
     return
 
@@ -290,6 +292,146 @@ def _(as_of, latencies, live_figures, scope, seen, unanswered, watched):
         )
     )
     chart_or_reason(latency_chart, latencies, "Response latency")
+    return
+
+
+@app.cell
+def _(database):
+    hit_ratios = ask(
+        database,
+        """
+        select
+            cut.latency_bucket,
+            sum(cut.n_won)::bigint as n_won,
+            sum(cut.n_decided)::bigint as n,
+            n_won / n as hit_ratio,
+            marts.wilson_low(n_won, n) as low,
+            marts.wilson_high(n_won, n) as high,
+            format('n={:,}', n) as label,
+        from (
+            select unnest(hit_ratio_by_latency) as cut from marts.my_day where capture = 'live'
+        )
+        group by all
+        """,
+    )
+    my_days = ask(
+        database,
+        """
+        select
+            coalesce(sum(n_rfq_seen), 0)::bigint as n_seen,
+            coalesce(sum(n_rfq_quoted), 0)::bigint as n_quoted,
+            coalesce(sum(n_rfq_quoted - n_rfq_decided), 0)::bigint as n_undecided,
+        from marts.my_day where capture = 'live'
+        """,
+    ).row(0, named=True)
+    return hit_ratios, my_days
+
+
+@app.cell
+def _(as_of, hit_ratios, my_days):
+    _order = ["under 0.5 s", "0.5-1 s", "1-2 s", "2-5 s", "5-30 s", "30 s or more", "unknown"]
+    _base = alt.Chart(hit_ratios).encode(
+        x=alt.X("latency_bucket:N", title="own response latency", sort=_order).axis(labelAngle=0)
+    )
+    _percent = alt.Y("low:Q", title="hit ratio", scale=alt.Scale(domain=[0, 1])).axis(format="%")
+    _interval = _base.mark_rule(color=BLUE, strokeWidth=2).encode(y=_percent, y2="high:Q")
+    _ratio = _base.mark_point(color=BLUE, size=70, opacity=1).encode(
+        y="hit_ratio:Q",
+        fill=alt.when(alt.datum.n >= 30).then(alt.value(BLUE)).otherwise(alt.value("white")),
+        tooltip=["latency_bucket", alt.Tooltip("hit_ratio", format=".1%"), "n_won", "n"],
+    )
+    _n = _base.mark_text(dy=-9, color="#555555").encode(y="high:Q", text="label:N")
+    hit_ratio_chart = (_interval + _ratio + _n).properties(
+        width=620,
+        height=260,
+        title=titled(
+            "As a maker: hit ratio by own response latency, with 95 % Wilson interval",
+            f"{as_of} · RFQs of others, watched live · a lost RFQ and one that never traded"
+            " look alike",
+            f"n = {hit_ratios['n'].sum():,.0f} decided of {my_days['n_quoted']:,} quoted,"
+            f" of {my_days['n_seen']:,} seen · censored (not known to be over):"
+            f" {my_days['n_undecided']:,} · hollow: n < 30",
+        ),
+    )
+    chart_or_reason(hit_ratio_chart, hit_ratios, "Hit ratio as a maker")
+    return
+
+
+@app.cell
+def _(database):
+    outcomes = ask(
+        database,
+        """
+        select role, bucket, sum(n_rfq)::bigint as n_rfq
+        from marts.outcomes group by all order by role desc, n_rfq desc, bucket
+        """,
+    )
+    return (outcomes,)
+
+
+@app.cell
+def _(as_of, outcomes):
+    _bars = alt.Chart(outcomes).encode(
+        x=alt.X("n_rfq:Q", title="RFQs"), y=alt.Y("bucket:N", title=None, sort="-x")
+    )
+    _n = _bars.mark_text(align="left", dx=4, color="#555555").encode(
+        text=alt.Text("n_rfq:Q", format=",")
+    )
+    outcome_chart = (
+        (_bars.mark_bar(color=BLUE) + _n)
+        .properties(width=520)
+        .facet(row=alt.Row("role:N", title=None, sort="descending"))
+        .resolve_scale(y="independent", x="independent")
+        .properties(
+            title=titled(
+                "Where RFQs died: each in the first bucket that holds",
+                f"{as_of} · requester: own RFQs, maker: those of others · all captures",
+                f"n = {outcomes['n_rfq'].sum():,.0f} RFQs · censored: open, and pending ones"
+                " · unwatched: nobody was there to see",
+            )
+        )
+    )
+    chart_or_reason(outcome_chart, outcomes, "Where RFQs died")
+    return
+
+
+@app.cell
+def _(database):
+    arrivals = ask(
+        database,
+        """
+        select weekday, hour, n_rfq, observed_minutes, rfqs_per_observed_minute
+        from marts.activity where observed_minutes > 0 order by weekday, hour
+        """,
+    )
+    return (arrivals,)
+
+
+@app.cell
+def _(arrivals, as_of):
+    arrival_chart = (
+        alt.Chart(arrivals)
+        .mark_rect()
+        .encode(
+            x=alt.X("hour:O", title="hour of the day, New York").axis(labelAngle=0),
+            y=alt.Y("weekday:O", title="weekday, 1 = Monday"),
+            color=alt.Color("rfqs_per_observed_minute:Q", title="RFQs a minute").scale(
+                scheme="viridis"
+            ),
+            tooltip=["weekday", "hour", "n_rfq", "observed_minutes"],
+        )
+        .properties(
+            width=620,
+            height=180,
+            title=titled(
+                "When RFQs arrive, everybody's",
+                f"{as_of} · per minute that was observed · hours that nobody observed are blank",
+                f"n = {arrivals['n_rfq'].sum():,.0f} RFQs in"
+                f" {arrivals['observed_minutes'].sum() / 60:,.1f} hours · censored: 0",
+            ),
+        )
+    )
+    chart_or_reason(arrival_chart, arrivals, "Arrivals")
     return
 
 

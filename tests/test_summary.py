@@ -1,86 +1,19 @@
 """What `rfq run` says to a desk, to a maker, to one who is both, and to one who only looks on.
 
-Each market is small enough to be added up by hand: M is 300 s, as_of 1,000 s after midnight. The
-numbers come from the marts of a real file, through the function that prints them.
+The numbers come from the marts of a real file, through the function that prints them.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
-from pathlib import Path
 
-import duckdb
 import pytest
 
 from pipelines.database import Database
 from pipelines.summary import show_summary
-from tests.metrics.markets import (
-    MIDNIGHT,
-    ExchangeObject,
-    at,
-    closed_rfq,
-    followed,
-    quote,
-    rfq,
-)
-from transforms.build import build
-from transforms.catalogue import describe
-from transforms.marts import MARTS
-from transforms.metrics.objects import load_objects
-from transforms.settings import Settings
+from tests.accounts import Shown, of_desk, of_maker, published
+from tests.metrics.markets import rfq
 
-AS_OF_S = 1000
-LISTS = ("rfqs_market", "quotes_made", "quotes_received")
-LEGS = [{"market_ticker": f"KXLEG-{leg}", "side": "yes"} for leg in range(2)]
-COMBO = {
-    "mve_collection_ticker": "KXMVE-R",
-    "mve_selected_legs": LEGS,
-    "market_ticker": "KXMVE-26-1",
-}
 Said = dict[str, dict[str, tuple[str, str]]]
 """Value and what it rests on, by the name of the line, by the title of its table."""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What one account was shown, and who it is."""
-
-    viewer: str
-    rfqs: Sequence[ExchangeObject]
-    quotes: Sequence[ExchangeObject] = ()
-    compared: tuple[int, int] | None = None
-    scope: str = "market"
-    maturity_s: int = 300
-    passes: Sequence[ExchangeObject] = field(
-        default_factory=lambda: [
-            {"side": side, "served_ts": at(20)} for side in ("made", "received")
-        ]
-    )
-
-
-def published(path: Path, shown: Shown) -> Database:
-    """Build the marts of what was shown into a file; every list was read up to as_of."""
-    as_of = MIDNIGHT + timedelta(seconds=AS_OF_S)
-    with duckdb.connect(path) as connection:
-        load_objects(connection, shown.rfqs, shown.quotes, shown.passes)
-        connection.execute("insert into raw.accounts values ($1, $2)", [shown.viewer, as_of])
-        for name in LISTS:
-            connection.execute(
-                "insert into raw.extraction_runs by name select '' as run_id, $1 as pass,"
-                " '' as origin, $2 as started_ts, $2 as ended_ts, 1 as pages, 1 as rows_seen,"
-                " 1 as new_versions, 0 as rejected_rows, 1 as sweeps, true as is_verified,"
-                " $3 as watermark_before_ts, $2 as watermark_after_ts",
-                [name, as_of, MIDNIGHT],
-            )
-        if shown.compared:
-            connection.execute(
-                "insert into raw.coverage values ('', $1, 1, true, $2, $3, 0)",
-                [MIDNIGHT, *shown.compared],
-            )
-        settings = Settings(as_of, shown.viewer, scope=shown.scope, maturity_s=shown.maturity_s)
-        build(connection, MARTS, settings)
-        describe(connection)
-    return Database(path)
 
 
 @pytest.fixture(scope="module")
@@ -131,72 +64,6 @@ HELD = "as of 2026-05-04 00:16:40 UTC"
 DESK = "as a desk: your own RFQs"
 MAKER = "as a maker: your quotes on RFQs of others"
 MARKET = "the market: RFQs of others"
-
-
-def by(maker: str, quote_id: str, rfq_id: str, created_s: float, no_bid: str) -> ExchangeObject:
-    """A quote of 0.40 for YES, so 0.60 less the bid for NO is its spread."""
-    return quote(quote_id, rfq_id, created_s, creator_id=maker, no_bid_dollars=no_bid)
-
-
-def of_desk() -> tuple[list[ExchangeObject], list[ExchangeObject]]:
-    """Singles: one filled in 27 s, one in 337 s, one closed, one open, one young; a combo closed.
-
-    The pass at 20 s has watched the first two. A stranger's RFQ is no business of the desk's.
-    """
-    rfqs = [
-        rfq("filled soon", 0),
-        closed_rfq("closed", 2, 60),
-        rfq("filled late", 100),
-        rfq("open", 500),
-        rfq("young", 900),
-        closed_rfq("combo", 200, 230, **COMBO),
-        closed_rfq("stranger's", 50, 80, creator_id="stranger"),
-    ]
-    quotes = [
-        followed(by("A", "q1", "filled soon", 1, "0.5500"), accepted=10, confirmed=12, executed=27),
-        by("A", "q2", "closed", 4, "0.5000"),
-        by("B", "q3", "closed", 5, "0.0000"),
-        followed(
-            by("A", "q4", "filled late", 103, "0.5500"), accepted=420, confirmed=422, executed=437
-        ),
-        by("A", "q5", "combo", 200.5, "0.5000"),
-    ]
-    return rfqs, quotes
-
-
-def seen_open(each: ExchangeObject, seen_s: float = 21) -> list[ExchangeObject]:
-    """The RFQ as it was read while it was open, and as it was read when it was over."""
-    opened = {k: v for k, v in each.items() if k != "cancelled_ts"} | {
-        "status": "open",
-        "updated_ts": each["created_ts"],
-        "observed_ts": at(seen_s),
-    }
-    is_over = each["status"] == "closed"
-    return [opened, *([each | {"observed_ts": each["updated_ts"]}] if is_over else [])]
-
-
-def of_maker(me: str = "A") -> tuple[list[ExchangeObject], list[ExchangeObject]]:
-    """Of three singles and a combo that were watched, it quoted two and the combo, and won one.
-
-    Later one accept of its quotes lapses and one is pending; nobody has watched those RFQs.
-    """
-    theirs = {"creator_id": "stranger"}
-    rfqs = [
-        *seen_open(closed_rfq("won", 0, 27, **theirs)),
-        *seen_open(closed_rfq("lost", 2, 60, **theirs)),
-        *seen_open(closed_rfq("unquoted", 3, 60, **theirs)),
-        *seen_open(rfq("undecided", 4, **theirs, **COMBO)),
-        closed_rfq("lapsed", 100, 200, **theirs),
-        rfq("pending", 980, **theirs),
-    ]
-    quotes = [
-        followed(by(me, "m1", "won", 1, "0.5500"), accepted=10, confirmed=12, executed=27),
-        by(me, "m2", "lost", 4, "0.5000"),
-        by(me, "m3", "undecided", 4.5, "0.5000"),
-        followed(by(me, "m4", "lapsed", 101, "0.5500"), accepted=110),
-        followed(by(me, "m5", "pending", 981, "0.5500"), accepted=990),
-    ]
-    return rfqs, [each | {"rfq_creator_id": "stranger"} for each in quotes]
 
 
 def number(line: tuple[str, str]) -> float:

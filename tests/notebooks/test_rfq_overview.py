@@ -9,6 +9,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from tests.accounts import Shown, of_desk, of_maker
+from tests.accounts import published as shown_to
 from tests.marts.exchange_objects import (
     ExchangeObject,
     executed_quote_object,
@@ -57,6 +59,14 @@ def execute(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
 
 
+def shown_by(database: Path) -> dict[str, Any]:
+    """The charts of the notebook over *database*, as Vega-Lite."""
+    done = execute("-c", SHOW_CHARTS, NOTEBOOK, "--", "--database", database)
+    assert done.returncode == 0, done.stderr
+    shown: dict[str, Any] = json.loads(done.stdout)
+    return shown
+
+
 @pytest.fixture(scope="module")
 def small_market(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three RFQs: one filled, one quoted and closed, both watched, one too young to count."""
@@ -69,20 +79,69 @@ def small_market(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def charts(small_market: Path) -> dict[str, Any]:
     """The charts of the small market, as Vega-Lite."""
-    done = execute("-c", SHOW_CHARTS, NOTEBOOK, "--", "--database", small_market)
-    assert done.returncode == 0, done.stderr
-    shown: dict[str, Any] = json.loads(done.stdout)
-    return shown
+    return shown_by(small_market)
 
 
 def test_every_chart_says_when_whose_and_how_many(charts):
-    assert set(charts) == {"fill_rate_chart", "spread_chart", "latency_chart"}
-    for chart in charts.values():
+    of_desk = {"fill_rate_chart", "spread_chart", "latency_chart"}
+    assert set(charts) == of_desk | {"hit_ratio_chart", "outcome_chart", "arrival_chart"}
+    for name, chart in charts.items():
         subtitle = " ".join(chart["title"]["subtitle"])
         assert "as of 2026-01-05 13:00:00 UTC" in subtitle
-        assert "own RFQs" in subtitle
-        assert "n = 2" in subtitle
+        assert "n = " in subtitle
         assert "censored" in subtitle
+        if name in of_desk:
+            assert "own RFQs" in subtitle
+            assert "n = 2" in subtitle
+
+
+@pytest.mark.parametrize(
+    ("account", "hits", "outcomes"),
+    [
+        (
+            Shown("desk", *of_desk()),
+            {},
+            {
+                ("requester", "executed_in_time"): 1,
+                ("requester", "executed_later"): 1,
+                ("requester", "abandoned"): 2,
+                ("requester", "open"): 2,
+                ("maker", "unwatched"): 1,
+            },
+        ),
+        (
+            Shown("A", *of_maker()),
+            {"0.5-1 s": (0, 0), "1-2 s": (1, 1), "2-5 s": (0, 1)},
+            {
+                ("maker", "executed"): 1,
+                ("maker", "accept_pending"): 1,
+                ("maker", "lapsed"): 1,
+                ("maker", "open"): 1,
+                ("maker", "closed_unknown"): 1,
+                ("maker", "not_quoted"): 1,
+            },
+        ),
+        (
+            Shown("nobody", of_maker()[0]),
+            {},
+            {("maker", "open"): 2, ("maker", "not_quoted"): 3, ("maker", "unwatched"): 1},
+        ),
+    ],
+    ids=["desk", "maker", "neither"],
+)
+def test_each_kind_of_account_finds_its_answers(tmp_path, account, hits, outcomes):
+    database = shown_to(tmp_path / "rfq.duckdb", account).path
+
+    charts = shown_by(database)
+
+    def rows(name: str) -> list[dict[str, Any]]:
+        return next(iter(charts[name].get("datasets", {}).values()), [])
+
+    won = {row["latency_bucket"]: (row["n_won"], row["n"]) for row in rows("hit_ratio_chart")}
+    assert won == {bucket: of for bucket, of in hits.items() if of[1]}
+    died = {(row["role"], row["bucket"]): row["n_rfq"] for row in rows("outcome_chart")}
+    assert died == outcomes
+    assert sum(row["n_rfq"] for row in rows("arrival_chart")) == sum(outcomes.values())
 
 
 def test_beside_what_was_watched_stands_how_much_of_it(charts):

@@ -8,7 +8,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from transforms.partition import TERMINAL_STATES
+from transforms.definitions.populations import TERMINAL_STATES
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 """A Monday."""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.benches.histogram_quantile import SUBQUERY_FORM
 from transforms.catalogue import describe
-from transforms.distribution import GROWTH, dollar_distribution, histogram, quantile
+from transforms.definitions.statistics import GROWTH, dollar_distribution, histogram, quantile
 
 SECONDS = st.integers(min_value=0, max_value=10**10).map(lambda us: us / 1e6)
 BOUND = (GROWTH - 1) / (GROWTH + 1)

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from transforms.catalogue import describe
-from transforms.intervals import effective_n, rate, wilson
+from transforms.definitions.statistics import effective_n, rate, wilson
 
 # Newcombe, Statistics in Medicine 17 (1998), table I, method 3: x, n, low, high.
 PUBLISHED = [

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.marts.facts import after, read, read_stretches
-from transforms.observed import gaps, observed
+from transforms.definitions.observed import gaps, observed
 from transforms.settings import Settings
 
 Span = tuple[datetime, datetime]

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from tests.metrics.markets import MIDNIGHT, closed_rfq, followed, many_markets, quote, rfq
 from tests.metrics.warehouse import warehouse
-from transforms.clocks import CAUSES, observations
-from transforms.curves import first_time_at, incidence
+from transforms.definitions.clocks import CAUSES, first_time_at, incidence, observations
 from transforms.marts.survival_curves import BIN_GROWTH, survival_curves
 from transforms.settings import Settings
 

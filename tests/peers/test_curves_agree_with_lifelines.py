@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lifelines import AalenJohansenFitter, KaplanMeierFitter
 
-from transforms.curves import incidence
+from transforms.definitions.clocks import incidence
 
 EXECUTED, CLOSED, OPEN = 1, 2, 0
 NAMES = {EXECUTED: "executed", CLOSED: "closed", OPEN: None}

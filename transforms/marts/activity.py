@@ -2,8 +2,8 @@
 
 import polars as pl
 
-from transforms.intervals import MIN_N_FOR_RATE, rate
-from transforms.observed import observed, rfq_list
+from transforms.definitions.observed import observed, rfq_list
+from transforms.definitions.statistics import MIN_N_FOR_RATE, rate
 from transforms.settings import Settings
 
 EXCHANGE_TIMEZONE = "America/New_York"

@@ -2,8 +2,9 @@
 
 import polars as pl
 
-from transforms.observed import observed, rfq_list
-from transforms.partition import count, is_live, rows
+from transforms.definitions.observed import observed, rfq_list
+from transforms.definitions.populations import is_live
+from transforms.definitions.statistics import count, rows
 from transforms.settings import Settings
 
 

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from transforms.bounds import BOUNDS
-from transforms.distribution import millionths
-from transforms.intervals import rate
-from transforms.partition import count, is_live, is_own, is_terminal
+from transforms.definitions.populations import has_bid, is_live, is_own, is_terminal
+from transforms.definitions.statistics import count, millionths, rate
 
 RFQ_STATUSES = ("open", "closed")
 QUOTE_STATUSES = ("open", "accepted", "confirmed", "executed", "cancelled")
@@ -162,7 +161,7 @@ def _price_checks() -> list[Check]:
         Check(
             "quote_without_bid",
             _every_quote(),
-            ~_has_bid(),
+            ~has_bid(),
             "Both bids are 0. No response, in no spread.",
         ),
         Check(
@@ -173,7 +172,7 @@ def _price_checks() -> list[Check]:
         ),
         Check(
             "off_grid_price",
-            _is_known() & _has_bid(),
+            _is_known() & has_bid(),
             _is_off_grid(),
             "A bid off the price grid (cents; combos tenths of a cent, hundredths below 0.01 and"
             " above 0.99). Used as it is: the exchange took it, or the market's grid is finer.",
@@ -235,10 +234,6 @@ def _time_checks() -> list[Check]:
             "Confirmed and not executed 5 s after the timer. Counts as confirmed, not as lapsed.",
         ),
     ]
-
-
-def _has_bid() -> pl.Expr:
-    return pl.any_horizontal(pl.col("yes_bid_dollars", "yes_ask_dollars").is_not_null())
 
 
 def _is_off_grid() -> pl.Expr:

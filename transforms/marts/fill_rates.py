@@ -2,16 +2,9 @@
 
 import polars as pl
 
-from transforms.intervals import rate_columns
-from transforms.partition import (
-    CAPTURE_PARTITION,
-    count,
-    is_executed,
-    is_filled_within,
-    is_own,
-    is_terminal,
-    rows,
-)
+from transforms.definitions.partition import CAPTURE_PARTITION
+from transforms.definitions.populations import is_executed, is_filled_within, is_own, is_terminal
+from transforms.definitions.statistics import count, rate_columns, rows
 from transforms.settings import Settings
 
 POPULATIONS = ("all", "terminal", "matured")

@@ -4,15 +4,14 @@ from itertools import pairwise
 
 import polars as pl
 
-from transforms.intervals import rate_columns
-from transforms.partition import (
-    count,
+from transforms.definitions.populations import (
     is_accepted,
     is_confirmed,
     is_executed,
     is_quoted,
     is_terminal,
 )
+from transforms.definitions.statistics import count, rate_columns
 
 STAGES = ("rfq", "quoted", "accepted", "confirmed", "executed")
 

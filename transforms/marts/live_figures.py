@@ -6,20 +6,17 @@ about the same chance: weighting each bucket by all own RFQs in it takes that bi
 
 import polars as pl
 
-from transforms.distribution import MILLION, millionths
-from transforms.intervals import rate
-from transforms.partition import (
+from transforms.definitions.populations import (
     ANSWERED_SOON_S,
     LATE,
     LIVE,
-    count,
     is_accepted,
     is_answered_within,
     is_executed,
     is_quoted,
-    rows,
 )
-from transforms.watched import WATCHABLE, is_of_lifetime, shares_watched
+from transforms.definitions.statistics import MILLION, count, millionths, rate, rows
+from transforms.definitions.watched import WATCHABLE, is_of_lifetime, shares_watched
 
 KEY = ("cohort_date", "capture", "lifetime_bucket")
 # Name, numerator, denominator, and how many units of the numerator make one of the figure.

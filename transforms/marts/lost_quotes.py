@@ -2,8 +2,8 @@
 
 import polars as pl
 
-from transforms.last_look import accept_ts
-from transforms.units import CENTS, DOLLARS, ONE_DOLLAR
+from transforms.definitions.last_look import accept_ts
+from transforms.definitions.units import CENTS, DOLLARS, ONE_DOLLAR
 
 COLUMNS = (
     *("quote_id", "rfq_id", "market_ticker", "series_ticker", "cohort_date", "capture", "n_legs"),

@@ -3,10 +3,9 @@
 import polars as pl
 import polars.selectors as cs
 
-from transforms.intervals import rate_columns
+from transforms.definitions.statistics import rate_columns, rows
+from transforms.definitions.watched import with_shares_watched
 from transforms.marts.makers import league
-from transforms.partition import rows
-from transforms.watched import with_shares_watched
 
 KIND = ("cohort_date", "capture", "series_ticker", "n_legs", "size_bucket")
 KEY = ("maker_id", *KIND)

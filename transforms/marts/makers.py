@@ -2,10 +2,10 @@
 
 import polars as pl
 
-from transforms.distribution import millionths, quantile
-from transforms.intervals import rate, rate_columns
-from transforms.partition import UNKNOWN_MAKER, count, is_executed, is_own
-from transforms.watched import with_shares_watched
+from transforms.definitions.partition import UNKNOWN_MAKER
+from transforms.definitions.populations import is_executed, is_own
+from transforms.definitions.statistics import count, millionths, quantile, rate, rate_columns
+from transforms.definitions.watched import with_shares_watched
 
 KEY = ("maker_id", "cohort_date", "visibility", "capture")
 

@@ -3,11 +3,11 @@
 import polars as pl
 import polars.selectors as cs
 
-from transforms.intervals import rate_columns
+from transforms.definitions.outcome_buckets import is_last_withdrawn
+from transforms.definitions.populations import is_mine, is_own
+from transforms.definitions.statistics import count, rate_columns, rows
 from transforms.marts.makers import last_look, quoting
 from transforms.marts.my_quotes import latency_bucket
-from transforms.outcome_buckets import is_last_withdrawn
-from transforms.partition import count, is_mine, is_own, rows
 from transforms.settings import Settings
 
 KEY = ("cohort_date", "capture")

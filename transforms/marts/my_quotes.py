@@ -2,8 +2,8 @@
 
 import polars as pl
 
-from transforms.partition import is_mine
-from transforms.units import CONTRACTS, DOLLARS, ONE_DOLLAR, elapsed_s
+from transforms.definitions.populations import is_mine
+from transforms.definitions.units import CONTRACTS, DOLLARS, ONE_DOLLAR, elapsed_s
 
 COLUMNS = (
     *("quote_id", "rfq_id", "market_ticker", "series_ticker", "cohort_date", "capture", "n_legs"),

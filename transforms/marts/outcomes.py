@@ -2,15 +2,15 @@
 
 import polars as pl
 
-from transforms.outcome_buckets import role
-from transforms.partition import rows
+from transforms.definitions.outcome_buckets import role
+from transforms.definitions.statistics import rows
 
 
 def outcomes(rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
     """Every RFQ once, in the first bucket that holds of it, by what we are to it.
 
     The buckets of a role and day add up to its RFQs. Which RFQs they are stands in
-    `rfq_facts.outcome_bucket`, and `transforms.outcome_buckets` has the conditions in their order.
+    `rfq_facts.outcome_bucket`; `definitions/outcome_buckets.py` has the conditions in their order.
 
     One row per role, cohort_date and bucket.
     """

@@ -2,8 +2,7 @@
 
 import polars as pl
 
-from transforms.known_rfqs import known_rfqs
-from transforms.last_look import (
+from transforms.definitions.last_look import (
     has_accept,
     has_confirm,
     is_accept_pending,
@@ -14,11 +13,24 @@ from transforms.last_look import (
     is_monotone,
     shown_timer_s,
 )
-from transforms.live_set import outcome, requester_price, with_live_set
-from transforms.quote_lives import quote_lives
+from transforms.definitions.quotes import (
+    derived_contracts,
+    offered_contracts,
+    outcome,
+    quote_lives,
+    requester_price,
+    with_live_set,
+)
+from transforms.definitions.rfqs import known_rfqs
+from transforms.definitions.units import (
+    CONTRACTS,
+    DOLLARS,
+    ONE_DOLLAR,
+    elapsed_s,
+    forgiving_s,
+    price,
+)
 from transforms.settings import Settings
-from transforms.sizing import derived_contracts, offered_contracts
-from transforms.units import CONTRACTS, DOLLARS, ONE_DOLLAR, elapsed_s, forgiving_s, price
 
 COLUMNS = (
     *("quote_id", "rfq_id", "market_ticker", "maker_id", "version", "is_effective"),

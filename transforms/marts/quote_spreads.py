@@ -2,18 +2,16 @@
 
 import polars as pl
 
-from transforms.distribution import distribution, dollar_distribution
-from transforms.intervals import rate_columns
-from transforms.partition import (
-    CAPTURE_PARTITION,
-    MARKET_DAY,
-    UNKNOWN_MAKER,
+from transforms.definitions.partition import CAPTURE_PARTITION, MARKET_DAY, UNKNOWN_MAKER
+from transforms.definitions.populations import has_bid, is_executed, is_own
+from transforms.definitions.statistics import (
     count,
-    is_executed,
-    is_own,
+    distribution,
+    dollar_distribution,
+    rate_columns,
     rows,
 )
-from transforms.watched import with_shares_watched
+from transforms.definitions.watched import with_shares_watched
 
 
 def quote_spreads(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.LazyFrame:
@@ -49,11 +47,10 @@ def quote_spreads(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.Lazy
 
 
 def _by_maker(quote_facts: pl.LazyFrame) -> pl.LazyFrame:
-    has_bid = pl.any_horizontal(pl.col("yes_bid_dollars", "yes_ask_dollars").is_not_null())
     two_sided = pl.col("is_two_sided")
     spread = pl.col("quote_spread", "relative_spread", "logit_spread")
     return (
-        quote_facts.filter(pl.col("is_effective"), ~pl.col("is_orphan"), has_bid)
+        quote_facts.filter(pl.col("is_effective"), ~pl.col("is_orphan"), has_bid())
         .with_columns(
             pl.when(two_sided & ~pl.col("is_self_crossed")).then(spread),
             maker_id=pl.col("maker_id").fill_null(UNKNOWN_MAKER),

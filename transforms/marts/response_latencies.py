@@ -2,18 +2,10 @@
 
 import polars as pl
 
-from transforms.distribution import distribution, millionths
-from transforms.partition import (
-    CAPTURE_PARTITION,
-    MARKET_DAY,
-    UNKNOWN_MAKER,
-    count,
-    is_accepted,
-    is_own,
-    is_quoted,
-    is_terminal,
-)
-from transforms.watched import with_shares_watched
+from transforms.definitions.partition import CAPTURE_PARTITION, MARKET_DAY, UNKNOWN_MAKER
+from transforms.definitions.populations import is_accepted, is_own, is_quoted, is_terminal
+from transforms.definitions.statistics import count, distribution, millionths
+from transforms.definitions.watched import with_shares_watched
 
 
 def response_latencies(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.LazyFrame:

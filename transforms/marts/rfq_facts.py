@@ -2,11 +2,11 @@
 
 import polars as pl
 
-from transforms.known_rfqs import known_rfqs
-from transforms.outcome_buckets import fates, outcome_bucket
-from transforms.partition import is_terminal
+from transforms.definitions.outcome_buckets import fates, outcome_bucket
+from transforms.definitions.populations import is_terminal
+from transforms.definitions.rfqs import known_rfqs
+from transforms.definitions.units import CONTRACTS, DOLLARS, elapsed_s, forgiving_s
 from transforms.settings import Settings
-from transforms.units import CONTRACTS, DOLLARS, elapsed_s, forgiving_s
 
 COLUMNS = (
     *("rfq_id", "market_ticker", "series_ticker", "event_ticker", "requester_id_first"),

@@ -4,8 +4,7 @@ import math
 
 import polars as pl
 
-from transforms.clocks import CAUSES, causes, observations
-from transforms.curves import incidence
+from transforms.definitions.clocks import CAUSES, causes, incidence, observations
 from transforms.settings import Settings
 
 # Bins grow by 2 %, so that a time read off a curve is late by no more than that.

@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import polars as pl
 
-from transforms.intervals import rate
-from transforms.observed import QUOTE_LISTS, gaps, observed, rfq_list
+from transforms.definitions.observed import QUOTE_LISTS, gaps, observed, rfq_list
+from transforms.definitions.statistics import rate
+from transforms.definitions.units import in_seconds
 from transforms.settings import Settings
-from transforms.units import in_seconds
 
 # Quote figures are of what was watched: below this share they rest on the fewer part of the RFQs.
 LEAST_SHARE_WATCHED = 0.5

@@ -4,8 +4,8 @@ from typing import Any
 
 import polars as pl
 
+from transforms.definitions.populations import is_accepted, is_confirmed, is_executed, is_quoted
 from transforms.metrics.sample import Sample
-from transforms.partition import is_accepted, is_confirmed, is_executed, is_quoted
 
 
 def counts(sample: Sample) -> dict[str, Any]:

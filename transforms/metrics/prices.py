@@ -4,9 +4,9 @@ from typing import Any
 
 import polars as pl
 
+from transforms.definitions.populations import is_accepted, is_executed
 from transforms.metrics.rates import filled_contracts
 from transforms.metrics.sample import Sample, by_id, exact_sum, rate
-from transforms.partition import is_accepted, is_executed
 
 OF_EVERY_QUOTE = {
     "quote_spread": "quote_spread",

@@ -5,8 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from transforms.metrics.sample import Sample, exact_sum, rate, share
-from transforms.partition import (
+from transforms.definitions.populations import (
     ANSWERED_SOON_S,
     is_accepted,
     is_answered_within,
@@ -16,6 +15,7 @@ from transforms.partition import (
     is_quoted,
     is_terminal,
 )
+from transforms.metrics.sample import Sample, exact_sum, rate, share
 
 
 def rates(sample: Sample) -> dict[str, Any]:

@@ -9,9 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from transforms.clocks import CAPTURES, causes, observations
-from transforms.curves import incidence
-from transforms.partition import is_live, is_own, is_terminal, is_timely
+from transforms.definitions.clocks import CAPTURES, causes, incidence, observations
+from transforms.definitions.populations import is_live, is_own, is_terminal, is_timely
 from transforms.settings import Settings
 
 Number = int | Decimal | Fraction

@@ -4,10 +4,10 @@ from typing import Any
 
 import polars as pl
 
-from transforms.curves import ROUNDING, first_time_at
+from transforms.definitions.clocks import ROUNDING, first_time_at
+from transforms.definitions.populations import is_accepted, is_executed, is_quoted
+from transforms.definitions.units import MICROSECONDS
 from transforms.metrics.sample import Sample, by_id, quantile, rate
-from transforms.partition import is_accepted, is_executed, is_quoted
-from transforms.units import MICROSECONDS
 
 
 def times(sample: Sample) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import polars as pl
 
-from transforms.last_look import infer_fast_markets, windows
-from transforms.partition import BACKFILL, LATE, LIVE
+from transforms.definitions.last_look import infer_fast_markets, windows
+from transforms.definitions.populations import BACKFILL, LATE, LIVE
 from transforms.settings import Settings
 
 # The exchange keeps cancelled quotes for 7 days after their last update. An RFQ that was first

@@ -6,8 +6,8 @@ from datetime import datetime
 
 import polars as pl
 
+from transforms.definitions.units import duration, elapsed_s
 from transforms.settings import Settings
-from transforms.units import duration, elapsed_s
 
 STANDARD_CONFIRM_S, STANDARD_TIMER_S = 30, 15
 FAST_CONFIRM_S, FAST_TIMER_S = 3, 1

@@ -6,9 +6,9 @@ lives are watched far more often than short ones.
 
 import polars as pl
 
-from transforms.intervals import rate
-from transforms.known_rfqs import LIFETIMES
-from transforms.partition import is_live, is_own
+from transforms.definitions.populations import is_live, is_own
+from transforms.definitions.rfqs import LIFETIMES
+from transforms.definitions.statistics import rate
 
 # What lived for less than 5 s can hardly be watched, so nothing stands for it.
 WATCHABLE = LIFETIMES[1:]

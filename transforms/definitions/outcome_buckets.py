@@ -8,8 +8,8 @@ has NULL, and `marts.data_quality` counts it.
 
 import polars as pl
 
-from transforms.last_look import is_awaiting_execution
-from transforms.partition import (
+from transforms.definitions.last_look import is_awaiting_execution
+from transforms.definitions.populations import (
     has_bid,
     is_accepted,
     is_executed,

@@ -1,34 +1,15 @@
-"""The partition every summary rolls up into, and the aggregates they share.
+"""Who is counted: what it means that an RFQ or a quote is own, live, quoted, executed and so on.
 
-A quote belongs to the partition of its *RFQ*, so a late accept or execution changes a row and
-never moves one. A partition is replaced whole by its key; nothing is ever added to a stored row.
+Every mart, summary and metric takes its rows by these, so that one data set has one figure.
 """
 
 from datetime import timedelta
 
 import polars as pl
 
-RFQ_PARTITION = (
-    "cohort_date",
-    "market_ticker",
-    "series_ticker",
-    "visibility",
-    "n_legs",
-    "size_bucket",
-)
-"""Cohort (UTC day the RFQ was created), market and class of an RFQ."""
-
-CAPTURE_PARTITION = (*RFQ_PARTITION, "capture")
-"""The same, kept apart by capture: what nobody watched shows fewer quotes than there were."""
-
-MARKET_DAY = ("cohort_date", "market_ticker")
-"""What a partition is replaced by: all rows of one market and day."""
-
 LIVE, LATE, BACKFILL = "live", "late", "backfill"
 
 ANSWERED_SOON_S = 5
-
-UNKNOWN_MAKER = "unknown"
 
 TERMINAL_STATES = ("executed", "closed_unfilled", "closed_unknown")
 
@@ -98,13 +79,3 @@ def is_accepted() -> pl.Expr:
 def is_confirmed() -> pl.Expr:
     """At least one accept was confirmed; an execution proves a confirmation."""
     return pl.col("has_confirm") | is_executed()
-
-
-def count(condition: pl.Expr) -> pl.Expr:
-    """How many rows meet *condition*; NULL does not."""
-    return condition.fill_null(value=False).sum().cast(pl.Int64)
-
-
-def rows() -> pl.Expr:
-    """How many rows the group has."""
-    return pl.len().cast(pl.Int64)

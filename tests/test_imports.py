@@ -1,6 +1,9 @@
 """Imports go left: the two halves meet only in the database."""
 
 import ast
+import subprocess
+import sys
+from ast import literal_eval
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +13,10 @@ ROOT = Path(__file__).parent.parent
 
 FORBIDDEN = {
     "transforms": ("pipelines", "dlt", "httpx"),
-    "pipelines/kalshi": ("transforms", "pipelines.sandbox", "pipelines.job", "pipelines.cli"),
+    "transforms/raw": ("pipelines", "transforms.build", "transforms.definitions", "polars"),
+    "transforms/definitions": ("transforms.build", "transforms.marts", "transforms.metrics"),
+    "transforms/marts": ("transforms.metrics",),
+    "pipelines/kalshi": ("pipelines.sandbox", "pipelines.job", "pipelines.cli"),
     "pipelines/sandbox": ("transforms", "pipelines.kalshi", "pipelines.job", "dlt", "httpx"),
     "notebooks": ("pipelines", "dlt"),
 }
@@ -31,17 +37,38 @@ def test_a_folder_imports_nothing_to_its_right(folder: str) -> None:
     assert found == []
 
 
-def test_dlt_stays_out_of_the_exchange_client() -> None:
-    client = ["client", "signing", "transport", "session", "retry", "errors", "writer", "pages"]
-
-    found = [
+def test_of_transforms_the_load_knows_the_raw_tables_alone() -> None:
+    found = {
         name
-        for module in client
-        for name in imported(ROOT / "pipelines" / "kalshi" / f"{module}.py")
-        if name.split(".")[0] == "dlt"
-    ]
+        for source in (ROOT / "pipelines" / "kalshi").rglob("*.py")
+        for name in imported(source)
+        if name.startswith("transforms") and not name.startswith("transforms.raw")
+    }
 
-    assert found == []
+    assert found == set()
+
+
+@pytest.mark.parametrize(
+    ("code", "absent"),
+    [
+        ("import pipelines.kalshi.client", {"dlt", "pyarrow", "duckdb", "polars"}),
+        ("import transforms.raw", {"dlt", "polars", "httpx"}),
+        (
+            "import sys; sys.argv[1:] = ['--help']; from pipelines import entry; entry.command()",
+            {"dlt"},
+        ),
+    ],
+    ids=["the exchange client", "the raw tables", "rfq --help"],
+)
+def test_nothing_is_imported_that_is_not_needed(code: str, absent: set[str]) -> None:
+    """In an interpreter of its own, where nothing is there already."""
+    listed = f"{code}; import sys; print([name.split('.')[0] for name in sys.modules])"
+
+    said = subprocess.run(
+        [sys.executable, "-c", listed], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+
+    assert absent & set(literal_eval(said.stdout.splitlines()[-1])) == set()
 
 
 def imported(source: Path) -> Iterator[str]:

@@ -10,6 +10,7 @@ from pipelines.kalshi.session import Check
 
 _LONGEST_CURSOR = 4096
 _LONGEST_ID = 200
+UUID = re.compile(r"[0-9a-fA-F-]{36}")
 # A page may hold more rows than asked for, as limits change; not so many that reading it hurts.
 MOST_ROWS_PER_ROW_ASKED = 10
 
@@ -42,7 +43,7 @@ def quote_path(quote_id: str, rfq_id: str | None) -> str:
 
 def _id(value: str) -> str:
     # httpx would tidy up an id with dots and slashes into another path.
-    if not re.fullmatch(r"[0-9a-fA-F-]{36}", value):
+    if not UUID.fullmatch(value):
         raise RequestRefused("An id is not a UUID of 36 characters; nothing was sent")
     return value
 

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from pipelines.kalshi.schema import Entity
+from pipelines.kalshi.transport import LATEST
 from transforms.raw import LEGS
 
 # From a field and a value that is not None to the Python value of its type; raises Unreadable.
@@ -20,13 +21,12 @@ Reader: TypeAlias = Callable[[pa.Field, Any], Any]
 # Python reads more as a number than JSON or the fast reader does: 1_000, other alphabets' digits.
 _NUMERAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 # A server that fills in the zero of its clock (year 1, 1970) means no time at all.
-EARLIEST, LATEST = datetime(2001, 1, 1, tzinfo=UTC), datetime(2100, 12, 31, tzinfo=UTC)
+EARLIEST = datetime(2001, 1, 1, tzinfo=UTC)
 # Far above what is served: a text of 10 MB in one row is a fault, and would be in every table.
 LONGEST_TEXT = 10_000
 MOST_LEGS = 1_000
 # Above this many characters, unknown fields are kept as their number, size and hash.
 MOST_UNKNOWN = 65_536
-UUID = re.compile(r"[0-9a-fA-F-]{36}")
 LEG_FIELDS = {field.name: field for field in LEGS.value_type}
 
 

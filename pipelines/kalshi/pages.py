@@ -20,19 +20,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pa_json
 
+from pipelines.kalshi.endpoints import UUID
 from pipelines.kalshi.errors import ExchangeUnavailable
 from pipelines.kalshi.fields import (
     EARLIEST,
-    LATEST,
     LONGEST_TEXT,
     MOST_LEGS,
-    UUID,
     Unreadable,
     json_text,
     read_fields,
     unknown_fields,
 )
 from pipelines.kalshi.schema import Entity, is_private
+from pipelines.kalshi.transport import LATEST
 
 # So few rows are read one by one; it takes pyarrow as long to refuse them.
 _FEW = 16

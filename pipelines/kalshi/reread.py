@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.kalshi.client import Page
+from pipelines.kalshi.endpoints import UUID
 from pipelines.kalshi.errors import (
     CredentialsRefused,
     ExchangeError,
@@ -18,7 +19,6 @@ from pipelines.kalshi.errors import (
     RequestRefused,
 )
 from pipelines.kalshi.extraction import Extraction, PassReport
-from pipelines.kalshi.fields import UUID
 from pipelines.kalshi.pages import Rejected, Rows, read_record
 from pipelines.kalshi.passes import OF_ONE_LIST, RFQ_LIFETIME, hand_on, report_rows
 from pipelines.kalshi.schema import QUOTE, RFQ, Entity

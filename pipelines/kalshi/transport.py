@@ -20,7 +20,6 @@ import httpcore
 import httpx
 
 from pipelines.kalshi.deadline import Deadline, DeadlineBackend
-from pipelines.kalshi.fields import LATEST
 from pipelines.kalshi.origin import origin_of
 from pipelines.kalshi.rate_budget import API_PREFIX
 from pipelines.kalshi.signing import Signer
@@ -33,6 +32,7 @@ CONNECT_S = 10.0
 # A silence; the whole attempt has a deadline of its own.
 SILENCE_S = 20.0
 # This exchange is younger: an earlier date is that of a server without a clock.
+LATEST = datetime(2100, 12, 31, tzinfo=UTC)
 EARLIEST_DATE = datetime(2020, 1, 1, tzinfo=UTC)
 _INFLATE_BYTES = 256 * 1024
 

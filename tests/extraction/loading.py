@@ -15,11 +15,12 @@ import duckdb
 import pyarrow as pa
 
 from pipelines.job import LOADS
-from pipelines.kalshi import account_items, quote_items, rfq_items, sweep
+from pipelines.kalshi import sweep
 from pipelines.kalshi.client import ExchangeReader
 from pipelines.kalshi.extraction import Extraction, Reach
 from pipelines.kalshi.pages import Rows
 from pipelines.kalshi.reread import quotes_by_id_pass, rfqs_by_id_pass
+from pipelines.kalshi.resources import account_items, quote_items, rfq_items
 from pipelines.kalshi.schema import Entity
 from pipelines.kalshi.versions import Key, Versions, keys
 from pipelines.sandbox import ManualClock, Market

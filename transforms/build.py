@@ -22,7 +22,7 @@ import polars as pl
 from polars.io.plugins import register_io_source
 
 from transforms.definitions.partition import MARKET_DAY
-from transforms.last_build import can_go_on, recipe_of, remember
+from transforms.last_build import can_go_on, fingerprint_of, remember
 from transforms.settings import Settings
 from transforms.staging import TABLES, restage, stage
 
@@ -59,15 +59,15 @@ def build(
     come in an order in which each is after those it reads.
     """
     connection.execute("set timezone = 'UTC'")
-    recipe = recipe_of(connection, [mart.__name__ for mart in marts], settings)
+    fingerprint = fingerprint_of(connection, [mart.__name__ for mart in marts], settings)
     with _transaction(connection):
         names = [*TABLES, *(mart.__name__ for mart in marts)]
-        goes_on = not afresh and can_go_on(connection, settings.as_of, recipe, names)
+        goes_on = not afresh and can_go_on(connection, settings.as_of, fingerprint, names)
         _prepare(connection, settings, goes_on=goes_on)
         for key, together in groupby(marts, key=marts.__getitem__):
             _compute(connection, list(together), key, settings, goes_on=goes_on)
         _sign(connection, settings)
-        remember(connection, settings.as_of, recipe)
+        remember(connection, settings.as_of, fingerprint)
     return {mart.__name__: _count(connection, mart.__name__) for mart in marts}
 
 

@@ -12,10 +12,10 @@ import polars as pl
 
 from transforms.settings import Settings
 
-GROWING = ("rfq_versions", "quote_versions", "tombstones", "last_seen")
+APPEND_ONLY = ("rfq_versions", "quote_versions", "tombstones", "last_seen")
 
 
-def recipe_of(
+def fingerprint_of(
     connection: duckdb.DuckDBPyConnection, marts: Sequence[str], settings: Settings
 ) -> str:
     """Return a fingerprint of all that *marts* depend on besides rows and time: rules, engines."""
@@ -29,21 +29,21 @@ def recipe_of(
 
 
 def can_go_on(
-    connection: duckdb.DuckDBPyConnection, as_of: datetime, recipe: str, tables: Sequence[str]
+    connection: duckdb.DuckDBPyConnection, as_of: datetime, fingerprint: str, tables: Sequence[str]
 ) -> bool:
     """Return whether the *tables* of the last build are right but for what changed since."""
     if not _are_there(connection, ["last_build", *tables]):
         return False
     ((is_same, is_later),) = connection.execute(
-        "select recipe = $1, $2 >= as_of from incremental.last_build", [recipe, as_of]
+        "select recipe = $1, $2 >= as_of from incremental.last_build", [fingerprint, as_of]
     ).fetchall()
     return bool(is_same and is_later and _has_only_grown(connection))
 
 
-def remember(connection: duckdb.DuckDBPyConnection, as_of: datetime, recipe: str) -> None:
+def remember(connection: duckdb.DuckDBPyConnection, as_of: datetime, fingerprint: str) -> None:
     """Keep how far the build that ends here has read."""
     connection.execute("create schema if not exists incremental")
-    connection.execute(_query("last_build"), {"as_of": as_of, "recipe": recipe})
+    connection.execute(_query("last_build"), {"as_of": as_of, "recipe": fingerprint})
     connection.execute(_query("unsettled"), {"as_of": as_of})
 
 
@@ -53,7 +53,7 @@ def _has_only_grown(connection: duckdb.DuckDBPyConnection) -> bool:
         connection.table(f"raw.{name}")
         .aggregate("count(*) = coalesce(max(rowid) + 1, 0)")
         .fetchall()[0][0]
-        for name in GROWING
+        for name in APPEND_ONLY
     )
 
 

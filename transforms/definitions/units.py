@@ -33,7 +33,7 @@ def in_seconds(span: pl.Expr) -> pl.Expr:
     return (span.dt.total_microseconds().cast(pl.Decimal(38, 6)) * ONE_MICROSECOND).cast(pl.Float64)
 
 
-def forgiving_s(raw_s: pl.Expr, skew_tol_s: float) -> pl.Expr:
+def skew_corrected_s(raw_s: pl.Expr, skew_tol_s: float) -> pl.Expr:
     """Return *raw_s* with clock skew forgiven: 0 for a negative within tolerance, NULL beyond."""
     return pl.when(raw_s >= -skew_tol_s).then(raw_s.clip(lower_bound=0.0))
 

@@ -27,8 +27,8 @@ from transforms.definitions.units import (
     DOLLARS,
     ONE_DOLLAR,
     elapsed_s,
-    forgiving_s,
     price,
+    skew_corrected_s,
 )
 from transforms.settings import Settings
 
@@ -178,7 +178,9 @@ def _timed(quotes: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
     lifetime_s = elapsed_s("created_ts", "end_ts")
     return quotes.with_columns(
         is_negative_latency=(is_first & (raw_latency_s < 0)).fill_null(False),
-        response_latency_s=pl.when(is_first).then(forgiving_s(raw_latency_s, settings.skew_tol_s)),
+        response_latency_s=pl.when(is_first).then(
+            skew_corrected_s(raw_latency_s, settings.skew_tol_s)
+        ),
         quote_lifetime_s=_in_order(pl.when(~pl.col("is_after_close")).then(lifetime_s)),
         quote_dwell_s=_in_order(elapsed_s("created_ts", "accepted_ts")),
         confirm_latency_s=_in_order(elapsed_s("accepted_ts", "confirmed_ts")),

@@ -5,7 +5,7 @@ import polars as pl
 from transforms.definitions.outcome_buckets import fates, outcome_bucket
 from transforms.definitions.populations import is_terminal
 from transforms.definitions.rfqs import known_rfqs
-from transforms.definitions.units import CONTRACTS, DOLLARS, elapsed_s, forgiving_s
+from transforms.definitions.units import CONTRACTS, DOLLARS, elapsed_s, skew_corrected_s
 from transforms.settings import Settings
 
 COLUMNS = (
@@ -153,8 +153,10 @@ def is_decided(settings: Settings) -> pl.Expr:
 
 
 def _timed(rfqs: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
-    to_accept_s = forgiving_s(elapsed_s("created_ts", "first_accepted_ts"), settings.skew_tol_s)
-    to_fill_s = forgiving_s(elapsed_s("created_ts", "executed_ts"), settings.skew_tol_s)
+    to_accept_s = skew_corrected_s(
+        elapsed_s("created_ts", "first_accepted_ts"), settings.skew_tol_s
+    )
+    to_fill_s = skew_corrected_s(elapsed_s("created_ts", "executed_ts"), settings.skew_tol_s)
     return rfqs.with_columns(
         time_to_accept_s=pl.when("is_first_accept_monotone").then(to_accept_s),
         time_to_fill_s=pl.when("is_winner_monotone").then(to_fill_s),

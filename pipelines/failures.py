@@ -8,7 +8,7 @@ import duckdb
 
 from pipelines import effects
 from pipelines.database import DISK_FULL, WAYS_ON, DatabaseError, DataRefused
-from pipelines.kalshi.errors import ExchangeError
+from pipelines.kalshi.client.errors import ExchangeError
 
 BUG = 70
 TRY_LATER = 75

@@ -22,11 +22,11 @@ from pipelines.invariants import (
     find_lost,
     told,
 )
-from pipelines.kalshi.api_keys import demand_reading_key
-from pipelines.kalshi.client import ExchangeReader, open_reader
+from pipelines.kalshi.client.api_keys import demand_reading_key
+from pipelines.kalshi.client.origin import origins_of_exchange
+from pipelines.kalshi.client.reader import ExchangeReader, open_reader
 from pipelines.kalshi.extraction import Extraction, Limits, Progress
 from pipelines.kalshi.moments import Moments, last_moments
-from pipelines.kalshi.origin import origins_of_exchange
 from pipelines.kalshi.resources import kalshi
 from pipelines.kalshi.settings import REJECTED_SHARE, Access
 from pipelines.known import known_after, note_publication, shown_at

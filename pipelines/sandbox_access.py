@@ -26,7 +26,7 @@ from pipelines.stopping import stoppable
 
 if TYPE_CHECKING:
     # The client brings dlt along, which takes longer to import than the sandbox to start.
-    from pipelines.kalshi.errors import ConfigurationError
+    from pipelines.kalshi.client.errors import ConfigurationError
     from pipelines.kalshi.settings import Access
 
 SEED = 1
@@ -43,9 +43,9 @@ def sandbox_access(held: str | None) -> Iterator["Access"]:
     It is the one whose rows are *held* already, as the stamp of a file names it; else the market of
     the days before today.
     """
+    from pipelines.kalshi.client.signing import load_signer
     from pipelines.kalshi.extraction import Reach
     from pipelines.kalshi.settings import Access
-    from pipelines.kalshi.signing import load_signer
 
     market = Market(clock=SystemClock(), behavior=Behavior(tells_scopes=True))
     desk = market.add_account("desk", scopes=("read",))
@@ -100,7 +100,7 @@ def wanted_market(wanted: Wanted) -> Market:
 
 
 def _wrong(what: str, advice: str = "") -> "ConfigurationError":
-    from pipelines.kalshi.errors import ConfigurationError
+    from pipelines.kalshi.client.errors import ConfigurationError
 
     return ConfigurationError(what, advice=advice)
 

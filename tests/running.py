@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipelines.database import Database
+from pipelines.kalshi.client.signing import load_signer
 from pipelines.kalshi.extraction import Progress, Reach
 from pipelines.kalshi.settings import Access
-from pipelines.kalshi.signing import load_signer
 from pipelines.sandbox import Account, Behavior, Bucket
 
 

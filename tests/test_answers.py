@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from pipelines.database import Database
-from pipelines.kalshi.retry import Patience
+from pipelines.kalshi.client.session import Patience
 from pipelines.sandbox import Account, ManualClock, Market, visibility
 from tests.running import Command, Ended, read
 
@@ -58,7 +58,7 @@ def test_pages_with_rows_that_are_no_objects_end_a_run_and_lose_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     hurried = partial(Patience, pause=lambda seconds: None)
-    monkeypatch.setattr("pipelines.kalshi.session.Patience", hurried)
+    monkeypatch.setattr("pipelines.kalshi.client.session.Patience", hurried)
     asked = [market.create_rfq(desk, market_ticker=f"KX-{n}", contracts_fp="1.00") for n in (1, 2)]
     quotes = [market.create_quote(maker, rfq_id=rfq_id, **BIDS) for rfq_id in asked]
     spoil(lambda row: None, asked[0], quotes[0])

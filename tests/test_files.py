@@ -16,7 +16,7 @@ import pytest
 from pipelines import database as files
 from pipelines.database import Database, DatabaseError
 from pipelines.invariants import accept_losses
-from pipelines.kalshi.origin import EXCHANGES, origins_of_exchange
+from pipelines.kalshi.client.origin import EXCHANGES, origins_of_exchange
 from pipelines.publish import attached, last_published
 from pipelines.sandbox import Account, ManualClock, Market, serve
 from tests.running import Command, Ended, read

@@ -10,8 +10,8 @@ import duckdb
 import pytest
 
 from pipelines.database import Database
-from pipelines.kalshi import session
-from pipelines.kalshi.retry import Patience
+from pipelines.kalshi.client import session
+from pipelines.kalshi.client.session import Patience
 from pipelines.sandbox import Account, ManualClock, Market, routes
 from tests.client.fault_server import (
     Act,

@@ -51,7 +51,7 @@ def test_of_transforms_the_load_knows_the_raw_tables_alone() -> None:
 @pytest.mark.parametrize(
     ("code", "absent"),
     [
-        ("import pipelines.kalshi.client", {"dlt", "pyarrow", "duckdb", "polars"}),
+        ("import pipelines.kalshi.client.reader", {"dlt", "pyarrow", "duckdb", "polars"}),
         ("import transforms.raw", {"dlt", "polars", "httpx"}),
         (
             "import sys; sys.argv[1:] = ['--help']; from pipelines import entry; entry.command()",

@@ -9,8 +9,8 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from pipelines.kalshi.entities import QUOTE, RFQ
 from pipelines.kalshi.pages import BadPage, next_cursor, read_pages, read_record
-from pipelines.kalshi.schema import QUOTE, RFQ
 from pipelines.kalshi.versions import Versions, keys
 from transforms.raw import create_raw_tables
 

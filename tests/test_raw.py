@@ -4,7 +4,7 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from pipelines.kalshi.schema import ADDED, ENTITIES, QUOTE, Entity, is_private
+from pipelines.kalshi.entities import ADDED, ENTITIES, QUOTE, Entity, is_private
 from transforms.bounds import BOUNDS
 from transforms.raw import LEGS, TIMESTAMP, create_raw_tables, raw_schema
 
@@ -14,7 +14,7 @@ def test_what_no_row_lacks_is_what_its_table_demands(entity: Entity) -> None:
     demanded = {field.name for field in raw_schema(entity.table) if not field.nullable}
 
     assert demanded - {*ADDED} == {*entity.required}, (
-        "pipelines/kalshi/schema.py and transforms/raw/raw.sql disagree on what no row lacks"
+        "pipelines/kalshi/entities.py and transforms/raw/raw.sql disagree on what no row lacks"
     )
 
 

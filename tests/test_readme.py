@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from pipelines.cli import app
-from pipelines.kalshi.errors import ExchangeError
+from pipelines.kalshi.client.errors import ExchangeError
 from pipelines.stopping import SIGNALS
 from transforms.build import build
 from transforms.catalogue import LOGS, describe

@@ -11,7 +11,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from pipelines import job
 from pipelines.database import Database
-from pipelines.kalshi.errors import ConfigurationError, CredentialsUnusable
+from pipelines.kalshi.client.errors import ConfigurationError, CredentialsUnusable
 from pipelines.kalshi.extraction import Reach
 from pipelines.kalshi.settings import configured_access
 from pipelines.sandbox import Account, Market

@@ -11,12 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.kalshi.client import Page
+from pipelines.kalshi.client.reader import Page
+from pipelines.kalshi.entities import RFQ, into
 from pipelines.kalshi.extraction import Extraction, PassReport
-from pipelines.kalshi.passes import RFQ_PAGES_PER_BATCH, attempted, hand_on, report_rows
-from pipelines.kalshi.schema import RFQ
-from pipelines.kalshi.sweep import read_list
-from pipelines.kalshi.tables import into
+from pipelines.kalshi.lists import RFQ_PAGES_PER_BATCH, attempted, hand_on, report_rows
+from pipelines.kalshi.paging import read_list
 from transforms.raw import TIMESTAMP, raw_schema
 
 INTERVAL = timedelta(days=1)

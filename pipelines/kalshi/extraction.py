@@ -12,16 +12,15 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.kalshi.client import ExchangeReader
-from pipelines.kalshi.errors import ConfigurationError, ExchangeError
+from pipelines.kalshi.client.errors import ConfigurationError, ExchangeError
+from pipelines.kalshi.client.origin import SANDBOX, origins_of_exchange
+from pipelines.kalshi.client.reader import ExchangeReader
+from pipelines.kalshi.entities import QUOTE, RFQ, Entity
 from pipelines.kalshi.moments import read_to
-from pipelines.kalshi.origin import SANDBOX, origins_of_exchange
 from pipelines.kalshi.pages import Rejected
+from pipelines.kalshi.paging import Batch
 from pipelines.kalshi.plausible import Bounds
-from pipelines.kalshi.schema import QUOTE, RFQ, Entity
-from pipelines.kalshi.sweep import Batch
-from pipelines.kalshi.tombstones import Tombstones
-from pipelines.kalshi.versions import Versions
+from pipelines.kalshi.versions import Tombstones, Versions
 from pipelines.kalshi.watermark import Watermark
 from transforms.raw import TIMESTAMP, raw_schema
 

@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from pipelines.kalshi.schema import Entity
-from pipelines.kalshi.transport import LATEST
+from pipelines.kalshi.client.transport import LATEST
+from pipelines.kalshi.entities import Entity
 from transforms.raw import LEGS
 
 # From a field and a value that is not None to the Python value of its type; raises Unreadable.

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipelines.kalshi.errors import ConfigurationError
-from pipelines.kalshi.private_files import demand_private, read_checked
+from pipelines.kalshi.client.errors import ConfigurationError
+from pipelines.kalshi.client.private_files import demand_private, read_checked
 
 SECTION = "sources.kalshi"
 CONFIG = Path(".dlt/config.toml")

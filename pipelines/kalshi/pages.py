@@ -20,8 +20,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pa_json
 
-from pipelines.kalshi.endpoints import UUID
-from pipelines.kalshi.errors import ExchangeUnavailable
+from pipelines.kalshi.client.endpoints import UUID
+from pipelines.kalshi.client.errors import ExchangeUnavailable
+from pipelines.kalshi.client.transport import LATEST
+from pipelines.kalshi.entities import Entity, is_private
 from pipelines.kalshi.fields import (
     EARLIEST,
     LONGEST_TEXT,
@@ -31,8 +33,6 @@ from pipelines.kalshi.fields import (
     read_fields,
     unknown_fields,
 )
-from pipelines.kalshi.schema import Entity, is_private
-from pipelines.kalshi.transport import LATEST
 
 # So few rows are read one by one; it takes pyarrow as long to refuse them.
 _FEW = 16

@@ -10,8 +10,8 @@ from typing import Protocol, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.kalshi.entities import Entity
 from pipelines.kalshi.pages import Rejected, copy_of
-from pipelines.kalshi.schema import Entity
 
 
 class Bound(Protocol):

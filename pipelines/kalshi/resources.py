@@ -12,17 +12,17 @@ import dlt
 import pyarrow as pa
 from dlt.extract import DltResource
 
+from pipelines.kalshi.by_id import quotes_by_id_pass, rfqs_by_id_pass
 from pipelines.kalshi.coverage import coverage_pass
+from pipelines.kalshi.entities import into
 from pipelines.kalshi.extraction import Extraction
-from pipelines.kalshi.market import market_rfqs_pass
-from pipelines.kalshi.passes import (
+from pipelines.kalshi.lists import (
     backfill_pass,
     own_rfqs_pass,
     quotes_pass,
     tell_whether_updates_show,
 )
-from pipelines.kalshi.reread import quotes_by_id_pass, rfqs_by_id_pass
-from pipelines.kalshi.tables import into
+from pipelines.kalshi.market_list import market_rfqs_pass
 from transforms.raw import raw_schema
 
 

@@ -19,11 +19,11 @@ from typing import Any
 
 import httpx
 
-from pipelines.kalshi.errors import ConfigurationError
+from pipelines.kalshi.client.errors import ConfigurationError
+from pipelines.kalshi.client.origin import KNOWN_HOSTS
+from pipelines.kalshi.client.signing import Signer, load_signer
 from pipelines.kalshi.extraction import Limits, Reach
 from pipelines.kalshi.found import CONFIG, SECRETS, SECTION, Place, places, without_effect
-from pipelines.kalshi.origin import KNOWN_HOSTS
-from pipelines.kalshi.signing import Signer, load_signer
 
 PRODUCTION = "https://external-api.kalshi.com/trade-api/v2"
 REJECTED_SHARE = Limits().rejected_share

@@ -7,8 +7,8 @@ from itertools import pairwise
 from math import ceil
 from typing import Any
 
-from pipelines.kalshi.errors import ExchangeUnavailable
-from pipelines.kalshi.exchange_clock import utc_now
+from pipelines.kalshi.client.errors import ExchangeUnavailable
+from pipelines.kalshi.client.exchange_clock import utc_now
 
 FUTURE_TOLERANCE = timedelta(seconds=60)
 DAY = timedelta(days=1)

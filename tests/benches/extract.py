@@ -123,9 +123,9 @@ def load_ours(base_url: str, folder: Path) -> None:
 
     from pipelines import job
     from pipelines.database import Database
+    from pipelines.kalshi.client.signing import Signer
     from pipelines.kalshi.extraction import Reach
     from pipelines.kalshi.settings import Access
-    from pipelines.kalshi.signing import Signer
 
     signer = Signer.from_key(KEY_ID, rsa.generate_private_key(65537, 2048))
     reach = replace(Reach(), scope="self", history=Reach().retention)

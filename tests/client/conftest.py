@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
-from pipelines.kalshi.client import ExchangeReader, ExchangeWriter, open_reader, open_writer
-from pipelines.kalshi.rate_budget import RateBudget
-from pipelines.kalshi.retry import Patience
-from pipelines.kalshi.signing import Signer
+from pipelines.kalshi.client.rate_budget import RateBudget
+from pipelines.kalshi.client.reader import ExchangeReader, ExchangeWriter, open_reader, open_writer
+from pipelines.kalshi.client.session import Patience
+from pipelines.kalshi.client.signing import Signer
 from tests.client.fault_server import FaultServer, serve_faults
 
 KEY_ID = "canary-key-id"

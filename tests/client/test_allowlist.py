@@ -9,11 +9,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pipelines.kalshi.client import ExchangeReader, open_reader
-from pipelines.kalshi.errors import ConfigurationError, RequestRefused
-from pipelines.kalshi.origin import KNOWN_HOSTS, checked_base_url, origin_of
-from pipelines.kalshi.signing import Signer
-from pipelines.kalshi.transport import READS, WRITES, NotAllowed, SignedTransport
+from pipelines.kalshi.client.errors import ConfigurationError, RequestRefused
+from pipelines.kalshi.client.origin import KNOWN_HOSTS, checked_base_url, origin_of
+from pipelines.kalshi.client.reader import ExchangeReader, open_reader
+from pipelines.kalshi.client.signing import Signer
+from pipelines.kalshi.client.transport import READS, WRITES, NotAllowed, SignedTransport
 from tests.client.fault_server import FaultServer, says
 
 BASE = "http://127.0.0.1:9/trade-api/v2"

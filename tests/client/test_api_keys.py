@@ -4,9 +4,9 @@ import logging
 
 import pytest
 
-from pipelines.kalshi.api_keys import demand_reading_key
-from pipelines.kalshi.client import ExchangeReader
-from pipelines.kalshi.errors import CredentialsUnusable, TryLater
+from pipelines.kalshi.client.api_keys import demand_reading_key
+from pipelines.kalshi.client.errors import CredentialsUnusable, TryLater
+from pipelines.kalshi.client.reader import ExchangeReader
 from tests.client.conftest import KEY_ID
 from tests.client.fault_server import FaultServer, says
 

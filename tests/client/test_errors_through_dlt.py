@@ -12,8 +12,8 @@ import duckdb
 import pytest
 
 from pipelines.failures import TRY_LATER, ending
-from pipelines.kalshi import errors
-from pipelines.kalshi.errors import ExchangeError, ExchangeUnavailable, RequestRefused
+from pipelines.kalshi.client import errors
+from pipelines.kalshi.client.errors import ExchangeError, ExchangeUnavailable, RequestRefused
 from pipelines.kalshi.pages import BadPage
 
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.kalshi.exchange_clock import TOLERANCE, ExchangeClock
+from pipelines.kalshi.client.exchange_clock import TOLERANCE, ExchangeClock
 from tests.client.conftest import Clock
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

@@ -12,8 +12,13 @@ from contextlib import suppress
 
 import pytest
 
-from pipelines.kalshi.client import ExchangeReader
-from pipelines.kalshi.errors import ExchangeDown, ExchangeError, ExchangeUnavailable, TryLater
+from pipelines.kalshi.client.errors import (
+    ExchangeDown,
+    ExchangeError,
+    ExchangeUnavailable,
+    TryLater,
+)
+from pipelines.kalshi.client.reader import ExchangeReader
 from tests.client.conftest import Clock
 from tests.client.fault_server import (
     Act,

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.database import Database
-from pipelines.kalshi.json_body import MOST_VALUES
-from pipelines.kalshi.transport import LARGEST_PAGE_BYTES
+from pipelines.kalshi.client.json_body import MOST_VALUES
+from pipelines.kalshi.client.transport import LARGEST_PAGE_BYTES
 from pipelines.sandbox import Account
 from tests.client.fault_server import Act, empty_exchange, http, says, sends, serve_faults, streams
 from tests.client.test_faults import GZIP, endless_zeros, gibibyte_of_zeros
@@ -23,7 +23,7 @@ RUN_ONCE = """
 import sys
 from functools import partial
 from pipelines.entry import main
-from pipelines.kalshi import session
+from pipelines.kalshi.client import reader, session
 session.Patience = partial(session.Patience, attempts=1)
 sys.argv[0] = "rfq"
 main()

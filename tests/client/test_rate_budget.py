@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.kalshi.client import ExchangeReader, open_reader
-from pipelines.kalshi.errors import ExchangeUnavailable
-from pipelines.kalshi.rate_budget import (
+from pipelines.kalshi.client.errors import ExchangeUnavailable
+from pipelines.kalshi.client.rate_budget import (
     AccountLimits,
     BucketLimit,
     EndpointCosts,
     RateBudget,
     read_endpoint_costs,
 )
+from pipelines.kalshi.client.reader import ExchangeReader, open_reader
 from tests.client.conftest import Clock
 from tests.client.fault_server import Act, FaultServer, says
 

@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.kalshi.client import ExchangeReader, ExchangeWriter, open_reader
-from pipelines.kalshi.errors import (
+from pipelines.kalshi.client.errors import (
     CredentialsRefused,
     CursorRefused,
     ExchangeUnavailable,
@@ -19,8 +18,9 @@ from pipelines.kalshi.errors import (
     RequestRefused,
     TryLater,
 )
-from pipelines.kalshi.refusals import redacted
-from pipelines.kalshi.transport import http_date
+from pipelines.kalshi.client.reader import ExchangeReader, ExchangeWriter, open_reader
+from pipelines.kalshi.client.refusals import redacted
+from pipelines.kalshi.client.transport import http_date
 from tests.client.conftest import KEY_ID, Clock
 from tests.client.fault_server import FaultServer, http, says, sends, serve_faults
 

@@ -12,9 +12,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from pipelines.kalshi.client import ExchangeReader, ExchangeWriter, open_reader, open_writer
-from pipelines.kalshi.errors import CredentialsUnusable, ExchangeError
-from pipelines.kalshi.signing import Signer, load_signer
+from pipelines.kalshi.client.errors import CredentialsUnusable, ExchangeError
+from pipelines.kalshi.client.reader import ExchangeReader, ExchangeWriter, open_reader, open_writer
+from pipelines.kalshi.client.signing import Signer, load_signer
 from tests.client.conftest import KEY_ID, Clock
 from tests.client.fault_server import Act, FaultServer, Seen, http, resets, says, sends
 from tests.client.test_faults import TRANSIENT
@@ -171,7 +171,7 @@ def test_an_error_of_the_client_has_no_frame_that_held_a_request(
     files = {
         Path(frame.filename).name for frame in traceback.extract_tb(caught.value.__traceback__)
     }
-    assert files == {Path(__file__).name, "client.py", "session.py"}
+    assert files == {Path(__file__).name, "reader.py", "session.py"}
 
 
 def test_no_repr_shows_the_key_or_its_id(rsa_key: RSAPrivateKey, signer: Signer) -> None:

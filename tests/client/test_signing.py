@@ -19,9 +19,13 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from pipelines.kalshi.client import ExchangeReader, open_reader
-from pipelines.kalshi.errors import ConfigurationError, CredentialsMissing, CredentialsUnusable
-from pipelines.kalshi.signing import Signer, load_signer
+from pipelines.kalshi.client.errors import (
+    ConfigurationError,
+    CredentialsMissing,
+    CredentialsUnusable,
+)
+from pipelines.kalshi.client.reader import ExchangeReader, open_reader
+from pipelines.kalshi.client.signing import Signer, load_signer
 from tests.client.conftest import KEY_ID
 from tests.client.fault_server import FaultServer, Seen, says
 

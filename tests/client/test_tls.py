@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from pipelines.kalshi.client import open_reader
-from pipelines.kalshi.errors import ExchangeUnavailable
-from pipelines.kalshi.signing import Signer
+from pipelines.kalshi.client.errors import ExchangeUnavailable
+from pipelines.kalshi.client.reader import open_reader
+from pipelines.kalshi.client.signing import Signer
 from tests.client.conftest import Clock
 from tests.client.fault_server import FaultServer, drips, http, says, serve_faults
 

@@ -6,14 +6,14 @@ from decimal import Decimal
 
 import pytest
 
-from pipelines.kalshi.client import ExchangeReader, ExchangeWriter
-from pipelines.kalshi.errors import (
+from pipelines.kalshi.client.errors import (
     CredentialsRefused,
     ExchangeUnavailable,
     NotFound,
     RequestRefused,
     TryLater,
 )
+from pipelines.kalshi.client.reader import ExchangeReader, ExchangeWriter
 from tests.client.fault_server import Act, FaultServer, http, resets, says, sends
 
 RFQ = "7b4b2c5e-4b0c-4d6f-9b1a-0c2d3e4f5a6b"

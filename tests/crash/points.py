@@ -2,7 +2,7 @@
 
 from tests.crash.worker import Point
 
-_READER = "pipelines.kalshi.client"
+_READER = "pipelines.kalshi.client.reader"
 _EXTRACT = "dlt.extract.extract"
 _STORAGE = "dlt.common.storages.load_storage"
 _CLIENT = "dlt.destinations.job_client_impl"

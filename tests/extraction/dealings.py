@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pipelines.kalshi.tombstones import GONE
+from pipelines.kalshi.versions import GONE
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.parties import Party
 from tests.extraction.loading import SMALL, Store

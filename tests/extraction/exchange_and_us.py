@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from pipelines.kalshi.errors import ExchangeError
+from pipelines.kalshi.client.errors import ExchangeError
 from pipelines.sandbox import Market, Refused
 from pipelines.sandbox.parties import Party, stranger
 from pipelines.sandbox.queries import QuoteFilters

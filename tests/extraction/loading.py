@@ -15,13 +15,13 @@ import duckdb
 import pyarrow as pa
 
 from pipelines.job import LOADS
-from pipelines.kalshi import sweep
-from pipelines.kalshi.client import ExchangeReader
+from pipelines.kalshi import paging
+from pipelines.kalshi.by_id import quotes_by_id_pass, rfqs_by_id_pass
+from pipelines.kalshi.client.reader import ExchangeReader
+from pipelines.kalshi.entities import Entity
 from pipelines.kalshi.extraction import Extraction, Reach
 from pipelines.kalshi.pages import Rows
-from pipelines.kalshi.reread import quotes_by_id_pass, rfqs_by_id_pass
 from pipelines.kalshi.resources import account_items, quote_items, rfq_items
-from pipelines.kalshi.schema import Entity
 from pipelines.kalshi.versions import Key, Versions, keys
 from pipelines.sandbox import ManualClock, Market
 from tests.extraction.reading import InProcessReader
@@ -57,7 +57,7 @@ _RUNS = count()
 
 def _remember_answers() -> None:
     """Let the two costly functions of nothing but their arguments remember their answers."""
-    compute, parse = Versions.hashes, sweep.read_pages
+    compute, parse = Versions.hashes, paging.read_pages
     hashes_of, rows_of = dict[str, pa.Array](), dict[tuple[str, ...], Rows]()
 
     def hashes(self: Versions, rows: pa.Table) -> pa.Array:
@@ -73,7 +73,7 @@ def _remember_answers() -> None:
         return rows_of[asked]
 
     Versions.hashes = hashes  # type: ignore[method-assign]
-    sweep.read_pages = read_pages
+    paging.read_pages = read_pages
 
 
 class Store:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from pipelines.kalshi.client import Page
-from pipelines.kalshi.errors import CursorRefused, NotFound
-from pipelines.kalshi.rate_budget import RateBudget
+from pipelines.kalshi.client.errors import CursorRefused, NotFound
+from pipelines.kalshi.client.rate_budget import RateBudget
+from pipelines.kalshi.client.reader import Page
 from pipelines.sandbox import Market, Refused
 from pipelines.sandbox.parties import Party
 from pipelines.sandbox.queries import ALWAYS_US, QuoteFilters, RfqFilters

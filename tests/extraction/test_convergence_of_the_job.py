@@ -12,7 +12,7 @@ from hypothesis import Phase, settings
 
 from pipelines import job
 from pipelines.database import Database
-from pipelines.kalshi.errors import ExchangeError
+from pipelines.kalshi.client.errors import ExchangeError
 from pipelines.sandbox import serve
 from pipelines.sandbox.parties import Party
 from tests.extraction.conftest import PROFILE

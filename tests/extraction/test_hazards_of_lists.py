@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from pipelines.kalshi.client import Page
-from pipelines.kalshi.errors import ExchangeUnavailable
+from pipelines.kalshi.client.errors import ExchangeUnavailable
+from pipelines.kalshi.client.reader import Page
+from pipelines.kalshi.entities import RFQ
 from pipelines.kalshi.pages import BadPage
-from pipelines.kalshi.schema import RFQ
-from pipelines.kalshi.sweep import read_list
+from pipelines.kalshi.paging import read_list
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.parties import Party
 from tests.extraction.dealings import BY_TWOS, MARKET, ask, asked, status

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.kalshi.client import Page
-from pipelines.kalshi.errors import ExchangeUnavailable
+from pipelines.kalshi.client.errors import ExchangeUnavailable
+from pipelines.kalshi.client.reader import Page
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.parties import Party
 from tests.extraction.dealings import ask, gone, offer, status

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.kalshi.client import open_reader
-from pipelines.kalshi.errors import ExchangeUnavailable
+from pipelines.kalshi.client.errors import ExchangeUnavailable
+from pipelines.kalshi.client.reader import open_reader
 from pipelines.sandbox import Account, ManualClock, Market, routes
 from pipelines.sandbox.parties import Party
 from tests.extraction.dealings import BY_TWOS, MARKET, ask, offer, received, status

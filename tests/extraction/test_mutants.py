@@ -9,14 +9,14 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipelines import kalshi
-from pipelines.kalshi import coverage, market, pages, passes, reread, session, sweep, watermark
-from pipelines.kalshi.errors import ExchangeError
+from pipelines.kalshi import by_id, coverage, market_list, pages, paging, resources, watermark
+from pipelines.kalshi import lists as list_passes
+from pipelines.kalshi.client import session
+from pipelines.kalshi.client.errors import ExchangeError
+from pipelines.kalshi.entities import Entity
 from pipelines.kalshi.extraction import Extraction, Limits, PassReport
 from pipelines.kalshi.pages import Rows
-from pipelines.kalshi.schema import Entity
-from pipelines.kalshi.tombstones import Tombstones
-from pipelines.kalshi.versions import Versions
+from pipelines.kalshi.versions import Tombstones, Versions
 from pipelines.kalshi.watermark import Watermark, Window
 from tests.extraction import test_hazards_of_lists as lists
 from tests.extraction import test_hazards_of_records as records
@@ -42,7 +42,7 @@ def kills(number: int, test: Callable[..., None]) -> Callable[[Mutant], Mutant]:
 
 @kills(1, lists.test_a_row_skipped_because_another_left_its_page_is_found)
 def the_first_sweep_counts(patch: Patch) -> None:
-    patch.setattr(passes, "SWEEPS", 1)
+    patch.setattr(list_passes, "SWEEPS", 1)
 
 
 @kills(2, time.test_what_changes_behind_a_sweep_is_read_by_the_next_run)
@@ -66,12 +66,12 @@ def min_ts_is_not_a_second_early(patch: Patch) -> None:
 
 @kills(5, time.test_a_row_that_shows_up_late_is_found)
 def nothing_is_read_twice(patch: Patch) -> None:
-    usual = passes.windows
+    usual = list_passes.windows
 
     def windows(*moments: Any, **spans: Any) -> Any:
         return usual(*moments, **spans | {"overlap": timedelta(0)})
 
-    patch.setattr(passes, "windows", windows)
+    patch.setattr(list_passes, "windows", windows)
 
 
 @kills(5, time.test_what_happens_after_the_exchanges_clock_was_set_back_is_found)
@@ -91,39 +91,39 @@ def a_clock_put_right_is_as_if_it_had_never_been_wrong(patch: Patch) -> None:
 
 @kills(5, trouble.test_a_clock_set_back_while_the_market_is_read_in_slices_is_noticed)
 def a_slice_forgets_its_clock(patch: Patch) -> None:
-    finish = market.MarketSweep.finish
-    patch.setattr(market.MarketSweep, "finish", lambda self: (finish(self)[0], None))
+    finish = market_list.MarketSweep.finish
+    patch.setattr(market_list.MarketSweep, "finish", lambda self: (finish(self)[0], None))
 
 
 @kills(6, time.test_our_own_clock_decides_nothing)
 def our_clock_dates_the_pages(patch: Patch) -> None:
-    patch.setattr(sweep, "earned_ts", lambda page, rows: page.received_ts)
+    patch.setattr(paging, "earned_ts", lambda page, rows: page.received_ts)
 
 
 @kills(6, time.test_without_a_date_what_a_row_proves_is_the_watermark_and_not_our_clock)
 @kills(6, time.test_without_a_date_a_list_without_rows_proves_nothing)
 def without_a_date_our_clock_earns_the_watermark(patch: Patch) -> None:
-    patch.setattr(sweep, "earned_ts", lambda page, rows: sweep.served_ts(page))
+    patch.setattr(paging, "earned_ts", lambda page, rows: paging.served_ts(page))
 
 
 @kills(7, lists.test_an_expired_cursor_starts_the_list_again)
 def an_expired_cursor_is_fatal(patch: Patch) -> None:
-    patch.setattr(sweep, "RESTARTS", 0)
+    patch.setattr(paging, "RESTARTS", 0)
 
 
 @kills(7, trouble.test_an_old_cursor_that_is_refused_in_any_way_starts_the_markets_list_again)
 def an_old_cursor_is_refused_in_one_way(patch: Patch) -> None:
-    patch.setattr(market, "OF_ONE_LIST", ())
+    patch.setattr(market_list, "OF_ONE_LIST", ())
 
 
 @kills(7, trouble.test_cursors_that_do_not_outlive_a_slice_do_not_keep_a_run_going_for_ever)
 def a_pause_may_lead_back_to_the_top(patch: Patch) -> None:
-    patch.setattr(market.MarketSweep, "ask", lambda self, cursor: None)
+    patch.setattr(market_list.MarketSweep, "ask", lambda self, cursor: None)
 
 
 @kills(8, lists.test_a_cursor_that_leads_back_is_an_error)
 def a_cursor_may_repeat(patch: Patch) -> None:
-    patch.setattr(sweep, "_refuse_repeated", lambda entity, cursor, used: None)
+    patch.setattr(paging, "_refuse_repeated", lambda entity, cursor, used: None)
 
 
 @kills(9, lists.test_a_page_served_twice_is_stored_once)
@@ -133,34 +133,34 @@ def a_load_may_hand_a_version_on_twice(patch: Patch) -> None:
 
 @kills(9, lists.test_pages_that_bring_nothing_new_for_ever_are_an_error)
 def fruitless_pages_go_on(patch: Patch) -> None:
-    patch.setattr(sweep, "FRUITLESS_PAGES", 5_000)
+    patch.setattr(paging, "FRUITLESS_PAGES", 5_000)
 
 
 @kills(10, lists.test_an_empty_page_with_a_cursor_is_not_the_end)
 def an_empty_page_ends_the_list(patch: Patch) -> None:
-    usual = sweep.next_cursor
+    usual = paging.next_cursor
 
     def next_cursor(entity: Any, body: bytes) -> str | None:
         return None if b'"rfqs": []' in body else usual(entity, body)
 
-    patch.setattr(sweep, "next_cursor", next_cursor)
+    patch.setattr(paging, "next_cursor", next_cursor)
 
 
 @kills(11, lists.test_a_page_without_its_list_is_not_an_empty_one)
 def a_missing_list_is_an_empty_one(patch: Patch) -> None:
-    patch.setattr(sweep, "next_cursor", lambda entity, body: None)
+    patch.setattr(paging, "next_cursor", lambda entity, body: None)
     none = pa.table({"id": pa.array([], pa.string())})
-    patch.setattr(sweep, "read_pages", lambda entity, bodies: Rows(none))
+    patch.setattr(paging, "read_pages", lambda entity, bodies: Rows(none))
 
 
 @kills(12, records.test_an_rfq_that_left_no_list_behind_is_read_by_id_when_it_must_be_over)
 def what_is_held_open_is_not_read_again(patch: Patch) -> None:
-    patch.setattr(reread, "_HELD_OPEN", "select '' where $1 is null")
+    patch.setattr(by_id, "_HELD_OPEN", "select '' where $1 is null")
 
 
 @kills(13, records.test_an_rfq_opened_and_closed_between_runs_is_found_through_its_quote)
 def quotes_name_no_rfqs(patch: Patch) -> None:
-    patch.setattr(reread, "_NAMED_BY_A_QUOTE", "select '' where false")
+    patch.setattr(by_id, "_NAMED_BY_A_QUOTE", "select '' where false")
 
 
 @kills(14, records.test_an_id_is_gone_after_two_runs_missed_it_and_back_once_it_is_seen)
@@ -180,12 +180,12 @@ def gone_is_gone(patch: Patch) -> None:
 
 @kills(14, records.test_a_quote_that_vanished_with_its_rfq_is_gone)
 def open_quotes_are_left_alone(patch: Patch) -> None:
-    patch.setattr(reread, "_OUTLIVED", "select '', '' where $1 is null and $2 is null")
+    patch.setattr(by_id, "_OUTLIVED", "select '', '' where $1 is null and $2 is null")
 
 
 @kills(15, records.test_who_asked_is_read_once_a_quote_executed)
 def an_execution_changes_no_rfq(patch: Patch) -> None:
-    patch.setattr(reread, "_executed", lambda extraction, mark: set())
+    patch.setattr(by_id, "_executed", lambda extraction, mark: set())
 
 
 def _mark_named(patch: Patch, key: Callable[[Extraction, str], str]) -> None:
@@ -203,24 +203,24 @@ def the_passes_share_a_watermark(patch: Patch) -> None:
 
 @kills(16, trouble.test_the_daily_lists_do_not_hold_back_the_markets)
 def trouble_with_one_list_undoes_another(patch: Patch) -> None:
-    for module in (coverage, market, passes):
+    for module in (coverage, market_list, list_passes):
         patch.setattr(module, "attempted", lambda report, items: items)
 
 
 @kills(17, lists.test_a_list_in_another_order_is_read_to_its_end)
 def the_order_is_taken_on_trust(patch: Patch) -> None:
-    usual = market.MarketSweep._check_order
+    usual = market_list.MarketSweep._check_order
 
-    def check(self: market.MarketSweep, rows: pa.Table) -> None:
+    def check(self: market_list.MarketSweep, rows: pa.Table) -> None:
         usual(self, rows)
         self.is_order_held = True
 
-    patch.setattr(market.MarketSweep, "_check_order", check)
+    patch.setattr(market_list.MarketSweep, "_check_order", check)
 
 
 @kills(17, lists.test_an_order_that_hides_what_closed_hides_nothing_of_ours_for_more_than_a_day)
 def our_own_list_is_never_read(patch: Patch) -> None:
-    patch.setattr(kalshi, "own_rfqs_pass", lambda extraction, state, every: iter(()))
+    patch.setattr(resources, "own_rfqs_pass", lambda extraction, state, every: iter(()))
 
 
 @kills(18, records.test_another_account_or_scope_starts_at_nothing)
@@ -231,7 +231,7 @@ def accounts_share_a_watermark(patch: Patch) -> None:
 @kills(18, trouble.test_another_accounts_run_does_not_bury_our_quotes)
 def anybodys_key_may_bury(patch: Patch) -> None:
     patch.setattr(
-        reread, "_OUTLIVED", reread._OUTLIVED.replace("or not bool_or(", "or true or bool_or(")
+        by_id, "_OUTLIVED", by_id._OUTLIVED.replace("or not bool_or(", "or true or bool_or(")
     )
 
 
@@ -242,12 +242,12 @@ def exchanges_share_a_watermark(patch: Patch) -> None:
 
 @kills(20, lists.test_a_page_shorter_than_asked_for_is_not_the_last)
 def a_short_page_ends_the_list(patch: Patch) -> None:
-    usual = sweep.next_cursor
+    usual = paging.next_cursor
 
     def next_cursor(entity: Any, body: bytes) -> str | None:
         return None if body.count(b'"created_ts"') < 3 else usual(entity, body)
 
-    patch.setattr(sweep, "next_cursor", next_cursor)
+    patch.setattr(paging, "next_cursor", next_cursor)
 
 
 @kills(21, time.test_a_clock_far_ahead_does_not_carry_the_watermark_away)
@@ -272,13 +272,13 @@ def a_watermark_passes_what_nobody_can_find_again(patch: Patch) -> None:
 
 @kills(22, unreadable.test_a_nameless_row_in_a_slice_of_the_markets_list_is_remembered_by_the_next)
 def a_slice_forgets_what_it_could_not_read(patch: Patch) -> None:
-    pause = market.MarketSweep.pause
+    pause = market_list.MarketSweep.pause
 
-    def forget(self: market.MarketSweep, failures: int = 0) -> None:
+    def forget(self: market_list.MarketSweep, failures: int = 0) -> None:
         pause(self, failures)
         self._state["paused"]["may_vouch"] = True
 
-    patch.setattr(market.MarketSweep, "pause", forget)
+    patch.setattr(market_list.MarketSweep, "pause", forget)
 
 
 @kills(22, unreadable.test_more_unreadable_rows_than_allowed_hold_the_watermark_back)
@@ -288,7 +288,7 @@ def any_number_of_rows_may_be_unreadable(patch: Patch) -> None:
 
 @kills(22, unreadable.test_what_can_be_read_again_by_id_is_read_and_leaves_the_list)
 def what_could_not_be_read_is_not_asked_for_again(patch: Patch) -> None:
-    patch.setattr(reread, "_is_due", lambda seen, before, now: False)
+    patch.setattr(by_id, "_is_due", lambda seen, before, now: False)
 
 
 @kills(22, unreadable.test_a_row_that_is_no_object_makes_its_page_bad)
@@ -299,25 +299,27 @@ def a_row_that_is_no_object_is_left_out(patch: Patch) -> None:
         kept = [json.dumps({entity.key: rows}).encode() for rows in objects]
         return pages.read_pages(entity, kept)
 
-    patch.setattr(sweep, "read_pages", read_pages)
+    patch.setattr(paging, "read_pages", read_pages)
 
 
 @kills(23, records.test_what_a_list_by_creation_does_not_show_is_read_by_id)
 def accepted_quotes_are_left_to_the_list(patch: Patch) -> None:
-    patch.setattr(reread, "_unsettled", lambda extraction, mark: {})
+    patch.setattr(by_id, "_unsettled", lambda extraction, mark: {})
 
 
 @kills(23, records.test_an_accepted_quote_is_looked_at_twice_at_most)
 def what_stays_accepted_is_read_by_every_run(patch: Patch) -> None:
-    patch.setattr(reread, "LOOKS_AT_UNSETTLED", tuple(timedelta(seconds=s) for s in (60, 600, 900)))
+    patch.setattr(by_id, "LOOKS_AT_UNSETTLED", tuple(timedelta(seconds=s) for s in (60, 600, 900)))
 
 
 @kills(24, sights.test_a_pass_of_several_pages_was_served_when_the_sweep_that_verified_it_began)
 @kills(24, sights.test_a_pass_that_is_not_certain_of_a_moment_leaves_none)
 def a_pass_was_served_when_its_first_sweep_began(patch: Patch) -> None:
-    swept = passes.Swept
+    swept = list_passes.Swept
     patch.setattr(
-        passes, "Swept", lambda began, is_verified, served_ts=None: swept(began, is_verified, began)
+        list_passes,
+        "Swept",
+        lambda began, is_verified, served_ts=None: swept(began, is_verified, began),
     )
 
 

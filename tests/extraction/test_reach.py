@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.kalshi import passes
-from pipelines.kalshi.errors import ConfigurationError, ExchangeUnavailable
+from pipelines.kalshi import lists
+from pipelines.kalshi.client.errors import ConfigurationError, ExchangeUnavailable
 from pipelines.kalshi.extraction import Reach
 from pipelines.kalshi.watermark import Window, slices
 from pipelines.sandbox import ManualClock, Market
@@ -207,7 +207,7 @@ def test_a_sweep_that_never_agrees_keeps_its_rows_and_its_watermark(
 
     assert store.current("quotes").keys() >= set(quotes)
     row = "select is_verified, sweeps, watermark_after_ts from raw.extraction_runs"
-    assert store.rows(f"{row} where pass = 'quotes_received'") == [(False, passes.SWEEPS, None)]
+    assert store.rows(f"{row} where pass = 'quotes_received'") == [(False, lists.SWEEPS, None)]
     assert not [key for _, key in store.watermarks() if key.endswith("quotes_received")]
 
 

@@ -13,10 +13,10 @@ import pytest
 
 from pipelines.database import DataRefused
 from pipelines.invariants import demand_few_rejected
-from pipelines.kalshi.errors import ExchangeUnavailable
+from pipelines.kalshi.client.errors import ExchangeUnavailable
+from pipelines.kalshi.entities import QUOTE, RFQ, Entity
 from pipelines.kalshi.extraction import Limits
 from pipelines.kalshi.pages import BadPage, Rows, next_cursor, read_pages, read_record
-from pipelines.kalshi.schema import QUOTE, RFQ, Entity
 from pipelines.kalshi.versions import Versions
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.parties import Party

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.kalshi.client import Page
-from pipelines.kalshi.errors import (
+from pipelines.kalshi.by_id import FAILURES
+from pipelines.kalshi.client.errors import (
     CredentialsRefused,
     CursorRefused,
     ExchangeError,
@@ -16,7 +16,7 @@ from pipelines.kalshi.errors import (
     RequestRefused,
     TryLater,
 )
-from pipelines.kalshi.reread import FAILURES
+from pipelines.kalshi.client.reader import Page
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.parties import Party
 from tests.extraction.dealings import MARKET, ask, asked, gone, offer, received, status
@@ -161,7 +161,7 @@ def test_what_is_still_to_be_read_is_not_written_down_again_and_again(
     store: Store, market: Market, me: Party, other: Party, reader: Any, monkeypatch: Any
 ) -> None:
     """A busy maker's quotes name hundreds of thousands of RFQs, and each load stores the state."""
-    monkeypatch.setattr("pipelines.kalshi.reread.READS_PER_LOAD", 2)
+    monkeypatch.setattr("pipelines.kalshi.by_id.READS_PER_LOAD", 2)
     for n in range(7):
         offer(market, me, ask(market, other, n))
     sizes = []

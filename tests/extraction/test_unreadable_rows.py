@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.kalshi.errors import ExchangeUnavailable
-from pipelines.kalshi.reread import READS_OF_REJECTED
+from pipelines.kalshi.by_id import READS_OF_REJECTED
+from pipelines.kalshi.client.errors import ExchangeUnavailable
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.parties import Party
 from tests.extraction.dealings import MARKET, ask, asked, offer, received, status
@@ -250,7 +250,7 @@ def test_what_was_read_in_an_earlier_load_of_a_run_is_not_remembered_as_unread(
     reader: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pipelines.kalshi.reread.READS_PER_LOAD", 2)
+    monkeypatch.setattr("pipelines.kalshi.by_id.READS_PER_LOAD", 2)
     quotes = received(market, clock, me, other, 4)
     serve_changed(reader, spoiled(*quotes, **UNTYPED))
 

@@ -4,8 +4,8 @@ import ipaddress
 
 import httpx
 
-from pipelines.kalshi.errors import ConfigurationError
-from pipelines.kalshi.rate_budget import API_PREFIX
+from pipelines.kalshi.client.errors import ConfigurationError
+from pipelines.kalshi.client.rate_budget import API_PREFIX
 
 # Each exchange with its hosts; what was stored under one is found under every other.
 EXCHANGES = {

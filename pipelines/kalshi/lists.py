@@ -9,15 +9,13 @@ from typing import Any, TypeAlias, TypeVar
 
 import pyarrow as pa
 
-from pipelines.kalshi.client import Page
-from pipelines.kalshi.errors import ExchangeUnavailable, RequestRefused
+from pipelines.kalshi.client.errors import ExchangeUnavailable, RequestRefused
+from pipelines.kalshi.client.reader import Page
+from pipelines.kalshi.entities import QUOTE, RFQ, into
 from pipelines.kalshi.extraction import Extraction, PassReport
+from pipelines.kalshi.paging import Batch, read_list
 from pipelines.kalshi.plausible import out_of_bounds
-from pipelines.kalshi.schema import QUOTE, RFQ
-from pipelines.kalshi.sweep import Batch, read_list
-from pipelines.kalshi.tables import into
-from pipelines.kalshi.tombstones import Tombstones
-from pipelines.kalshi.versions import Versions, keys
+from pipelines.kalshi.versions import Tombstones, Versions, keys
 from pipelines.kalshi.watermark import Window, slices, windows
 from transforms.raw import raw_schema
 

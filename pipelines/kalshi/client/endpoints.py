@@ -4,9 +4,9 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from pipelines.kalshi.errors import CursorRefused, RequestRefused
-from pipelines.kalshi.json_body import json_object
-from pipelines.kalshi.session import Check
+from pipelines.kalshi.client.errors import CursorRefused, RequestRefused
+from pipelines.kalshi.client.json_body import json_object
+from pipelines.kalshi.client.session import Check
 
 _LONGEST_CURSOR = 4096
 _LONGEST_ID = 200

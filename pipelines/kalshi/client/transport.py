@@ -19,10 +19,10 @@ from typing import Self
 import httpcore
 import httpx
 
-from pipelines.kalshi.deadline import Deadline, DeadlineBackend
-from pipelines.kalshi.origin import origin_of
-from pipelines.kalshi.rate_budget import API_PREFIX
-from pipelines.kalshi.signing import Signer
+from pipelines.kalshi.client.deadline import Deadline, DeadlineBackend
+from pipelines.kalshi.client.origin import origin_of
+from pipelines.kalshi.client.rate_budget import API_PREFIX
+from pipelines.kalshi.client.signing import Signer
 
 # The largest documented page (100 RFQs with 40 legs each) has 1 MB, and one odd row may be long.
 LARGEST_PAGE_BYTES = 12 * 1024 * 1024

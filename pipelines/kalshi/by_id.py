@@ -10,22 +10,20 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.kalshi.client import Page
-from pipelines.kalshi.endpoints import UUID
-from pipelines.kalshi.errors import (
+from pipelines.kalshi.client.endpoints import UUID
+from pipelines.kalshi.client.errors import (
     CredentialsRefused,
     ExchangeError,
     NotFound,
     RequestRefused,
 )
+from pipelines.kalshi.client.reader import Page
+from pipelines.kalshi.entities import QUOTE, RFQ, Entity, into
 from pipelines.kalshi.extraction import Extraction, PassReport
+from pipelines.kalshi.lists import OF_ONE_LIST, RFQ_LIFETIME, hand_on, report_rows
 from pipelines.kalshi.pages import Rejected, Rows, read_record
-from pipelines.kalshi.passes import OF_ONE_LIST, RFQ_LIFETIME, hand_on, report_rows
-from pipelines.kalshi.schema import QUOTE, RFQ, Entity
-from pipelines.kalshi.sweep import Batch, served_ts
-from pipelines.kalshi.tables import into
-from pipelines.kalshi.tombstones import GONE, Tombstones
-from pipelines.kalshi.versions import Versions
+from pipelines.kalshi.paging import Batch, served_ts
+from pipelines.kalshi.versions import GONE, Tombstones, Versions
 from pipelines.kalshi.watermark import DAY, Watermark
 from transforms.raw import raw_schema
 

@@ -12,18 +12,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.kalshi.client import Page
-from pipelines.kalshi.errors import CursorRefused
+from pipelines.kalshi.client.errors import CursorRefused
+from pipelines.kalshi.client.reader import Page
+from pipelines.kalshi.entities import RFQ
 from pipelines.kalshi.extraction import Extraction, PassReport
-from pipelines.kalshi.passes import (
+from pipelines.kalshi.lists import (
     OF_ONE_LIST,
     RFQ_PAGES_PER_BATCH,
     attempted,
     hand_on,
     report_rows,
 )
-from pipelines.kalshi.schema import RFQ
-from pipelines.kalshi.sweep import RESTARTS, Batch, read_list
+from pipelines.kalshi.paging import RESTARTS, Batch, read_list
 from pipelines.kalshi.watermark import Watermark
 
 # Rows that changed at almost the same moment may be listed either way round.

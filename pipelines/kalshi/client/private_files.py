@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from pipelines.kalshi.errors import CredentialsUnusable
+from pipelines.kalshi.client.errors import CredentialsUnusable
 
 
 def read_checked(path: Path, most_bytes: int, check: Callable[[os.stat_result], None]) -> bytes:

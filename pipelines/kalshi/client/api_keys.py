@@ -9,16 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pipelines.kalshi.errors import (
+from pipelines.kalshi.client.errors import (
     CredentialsRefused,
     CredentialsUnusable,
     ExchangeUnavailable,
     RequestRefused,
 )
-from pipelines.kalshi.refusals import redacted
+from pipelines.kalshi.client.refusals import redacted
 
 if TYPE_CHECKING:
-    from pipelines.kalshi.client import ExchangeReader
+    from pipelines.kalshi.client.reader import ExchangeReader
 
 _log = logging.getLogger(__name__)
 _UNTOLD = "the exchange does not tell whether this key may also write; loading needs only read"

@@ -7,10 +7,10 @@ from typing import TypeAlias
 
 import pyarrow.compute as pc
 
-from pipelines.kalshi.client import Page
-from pipelines.kalshi.errors import CursorRefused, ExchangeUnavailable
+from pipelines.kalshi.client.errors import CursorRefused, ExchangeUnavailable
+from pipelines.kalshi.client.reader import Page
+from pipelines.kalshi.entities import Entity
 from pipelines.kalshi.pages import Rows, next_cursor, read_pages
-from pipelines.kalshi.schema import Entity
 
 RESTARTS = 3
 FRUITLESS_PAGES = 5

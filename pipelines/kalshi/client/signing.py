@@ -22,8 +22,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from pipelines.kalshi.errors import ConfigurationError, CredentialsMissing, CredentialsUnusable
-from pipelines.kalshi.private_files import demand_private, read_checked
+from pipelines.kalshi.client.errors import (
+    ConfigurationError,
+    CredentialsMissing,
+    CredentialsUnusable,
+)
+from pipelines.kalshi.client.private_files import demand_private, read_checked
 
 SALT_BYTES = 32
 SMALLEST_RSA_BITS = 2048

@@ -9,7 +9,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipelines.kalshi.errors import (
+from pipelines.kalshi.client.errors import (
     CredentialsRefused,
     CursorRefused,
     ExchangeError,
@@ -17,9 +17,9 @@ from pipelines.kalshi.errors import (
     NotFound,
     RequestRefused,
 )
-from pipelines.kalshi.json_body import json_object
-from pipelines.kalshi.rate_budget import path_shape
-from pipelines.kalshi.transport import Reply
+from pipelines.kalshi.client.json_body import json_object
+from pipelines.kalshi.client.rate_budget import path_shape
+from pipelines.kalshi.client.transport import Reply
 
 LARGEST_SKEW_S = 5.0
 _LONGEST_TEXT = 200

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Literal
 
-from pipelines.kalshi.endpoints import exact, given, quote_path, rfq_path, text_under
-from pipelines.kalshi.errors import ExchangeUnavailable
-from pipelines.kalshi.session import Session
+from pipelines.kalshi.client.endpoints import exact, given, quote_path, rfq_path, text_under
+from pipelines.kalshi.client.errors import ExchangeUnavailable
+from pipelines.kalshi.client.session import Session
 
 
 class ExchangeWriter:

@@ -10,22 +10,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from pipelines.kalshi.api_keys import DOES_NOT_TELL, ApiKey, read_api_keys
-from pipelines.kalshi.endpoints import given, holds, lists, quote_path, rfq_path, text_under
-from pipelines.kalshi.json_body import json_object
-from pipelines.kalshi.origin import checked_base_url
-from pipelines.kalshi.rate_budget import (
+from pipelines.kalshi.client.api_keys import DOES_NOT_TELL, ApiKey, read_api_keys
+from pipelines.kalshi.client.endpoints import given, holds, lists, quote_path, rfq_path, text_under
+from pipelines.kalshi.client.json_body import json_object
+from pipelines.kalshi.client.origin import checked_base_url
+from pipelines.kalshi.client.rate_budget import (
     AccountLimits,
     EndpointCosts,
     RateBudget,
     read_account_limits,
     read_endpoint_costs,
 )
-from pipelines.kalshi.retry import Patience
-from pipelines.kalshi.session import OnRequest, Page, Session
-from pipelines.kalshi.signing import Signer
-from pipelines.kalshi.transport import READS, WRITES, SignedTransport
-from pipelines.kalshi.writer import ExchangeWriter
+from pipelines.kalshi.client.session import OnRequest, Page, Patience, Session
+from pipelines.kalshi.client.signing import Signer
+from pipelines.kalshi.client.transport import READS, WRITES, SignedTransport
+from pipelines.kalshi.client.writer import ExchangeWriter
 
 __all__ = [
     "ExchangeReader",

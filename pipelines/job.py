@@ -28,9 +28,9 @@ from pipelines.kalshi.client.reader import ExchangeReader, open_reader
 from pipelines.kalshi.extraction import Extraction, Limits, Progress
 from pipelines.kalshi.moments import Moments, last_moments
 from pipelines.kalshi.resources import kalshi
-from pipelines.kalshi.settings import REJECTED_SHARE, Access
+from pipelines.kalshi.settings import REJECTED_SHARE, ExchangeSettings
 from pipelines.known import known_after, note_publication, shown_at
-from pipelines.publish import Last, attached, drafted, last_published, put_in_place
+from pipelines.publish import Last, attached, drafted, last_published, replace_published
 from pipelines.stamp import claim, read_stamp
 from pipelines.stopping import stoppable
 from transforms.bounds import BOUNDS
@@ -68,7 +68,7 @@ class Work:
 
 def run(
     database: Database,
-    access: Access,
+    access: ExchangeSettings,
     on_progress: Callable[[Progress], None],
     *,
     accept_loss: bool = False,
@@ -104,7 +104,7 @@ def run(
 
 
 def load(
-    database: Database, access: Access, on_progress: Callable[[Progress], None]
+    database: Database, access: ExchangeSettings, on_progress: Callable[[Progress], None]
 ) -> dict[str, int]:
     """Load what is new into the private file; return new versions by raw table."""
     with _at_work(database) as work, _extracting(work, access, on_progress) as extraction:
@@ -115,7 +115,7 @@ def load(
 
 def backfill(
     database: Database,
-    access: Access,
+    access: ExchangeSettings,
     since: datetime,
     until: datetime | None,
     on_progress: Callable[[Progress], None],
@@ -175,7 +175,7 @@ def build_into(
             mart_rows = _build(connection, moments, account, matures_in_s, afresh=True)
             with drafted(connection, place) as draft:
                 demand_sound(connection, has_last=False)
-            put_in_place(draft, Database(output).path, is_published=False)
+            replace_published(draft, Database(output).path, is_published=False)
         return Outcome({}, mart_rows, moments.as_of)
 
 
@@ -233,7 +233,7 @@ def _at_work(database: Database) -> Iterator[Work]:
 
 @contextmanager
 def _extracting(
-    work: Work, access: Access, on_progress: Callable[[Progress], None]
+    work: Work, access: ExchangeSettings, on_progress: Callable[[Progress], None]
 ) -> Iterator[Extraction]:
     """Open the exchange and the private file; one that is new is made once the account is known."""
     database = work.database
@@ -259,7 +259,7 @@ def _extracting(
         yield extraction
 
 
-def _reader(access: Access) -> AbstractContextManager[ExchangeReader]:
+def _reader(access: ExchangeSettings) -> AbstractContextManager[ExchangeReader]:
     return open_reader(access.base_url, access.signer, allow_unknown_host=access.allow_unknown_host)
 
 
@@ -346,7 +346,7 @@ def _publish(connection: duckdb.DuckDBPyConnection, work: Work) -> None:
         if has_last:
             note_publication(connection, "published")
         demand_sound(connection, has_last=has_last)
-    put_in_place(draft, work.database.path)
+    replace_published(draft, work.database.path)
     note_publication(connection)
 
 

@@ -115,7 +115,7 @@ def drafted(connection: duckdb.DuckDBPyConnection, directory: Path) -> Iterator[
         connection.execute("detach draft")
 
 
-def put_in_place(draft: Path, path: Path, *, is_published: bool = True) -> None:
+def replace_published(draft: Path, path: Path, *, is_published: bool = True) -> None:
     """Replace *path* by *draft*, so that even a power cut leaves the one or the other whole.
 
     A log beside it belongs to the file that was there before, which somebody wrote to: with it the

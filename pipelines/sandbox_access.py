@@ -27,7 +27,7 @@ from pipelines.stopping import stoppable
 if TYPE_CHECKING:
     # The client brings dlt along, which takes longer to import than the sandbox to start.
     from pipelines.kalshi.client.errors import ConfigurationError
-    from pipelines.kalshi.settings import Access
+    from pipelines.kalshi.settings import ExchangeSettings
 
 SEED = 1
 DAYS = 3.0
@@ -37,15 +37,15 @@ PLANNED_WALL_S = 30.0
 
 
 @contextmanager
-def sandbox_access(held: str | None) -> Iterator["Access"]:
+def sandbox_access(held: str | None) -> Iterator["ExchangeSettings"]:
     """Serve a simulated market and yield the access of its busiest requester, the desk.
 
     It is the one whose rows are *held* already, as the stamp of a file names it; else the market of
     the days before today.
     """
     from pipelines.kalshi.client.signing import load_signer
-    from pipelines.kalshi.extraction import Reach
-    from pipelines.kalshi.settings import Access
+    from pipelines.kalshi.extraction import LoadSettings
+    from pipelines.kalshi.settings import ExchangeSettings
 
     market = Market(clock=SystemClock(), behavior=Behavior(tells_scopes=True))
     desk = market.add_account("desk", scopes=("read",))
@@ -53,7 +53,7 @@ def sandbox_access(held: str | None) -> Iterator["Access"]:
     simulate(market, seed=SEED, days=DAYS, rfqs_per_day=RFQS_PER_DAY, until=until)
     with serve(market) as exchange:
         signer = load_signer(desk.api_key_id, private_key=desk.private_key_pem)
-        yield Access(exchange.base_url, signer, Reach())
+        yield ExchangeSettings(exchange.base_url, signer, LoadSettings())
 
 
 def today() -> datetime:

@@ -12,7 +12,7 @@ from hypothesis import settings
 
 from pipelines import entry, job
 from pipelines.database import Database
-from pipelines.kalshi.extraction import Reach
+from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, ManualClock, Market, serve
 from tests.running import UNHURRIED, Command, Ended, access_of, ignore
 
@@ -68,8 +68,8 @@ def database(tmp_path: Path) -> Database:
 def run(exchange: Any, desk: Account, database: Database) -> Callable[..., job.Outcome]:
     """Run the whole job with the desk's key, or another account's."""
 
-    def run_as(account: Account = desk, reach: Reach | None = None) -> job.Outcome:
-        access = access_of(exchange, account, reach or Reach())
+    def run_as(account: Account = desk, reach: LoadSettings | None = None) -> job.Outcome:
+        access = access_of(exchange, account, reach or LoadSettings())
         return job.run(database, access, ignore)
 
     return run_as

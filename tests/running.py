@@ -6,8 +6,8 @@ from typing import Any
 
 from pipelines.database import Database
 from pipelines.kalshi.client.signing import load_signer
-from pipelines.kalshi.extraction import Progress, Reach
-from pipelines.kalshi.settings import Access
+from pipelines.kalshi.extraction import LoadSettings, Progress
+from pipelines.kalshi.settings import ExchangeSettings
 from pipelines.sandbox import Account, Behavior, Bucket
 
 
@@ -27,10 +27,10 @@ PLENTY = Bucket(1_000_000, 1_000_000)
 UNHURRIED = Behavior(rate_limits=False, read_bucket=PLENTY, write_bucket=PLENTY)
 
 
-def access_of(exchange: Any, account: Account, reach: Reach) -> Access:
+def access_of(exchange: Any, account: Account, reach: LoadSettings) -> ExchangeSettings:
     """The access of a sandbox account."""
     signer = load_signer(account.api_key_id, private_key=account.private_key_pem)
-    return Access(exchange.base_url, signer, reach)
+    return ExchangeSettings(exchange.base_url, signer, reach)
 
 
 def ignore(progress: Progress) -> None:

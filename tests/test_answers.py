@@ -9,7 +9,7 @@ import duckdb
 import pytest
 
 from pipelines.database import Database
-from pipelines.kalshi.client.session import Patience
+from pipelines.kalshi.client.session import RetryPolicy
 from pipelines.sandbox import Account, ManualClock, Market, visibility
 from tests.running import Command, Ended, read
 
@@ -57,8 +57,8 @@ def test_pages_with_rows_that_are_no_objects_end_a_run_and_lose_nothing(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    hurried = partial(Patience, pause=lambda seconds: None)
-    monkeypatch.setattr("pipelines.kalshi.client.session.Patience", hurried)
+    hurried = partial(RetryPolicy, pause=lambda seconds: None)
+    monkeypatch.setattr("pipelines.kalshi.client.session.RetryPolicy", hurried)
     asked = [market.create_rfq(desk, market_ticker=f"KX-{n}", contracts_fp="1.00") for n in (1, 2)]
     quotes = [market.create_quote(maker, rfq_id=rfq_id, **BIDS) for rfq_id in asked]
     spoil(lambda row: None, asked[0], quotes[0])

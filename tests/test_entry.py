@@ -19,7 +19,7 @@ import pytest
 
 from pipelines import job
 from pipelines.database import Database
-from pipelines.kalshi.extraction import Reach
+from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, Market, serve
 from tests.running import UNHURRIED, Command, access_of, ignore
 
@@ -80,7 +80,7 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Database, d
     key.write_text(desk.private_key_pem)
     with serve(market) as exchange:
         database = Database(folder / "rfq.duckdb")
-        job.run(database, access_of(exchange, desk, Reach()), ignore)
+        job.run(database, access_of(exchange, desk, LoadSettings()), ignore)
         yield (
             database,
             {
@@ -271,13 +271,13 @@ def _read(terminal: int) -> bytes:
 def test_an_error_after_publishing_does_not_say_that_nothing_was_published(
     rfq: Command, held: tuple[Database, dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real: Callable[..., Any] = job.put_in_place
+    real: Callable[..., Any] = job.replace_published
 
-    def put_in_place(*arguments: Any) -> None:
+    def replace_published(*arguments: Any) -> None:
         real(*arguments)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(job, "put_in_place", put_in_place)
+    monkeypatch.setattr(job, "replace_published", replace_published)
 
     ended = rfq("build", "--database", held[0].path)
 

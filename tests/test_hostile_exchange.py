@@ -11,11 +11,11 @@ import pytest
 
 from pipelines.database import Database
 from pipelines.kalshi.client import session
-from pipelines.kalshi.client.session import Patience
+from pipelines.kalshi.client.session import RetryPolicy
 from pipelines.sandbox import Account, ManualClock, Market, routes
 from tests.client.fault_server import (
-    Act,
     FaultServer,
+    FaultStep,
     drips,
     empty_exchange,
     http,
@@ -37,21 +37,21 @@ LATE = "no complete answer in time"
 
 @pytest.fixture
 def hostile(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """An exchange that has nothing, asked by a client of little patience."""
-    monkeypatch.setattr(session, "Patience", partial(Patience, attempts=2, base_s=0.001))
+    """An exchange that has nothing, asked by a client that soon gives up."""
+    monkeypatch.setattr(session, "RetryPolicy", partial(RetryPolicy, attempts=2, base_s=0.001))
     with serve_faults() as server:
         server.paths = empty_exchange()
         yield server
 
 
-Run = Callable[[dict[str, Act]], Ended]
+Run = Callable[[dict[str, FaultStep]], Ended]
 
 
 @pytest.fixture
 def run(rfq: Command, key: Path, hostile: FaultServer, database: Database, desk: Account) -> Run:
     """Run the command against `hostile`, changed as told; whatever it says shows no key."""
 
-    def run_against(changes: dict[str, Act]) -> Ended:
+    def run_against(changes: dict[str, FaultStep]) -> Ended:
         hostile.paths |= changes
         ended = rfq("run", "--base-url", hostile.base_url, "--database", database.path)
         assert_shows_no_key(ended, desk)
@@ -61,15 +61,15 @@ def run(rfq: Command, key: Path, hostile: FaultServer, database: Database, desk:
     return run_against
 
 
-def html(status: int) -> Act:
+def html(status: int) -> FaultStep:
     return sends(http(status, b"<html>Sorry, you have been blocked</html>", HTML))
 
 
-def throttled(retry_after: str) -> Act:
+def throttled(retry_after: str) -> FaultStep:
     return says(503, {}, {"Retry-After": retry_after})
 
 
-FIRST_ANSWERS: dict[str, tuple[Act, int, str]] = {
+FIRST_ANSWERS: dict[str, tuple[FaultStep, int, str]] = {
     "Retry-After: nan": (throttled("nan"), 69, "HTTP 503 (2 attempts). Run again"),
     "an absurd Retry-After": (throttled("Fri, 31 Dec 9999 23:59:59 -0100"), 69, "HTTP 503 (2"),
     "a long Retry-After": (throttled("7200"), 75, "the exchange asks to wait 7200 s. Run again"),
@@ -111,12 +111,12 @@ FIRST_ANSWERS: dict[str, tuple[Act, int, str]] = {
     ("answer", "code", "sentence"), FIRST_ANSWERS.values(), ids=FIRST_ANSWERS.keys()
 )
 def test_a_first_answer_that_is_none_ends_the_run_with_a_true_sentence(
-    run: Run, answer: Act, code: int, sentence: str, monkeypatch: pytest.MonkeyPatch
+    run: Run, answer: FaultStep, code: int, sentence: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if sentence == LATE:
         # What never ends uses up the time for all attempts.
-        short = partial(Patience, attempts=2, base_s=0.001, attempt_s=0.3, budget_s=0.4)
-        monkeypatch.setattr(session, "Patience", short)
+        short = partial(RetryPolicy, attempts=2, base_s=0.001, attempt_s=0.3, budget_s=0.4)
+        monkeypatch.setattr(session, "RetryPolicy", short)
 
     ended = run({ID: answer})
 
@@ -125,7 +125,7 @@ def test_a_first_answer_that_is_none_ends_the_run_with_a_true_sentence(
     assert "rfq: GET /communications/id: " in ended.err
 
 
-LISTS: dict[str, tuple[Act, int, str]] = {
+LISTS: dict[str, tuple[FaultStep, int, str]] = {
     "400,000 empty objects": (
         sends(http(200, b'{"quotes":[' + b"{}," * 399_999 + b"{}]}")),
         69,
@@ -147,7 +147,7 @@ LISTS: dict[str, tuple[Act, int, str]] = {
 
 @pytest.mark.parametrize(("answer", "code", "sentence"), LISTS.values(), ids=LISTS.keys())
 def test_a_page_that_is_none_ends_the_run_and_moves_no_watermark(
-    run: Run, database: Database, answer: Act, code: int, sentence: str
+    run: Run, database: Database, answer: FaultStep, code: int, sentence: str
 ) -> None:
     """What is asked about the account first may fail as it likes: it is not needed."""
     odd = {"Date": "Fri, 31 Dec 9999 23:59:59 GMT"}

@@ -6,7 +6,7 @@ from typing import Any
 
 from pipelines.database import Database
 from pipelines.job import Outcome
-from pipelines.kalshi.extraction import Reach
+from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, ManualClock, Market
 from tests.running import read
 
@@ -170,7 +170,7 @@ def test_scope_self_loads_only_our_own_rfqs(
     own = market.create_rfq(desk, market_ticker="KXONE-26-A", contracts_fp="10.00")
     market.create_rfq(maker, market_ticker="KXONE-26-A", contracts_fp="10.00")
 
-    run(reach=Reach(scope="self"))
+    run(reach=LoadSettings(scope="self"))
 
     assert read(database, "select rfq_id from staging.rfqs") == [(own,)]
     assert read(database, "select scope from marts.build_info") == [("self",)]
@@ -185,7 +185,7 @@ def test_an_rfq_that_only_a_quote_names_is_read_by_id(
     rfq = market.create_rfq(desk, market_ticker="KXONE-26-A", contracts_fp="10.00")
     market.create_quote(maker, rfq_id=rfq, yes_bid="0.4000", no_bid="0.5500")
 
-    run(maker, reach=Reach(scope="self"))
+    run(maker, reach=LoadSettings(scope="self"))
 
     assert read(database, "select rfq_id, visibility from marts.rfq_facts") == [(rfq, "quoted")]
 
@@ -219,7 +219,7 @@ def test_a_long_first_load_is_kept_in_slices(
         market.delete_rfq(desk, rfq)
         clock.advance(1)
 
-    run(reach=Reach(rows_per_load=100))
+    run(reach=LoadSettings(rows_per_load=100))
 
     assert read(database, "select count(*) from staging.rfqs") == [(450,)]
     parts = "select count(*) from raw.extraction_runs where pass = 'rfqs_market'"

@@ -10,7 +10,7 @@ import duckdb
 
 from pipelines import job
 from pipelines.database import Database
-from pipelines.kalshi.extraction import Reach
+from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, ManualClock, Market
 from pipelines.sandbox.simulate import simulate
 from pipelines.sandbox.unfold import unfold
@@ -18,7 +18,7 @@ from tests.running import Command, access_of, ignore, read
 
 Run = Callable[..., job.Outcome]
 RUNS = 10
-QUICK = Reach(history=timedelta(days=7))
+QUICK = LoadSettings(history=timedelta(days=7))
 MOMENTS = "select load, as_of, known_until from marts.build_info"
 
 

@@ -10,14 +10,14 @@ import pytest
 from pipelines import job
 from pipelines.database import Database
 from pipelines.kalshi import extraction
-from pipelines.kalshi.extraction import Reach
+from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, ManualClock, Market
 from tests.running import access_of, ignore, read
 from transforms.raw import raw_schema
 
 NOTED = ("account_fingerprint", "scope", "forgotten_before_ts")
 NUMBERED = ("rfq_versions", "quote_versions", "tombstones", "extraction_runs", "coverage")
-QUICK = Reach(history=timedelta(days=7))
+QUICK = LoadSettings(history=timedelta(days=7))
 
 
 def test_a_database_made_before_runs_noted_their_account_goes_on(

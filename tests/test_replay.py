@@ -10,7 +10,7 @@ import pytest
 
 from pipelines import job
 from pipelines.database import Database
-from pipelines.kalshi.extraction import Reach
+from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import SystemClock, replay, serve
 from tests.running import access_of, ignore, read
 
@@ -21,7 +21,7 @@ RECORDED = Path(__file__).parent.parent.parent / "shared" / "recorded"
 def load(database: Database, *recordings: Path) -> job.Outcome:
     market = replay(list(recordings), clock=SystemClock())
     with serve(market) as exchange:
-        access = access_of(exchange, market.account("recorder"), Reach())
+        access = access_of(exchange, market.account("recorder"), LoadSettings())
         return job.run(database, access, ignore)
 
 

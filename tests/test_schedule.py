@@ -8,7 +8,7 @@ import pytest
 
 from pipelines import job
 from pipelines.database import Database
-from pipelines.kalshi.extraction import Reach
+from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import ManualClock, Market, Shape, unfold
 from tests.running import access_of, ignore, read
 
@@ -85,7 +85,7 @@ def test_the_hit_ratio_is_of_what_was_watched_and_says_how_much_that_is(
     for _ in range(RUNS):
         clock.advance(EVERY.total_seconds())
         passes.append(clock.now())
-        job.run(database, access_of(exchange, desk, Reach(history=EVERY)), ignore)
+        job.run(database, access_of(exchange, desk, LoadSettings(history=EVERY)), ignore)
 
     lives = own_lives(market, desk.communications_id)
     watched = [life for life in lives if life.watched_until(passes)]

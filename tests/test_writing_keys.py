@@ -12,13 +12,13 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from pipelines import job
 from pipelines.database import Database
 from pipelines.kalshi.client.errors import ConfigurationError, CredentialsUnusable
-from pipelines.kalshi.extraction import Reach
+from pipelines.kalshi.extraction import LoadSettings
 from pipelines.kalshi.settings import configured_access
 from pipelines.sandbox import Account, Market
 from pipelines.sandbox.faults import ErrorOrder
 from tests.running import access_of, ignore
 
-SELF = Reach(scope="self")
+SELF = LoadSettings(scope="self")
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from pipelines.kalshi.client.errors import (
 from pipelines.kalshi.client.reader import Page
 from pipelines.kalshi.entities import QUOTE, RFQ, Entity, into
 from pipelines.kalshi.extraction import Extraction, PassReport
-from pipelines.kalshi.lists import OF_ONE_LIST, RFQ_LIFETIME, hand_on, report_rows
+from pipelines.kalshi.lists import ERRORS_OF_ONE_LIST, RFQ_LIFETIME, new_version_items, report_rows
 from pipelines.kalshi.pages import Rejected, Rows, read_record
 from pipelines.kalshi.paging import Batch, served_ts
 from pipelines.kalshi.versions import GONE, Tombstones, Versions
@@ -31,17 +31,19 @@ _log = logging.getLogger(__name__)
 _LEFT = "%s: %d reads failed, so the rest is left to the next run"
 
 # A refusal of one record says nothing of the key: the lists were read with it.
-OF_ONE_RECORD = (*OF_ONE_LIST, CredentialsRefused)
+OF_ONE_RECORD = (*ERRORS_OF_ONE_LIST, CredentialsRefused)
 READS_PER_LOAD = 1_000
-# More failures than these in one pass are no accident of the ids. So few that the pass ends before
-# the client takes the whole exchange for down: each stands for five attempts.
+# Stop after 2 failed records: each used 5 attempts, and 20 failed attempts in a row open the
+# client's circuit breaker, which would end every other pass as well.
 FAILURES = 2
-# Execution reveals who asked; whatever else it changes late is met by a second look a day after.
-LOOKS = (timedelta(0), timedelta(days=1))
-# An accept runs out after 30 s and a confirmation executes after 15 s, sooner on combos: by then it
-# has, and what the list does not show of it a read by id does. Once more a day later, at most.
-LOOKS_AT_UNSETTLED = (timedelta(seconds=60), timedelta(days=1))
-# A row that could not be read may be mended soon: by the run that met it and the next three.
+# An execution reveals who asked. The RFQ is read at once, and again a day later for whatever the
+# exchange changes late.
+EXECUTED_READ_AFTER = (timedelta(0), timedelta(days=1))
+# An accept lapses after 30 s and a confirmed quote executes after 15 s, sooner on combos. After 60 s
+# both are over, so a read by id shows what the list did not; a second read a day later is the last.
+UNSETTLED_READ_AFTER = (timedelta(seconds=60), timedelta(days=1))
+# A row that could not be read is asked for by id in the run that met it and in the next three,
+# since the exchange may correct it soon; after that once a day.
 READS_OF_REJECTED = 4
 
 _GONE_RFQS = f"select id from ({GONE.format(resource='rfqs')})"  # noqa: S608 -- no input in it
@@ -137,7 +139,7 @@ where rfq_id in (from ended) or created_ts < $1
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class RecordKind:
     """Where one kind of record is read from and kept; `rfq_of` tells the RFQ of a quote."""
 
     entity: Entity
@@ -161,12 +163,12 @@ def rfqs_by_id_pass(extraction: Extraction, state: dict[str, Any]) -> Iterator[A
     watermark = extraction.watermark(state, "rfqs_by_id")
     report = PassReport(extraction, "rfqs_by_id", watermark, sweeps=1)
     read = extraction.reader.get_rfq
-    shelf = Shelf(RFQ, "rfq", extraction.rfqs, extraction.gone_rfqs, read)
-    unread = _unread(report, shelf)
+    record_kind = RecordKind(RFQ, "rfq", extraction.rfqs, extraction.gone_rfqs, read)
+    unread = _unread(report, record_kind)
     # A list that showed an RFQ in this run has shown all that a second read could.
     wanted = _wanted_rfqs(extraction) - extraction.own_rfqs_seen
     executed = _executed(extraction, watermark) - extraction.own_rfqs_seen
-    yield from _read_all(report, shelf, wanted, executed | unread.due)
+    yield from _read_all(report, record_kind, wanted, executed | unread.due)
 
 
 def quotes_by_id_pass(extraction: Extraction, state: dict[str, Any]) -> Iterator[Any]:
@@ -185,12 +187,12 @@ def quotes_by_id_pass(extraction: Extraction, state: dict[str, Any]) -> Iterator
         return extraction.reader.get_quote(quote_id, rfq_id=rfq_of.get(quote_id))
 
     quotes, gone = extraction.quotes, extraction.gone_quotes
-    shelf = Shelf(QUOTE, "quote", quotes, gone, read, rfq_of)
-    unread = _unread(report, shelf)
+    record_kind = RecordKind(QUOTE, "quote", quotes, gone, read, rfq_of)
+    unread = _unread(report, record_kind)
     for id_, rfq_id in (unread.rfq_of | unsettled | outlived).items():
         if rfq_id and UUID.fullmatch(rfq_id):
             rfq_of[id_] = rfq_id
-    yield from _read_all(report, shelf, outlived.keys(), unsettled.keys() | unread.due)
+    yield from _read_all(report, record_kind, outlived.keys(), unsettled.keys() | unread.due)
 
 
 def _wanted_rfqs(extraction: Extraction) -> set[str]:
@@ -204,7 +206,7 @@ def _wanted_rfqs(extraction: Extraction) -> set[str]:
 def _executed(extraction: Extraction, watermark: Watermark) -> set[str]:
     """RFQs with an execution that was not looked at yet: at once, and once more a day later."""
     due: set[str] = set()
-    for look in LOOKS:
+    for look in EXECUTED_READ_AFTER:
         due |= _looked_at(
             extraction, watermark, look, lambda span: _fetch(extraction, _EXECUTED, span)
         )
@@ -215,7 +217,7 @@ def _unsettled(extraction: Extraction, watermark: Watermark) -> dict[str, str | 
     """Quotes held as accepted or confirmed whose timers are over, with their RFQs."""
     rfq_of: dict[str, str | None] = {}
     due: set[str] = set()
-    for look in LOOKS_AT_UNSETTLED:
+    for look in UNSETTLED_READ_AFTER:
 
         def find(span: list[Any], look: timedelta = look) -> list[Any]:
             found = _fetch(extraction, _UNSETTLED, [*span, look, extraction.account])
@@ -245,13 +247,13 @@ def _looked_at(
     return due
 
 
-def _unread(report: PassReport, shelf: Shelf) -> Unread:
+def _unread(report: PassReport, record_kind: RecordKind) -> Unread:
     """Find what could not be read in a list, and which of it is due.
 
     That is all in the run that met it and in the next three, then each once a day.
     """
     extraction, state = report.extraction, report.watermark.state
-    resource, table, now = shelf.entity.key, shelf.versions.table, extraction.now
+    resource, table, now = record_kind.entity.key, record_kind.versions.table, extraction.now
     gone = _GONE_QUOTES if resource == "quotes" else _GONE_RFQS
     query = _REJECTED.format(resource=resource, table=table, gone=gone)
     since = now - extraction.reach.retention
@@ -283,7 +285,7 @@ def _is_due(seen: datetime, before: list[datetime], now: datetime) -> bool:
 
 
 def _read_all(
-    report: PassReport, shelf: Shelf, wanted: Set[str], wanted_once: set[str]
+    report: PassReport, record_kind: RecordKind, wanted: Set[str], wanted_once: set[str]
 ) -> Iterator[Any]:
     """Read what is wanted, as much of it as one load takes, and what was left unanswered before.
 
@@ -299,7 +301,7 @@ def _read_all(
     for id_ in readable[:READS_PER_LOAD]:
         extraction.read_by_id.add(id_)
         remembered.add(id_)
-        if (yield from _read_one(report, shelf, id_)):
+        if (yield from _read_one(report, record_kind, id_)):
             remembered.discard(id_)
         if report.failures > FAILURES:
             _log.warning(_LEFT, report.name, report.failures)
@@ -311,33 +313,35 @@ def _read_all(
         yield from report_rows(report)
 
 
-def _read_one(report: PassReport, shelf: Shelf, id_: str) -> Generator[Any, None, bool]:
+def _read_one(report: PassReport, record_kind: RecordKind, id_: str) -> Generator[Any, None, bool]:
     """Read one record; return whether there is no need to ask for it again."""
     extraction, state = report.extraction, report.watermark.state
     try:
-        answer = shelf.read(id_)
-        rows = _with_ids(read_record(shelf.entity, shelf.record, answer.body, id_), shelf, id_)
+        answer = record_kind.read(id_)
+        rows = _with_ids(
+            read_record(record_kind.entity, record_kind.record, answer.body, id_), record_kind, id_
+        )
     except NotFound:
-        gone = shelf.gone.missed(state, id_, extraction.run_id, extraction.now)
+        gone = record_kind.gone.missed(state, id_, extraction.run_id, extraction.now)
         if gone:
             yield into("tombstones", pa.Table.from_pylist(gone, schema=raw_schema("tombstones")))
         return bool(gone)
     except OF_ONE_RECORD as error:
-        _set_aside(report, shelf, id_, error)
+        _set_aside(report, record_kind, id_, error)
         return False
     state.get("missing", {}).pop(id_, None)
     batch = Batch(rows, 1, served_ts(answer), served_ts(answer))
     versions = report.new_versions
-    yield from hand_on(report, shelf.versions, shelf.gone, batch)
+    yield from new_version_items(report, record_kind.versions, record_kind.gone, batch)
     if rows.table.num_rows and report.new_versions == versions:
         # Nothing in raw will say that it can be read again.
         _note_readable(report, id_)
     return True
 
 
-def _with_ids(rows: Rows, shelf: Shelf, id_: str) -> Rows:
+def _with_ids(rows: Rows, record_kind: RecordKind, id_: str) -> Rows:
     """Say by which ids a record was read: it may not show its own."""
-    rfq_id = shelf.rfq_of.get(id_)
+    rfq_id = record_kind.rfq_of.get(id_)
     named = (replace(row, id=id_, rfq_id=rfq_id) for row in rows.rejected)
     return replace(rows, rejected=tuple(named))
 
@@ -347,7 +351,7 @@ def _note_readable(report: PassReport, id_: str) -> None:
         report.watermark.state["readable"][id_] = report.extraction.now.isoformat()
 
 
-def _set_aside(report: PassReport, shelf: Shelf, id_: str, error: ExchangeError) -> None:
+def _set_aside(report: PassReport, record_kind: RecordKind, id_: str, error: ExchangeError) -> None:
     """Note an id that cannot be read: it must hold back neither the others nor later runs."""
     report.is_verified = False
     # What is refused for good is a matter of that record alone.
@@ -355,7 +359,7 @@ def _set_aside(report: PassReport, shelf: Shelf, id_: str, error: ExchangeError)
     reason = f"it could not be read by id: {type(error).__name__}"
     digest = sha256(f"{reason} {id_}".encode()).hexdigest()
     # Not counted with the rejected rows: it was no row.
-    report.keep_aside(Rejected(shelf.entity.key, reason, digest, dumps({"id": id_}), id_))
+    report.keep_aside(Rejected(record_kind.entity.key, reason, digest, dumps({"id": id_}), id_))
 
 
 def _fetch(extraction: Extraction, query: str, values: list[Any] | None = None) -> list[Any]:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from pipelines.kalshi.client.reader import Page
 from pipelines.kalshi.entities import RFQ, into
 from pipelines.kalshi.extraction import Extraction, PassReport
-from pipelines.kalshi.lists import RFQ_PAGES_PER_BATCH, attempted, hand_on, report_rows
+from pipelines.kalshi.lists import RFQ_PAGES_PER_BATCH, attempted, new_version_items, report_rows
 from pipelines.kalshi.paging import read_list
 from transforms.raw import TIMESTAMP, raw_schema
 
@@ -77,7 +77,7 @@ def _compare(
         due = rows.filter(is_due).column("id").to_pylist()
         listed.update(due)
         missed |= set(due) - extraction.rfqs.held(due)
-        yield from hand_on(report, extraction.rfqs, extraction.gone_rfqs, batch)
+        yield from new_version_items(report, extraction.rfqs, extraction.gone_rfqs, batch)
         if report.pages >= PAGES and batch.next_cursor:
             return len(listed), len(missed), False
     return len(listed), len(missed), True

@@ -38,7 +38,7 @@ where row_hash in (select unnest($1)) group by row_hash
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class LoadSettings:
     """How much is read: *scope* is "market" (every RFQ) or "self" (the account's own).
 
     With *since* and *until*, what was updated in that span is read again, whatever the watermark.
@@ -102,7 +102,7 @@ class Extraction:
 
     reader: ExchangeReader
     connection: duckdb.DuckDBPyConnection
-    reach: Reach
+    reach: LoadSettings
     run_id: str
     account: str
     on_progress: Callable[[Progress], None]
@@ -114,7 +114,7 @@ class Extraction:
     read_by_id: set[str] = field(default_factory=set)
     finished: set[str] = field(default_factory=set)
     failures: list[ExchangeError] = field(default_factory=list)
-    has_told_what_is_gone: bool = False
+    has_warned_of_gone_rows: bool = False
     quotes_changed_in_window: int | None = None
     load: int = 0
     _begun_anew: set[str] = field(default_factory=set)
@@ -188,11 +188,11 @@ class Extraction:
         """The account without its id, which a published table need not show: 16 hex digits."""
         return sha256(f"rfq account {self.account}".encode()).hexdigest()[:16]
 
-    def tell_what_is_gone(self, since: datetime | None, kept_since: datetime) -> None:
+    def warn_of_gone_rows(self, since: datetime | None, kept_since: datetime) -> None:
         """Say, once a run, that of all since *since* the exchange kept what ended later only."""
-        if self.has_told_what_is_gone:
+        if self.has_warned_of_gone_rows:
             return
-        self.has_told_what_is_gone = True
+        self.has_warned_of_gone_rows = True
         begin = "" if since is None else f"between {since:%Y-%m-%d %H:%M} and "
         _log.warning(
             "the exchange keeps closed RFQs and cancelled quotes for %g days: those that ended "
@@ -275,12 +275,12 @@ class PassReport:
     def __post_init__(self) -> None:
         self.watermark_before_ts = self.watermark.value
 
-    def look_back(self, since: datetime | None) -> None:
+    def note_gone_rows(self, since: datetime | None) -> None:
         """Note what is gone by now of all that changed from *since* on (None: ever)."""
         kept_since = self.extraction.now - self.extraction.reach.retention
         if since is None or since < kept_since:
             self.forgotten_before_ts = kept_since
-            self.extraction.tell_what_is_gone(since, kept_since)
+            self.extraction.warn_of_gone_rows(since, kept_since)
 
     def count(self, batch: Batch, new_versions: int) -> None:
         """Add a batch, of which so many were versions not seen before."""

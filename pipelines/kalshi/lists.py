@@ -32,7 +32,7 @@ RFQ_LIFETIME = timedelta(hours=3)
 FILTER_SHOWN_FOR = timedelta(days=7)
 
 # What concerns one list and not the whole exchange.
-OF_ONE_LIST = (ExchangeUnavailable, RequestRefused)
+ERRORS_OF_ONE_LIST = (ExchangeUnavailable, RequestRefused)
 
 T = TypeVar("T")
 Items: TypeAlias = Iterator[Any]
@@ -72,7 +72,7 @@ def quotes_pass(extraction: Extraction, state: dict[str, Any], side: str) -> Ite
         history=reach.history,
     )
     report = PassReport(extraction, name, watermark)
-    report.look_back(watermark.value)
+    report.note_gone_rows(watermark.value)
     yield from attempted(report, _read_windows(report, side, spans))
     report.demand_readable_rows()
     if report.is_verified and report.served_ts:
@@ -95,7 +95,7 @@ def backfill_pass(extraction: Extraction, state: dict[str, Any], side: str) -> I
     if watermark.state.pop("is_finished", False):
         watermark.state.clear()
     report = PassReport(extraction, name, watermark)
-    report.look_back(since)
+    report.note_gone_rows(since)
     spans = slices(watermark.value or since, until)
     is_whole = yield from attempted(report, _read_windows(report, side, spans))
     report.demand_readable_rows()
@@ -116,7 +116,7 @@ def own_rfqs_pass(
     if every and watermark.value and extraction.now < watermark.value + every:
         return
     report = PassReport(extraction, "rfqs_self", watermark)
-    report.look_back(watermark.value)
+    report.note_gone_rows(watermark.value)
     sweeps = _verified(
         report, extraction.rfqs, extraction.gone_rfqs, partial(_read_own_rfqs, extraction), SWEEPS
     )
@@ -161,7 +161,7 @@ def attempted(report: PassReport, items: Generator[Any, None, T]) -> Generator[A
     """
     try:
         return (yield from items)
-    except OF_ONE_LIST as failure:
+    except ERRORS_OF_ONE_LIST as failure:
         report.is_verified = False
         report.extraction.failures.append(failure)
         return None
@@ -176,7 +176,7 @@ def report_rows(report: PassReport) -> Items:
     yield into("extraction_runs", report.as_row())
 
 
-def hand_on(
+def new_version_items(
     report: PassReport, versions: Versions, gone: Tombstones, batch: Batch
 ) -> Generator[Any, None, set[int]]:
     """Yield the new versions of *batch* and whose tombstones it outdates.
@@ -276,7 +276,7 @@ def _verified(
             if sweep == 0 and batch.is_first:
                 started = started or batch.earned_ts
             pages += batch.pages
-            found |= yield from hand_on(report, versions, gone, batch)
+            found |= yield from new_version_items(report, versions, gone, batch)
         report.sweeps += 1
         if pages <= 1 or found == previous:
             return Swept(started, is_verified=True, served_ts=served)

@@ -17,10 +17,10 @@ from pipelines.kalshi.client.reader import Page
 from pipelines.kalshi.entities import RFQ
 from pipelines.kalshi.extraction import Extraction, PassReport
 from pipelines.kalshi.lists import (
-    OF_ONE_LIST,
+    ERRORS_OF_ONE_LIST,
     RFQ_PAGES_PER_BATCH,
     attempted,
-    hand_on,
+    new_version_items,
     report_rows,
 )
 from pipelines.kalshi.paging import RESTARTS, Batch, read_list
@@ -38,7 +38,7 @@ def market_rfqs_pass(extraction: Extraction, state: dict[str, Any]) -> Iterator[
     watermark = extraction.watermark(state, "rfqs_market")
     report = PassReport(extraction, "rfqs_market", watermark, sweeps=1)
     boundary = _boundary(extraction, watermark)
-    report.look_back(boundary)
+    report.note_gone_rows(boundary)
     sweep = MarketSweep(watermark.state, boundary, extraction)
     # What an earlier run began with is old: once that sweep is over, the top is due again.
     extraction.is_unfinished |= sweep.is_resumed_from_another_run
@@ -82,7 +82,7 @@ def _read_market(report: PassReport, sweep: "MarketSweep") -> Generator[Any, Non
         sweep.ask(cursor)
         try:
             return extraction.reader.get_rfqs(cursor=cursor, limit=extraction.reach.rfqs_per_page)
-        except OF_ONE_LIST as refusal:
+        except ERRORS_OF_ONE_LIST as refusal:
             # How an old cursor is refused is not documented. The top of the list tells the rest.
             if cursor is not None and cursor == sweep.resume_at and not sweep.has_begun:
                 raise CursorRefused(refusal.what) from None
@@ -90,7 +90,7 @@ def _read_market(report: PassReport, sweep: "MarketSweep") -> Generator[Any, Non
 
     for batch in read_list(RFQ, fetch, RFQ_PAGES_PER_BATCH, sweep.resume_at):
         extraction.see(batch.rows.table)
-        yield from hand_on(report, extraction.rfqs, extraction.gone_rfqs, batch)
+        yield from new_version_items(report, extraction.rfqs, extraction.gone_rfqs, batch)
         sweep.see(batch)
         is_full = report.rows_seen >= extraction.reach.rows_per_load
         # Where cursors do not last, a pause would only lead back to the top, for ever.

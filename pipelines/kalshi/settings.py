@@ -22,14 +22,14 @@ import httpx
 from pipelines.kalshi.client.errors import ConfigurationError
 from pipelines.kalshi.client.origin import KNOWN_HOSTS
 from pipelines.kalshi.client.signing import Signer, load_signer
-from pipelines.kalshi.extraction import Limits, Reach
+from pipelines.kalshi.extraction import Limits, LoadSettings
 from pipelines.kalshi.found import CONFIG, SECRETS, SECTION, Place, places, without_effect
 
 PRODUCTION = "https://external-api.kalshi.com/trade-api/v2"
 REJECTED_SHARE = Limits().rejected_share
 LONGEST_ACCOUNT = 200
 
-_USUAL = Reach()
+_USUAL = LoadSettings()
 _log = logging.getLogger(__name__)
 
 
@@ -53,7 +53,7 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class ExchangeSettings:
     """Which exchange is asked, as whom, and for how much.
 
     *rejected_share* is how many of the rows may be unreadable, *account* the one whose database
@@ -62,7 +62,7 @@ class Access:
 
     base_url: str
     signer: Signer
-    reach: Reach
+    reach: LoadSettings
     allow_unknown_host: bool = False
     allow_writing_key: bool = False
     rejected_share: float = REJECTED_SHARE
@@ -206,7 +206,9 @@ NAMES = tuple(setting.name for setting in SETTINGS)
 _KEYS = ("private_key", "private_key_path")
 
 
-def configured_access(base_url: str | None = None, *, allow_unknown_host: bool = False) -> Access:
+def configured_access(
+    base_url: str | None = None, *, allow_unknown_host: bool = False
+) -> ExchangeSettings:
     """Read all settings; *base_url* is the command line's. Raises `ConfigurationError` and kin."""
     found = _places(SECTION, NAMES)
     values = {setting.name: _value(setting, found) for setting in SETTINGS}
@@ -215,10 +217,10 @@ def configured_access(base_url: str | None = None, *, allow_unknown_host: bool =
         private_key=values["private_key"],
         private_key_path=values["private_key_path"],
     )
-    return Access(
+    return ExchangeSettings(
         base_url=_own_host(found, values["base_url"]) if base_url is None else base_url,
         signer=signer,
-        reach=Reach(
+        reach=LoadSettings(
             scope=values["scope"],
             overlap=timedelta(seconds=values["overlap_seconds"]),
             retention=timedelta(days=values["retention_days"]),

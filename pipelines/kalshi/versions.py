@@ -29,13 +29,13 @@ class Versions:
         self._cursor.execute("set timezone = 'UTC'")
         self._schema = raw_schema(entity.table)
         self._hash = _hash_expression(entity)
-        self._handed_on: set[Key] = set()
+        self._given_to_dlt: set[Key] = set()
         self._load = 0
 
     def begin_load(self, load: int) -> None:
         """Begin the load of that number; raw holds by now what the last one handed on."""
         self._load = load
-        self._handed_on.clear()
+        self._given_to_dlt.clear()
 
     def held(self, ids: list[str]) -> set[str]:
         """Return which of *ids* raw holds in any version."""
@@ -69,7 +69,7 @@ class Versions:
                 f" semi join raw.{self.table} using (created_ts, id, version_hash)"
             ).fetchall()
         stored = set(held)
-        is_new = [key not in stored and self._hand_on(key) for key in keys(stamped)]
+        is_new = [key not in stored and self._is_first_here(key) for key in keys(stamped)]
         mask = pa.array(is_new, pa.bool_())
         return stamped.filter(mask), stamped.filter(pc.invert(mask))
 
@@ -81,10 +81,10 @@ class Versions:
         finally:
             self._cursor.unregister("_rows")
 
-    def _hand_on(self, key: Key) -> bool:
-        if key in self._handed_on:
+    def _is_first_here(self, key: Key) -> bool:
+        if key in self._given_to_dlt:
             return False
-        self._handed_on.add(key)
+        self._given_to_dlt.add(key)
         return True
 
 

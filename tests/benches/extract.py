@@ -124,14 +124,14 @@ def load_ours(base_url: str, folder: Path) -> None:
     from pipelines import job
     from pipelines.database import Database
     from pipelines.kalshi.client.signing import Signer
-    from pipelines.kalshi.extraction import Reach
-    from pipelines.kalshi.settings import Access
+    from pipelines.kalshi.extraction import LoadSettings
+    from pipelines.kalshi.settings import ExchangeSettings
 
     signer = Signer.from_key(KEY_ID, rsa.generate_private_key(65537, 2048))
-    reach = replace(Reach(), scope="self", history=Reach().retention)
+    reach = replace(LoadSettings(), scope="self", history=LoadSettings().retention)
     began_s = time.perf_counter()
     new = job.load(
-        Database(folder / "ours.duckdb"), Access(base_url, signer, reach), lambda _: None
+        Database(folder / "ours.duckdb"), ExchangeSettings(base_url, signer, reach), lambda _: None
     )
     note(began_s, folder, new["quote_versions"])
 

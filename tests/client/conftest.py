@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 
 from pipelines.kalshi.client.rate_budget import RateBudget
 from pipelines.kalshi.client.reader import ExchangeReader, ExchangeWriter, open_reader, open_writer
-from pipelines.kalshi.client.session import Patience
+from pipelines.kalshi.client.session import RetryPolicy
 from pipelines.kalshi.client.signing import Signer
 from tests.client.fault_server import FaultServer, serve_faults
 
@@ -28,10 +28,10 @@ class Clock:
         self.waits.append(wait_s)
         self.now += wait_s
 
-    def patience(self, **changes: float) -> Patience:
-        """Our usual patience on this clock, with every wait at its longest."""
+    def retry_policy(self, **changes: float) -> RetryPolicy:
+        """Our usual retry policy on this clock, with every wait at its longest."""
         timing = {"pause": self.pause, "now_s": self.now_s, "jitter": lambda ceiling_s: ceiling_s}
-        return Patience(**timing, **changes)  # type: ignore[arg-type]
+        return RetryPolicy(**timing, **changes)  # type: ignore[arg-type]
 
     def budget(self) -> RateBudget:
         return RateBudget(pause=self.pause, now_s=self.now_s)
@@ -60,12 +60,14 @@ def exchange() -> Iterator[FaultServer]:
 
 @pytest.fixture
 def reader_of(signer: Signer, clock: Clock) -> Iterator[Callable[..., ExchangeReader]]:
-    """Opens readers of a server, with changes to our usual patience."""
+    """Opens readers of a server, with changes to our usual retry policy."""
     with ExitStack() as stack:
 
         def opened(server: FaultServer, **changes: float) -> ExchangeReader:
-            patience = clock.patience(**changes)
-            return stack.enter_context(open_reader(server.base_url, signer, patience=patience))
+            retry_policy = clock.retry_policy(**changes)
+            return stack.enter_context(
+                open_reader(server.base_url, signer, retry_policy=retry_policy)
+            )
 
         yield opened
 
@@ -77,5 +79,5 @@ def reader(exchange: FaultServer, reader_of: Callable[..., ExchangeReader]) -> E
 
 @pytest.fixture
 def writer(exchange: FaultServer, signer: Signer, clock: Clock) -> Iterator[ExchangeWriter]:
-    with open_writer(exchange.base_url, signer, patience=clock.patience()) as opened:
+    with open_writer(exchange.base_url, signer, retry_policy=clock.retry_policy()) as opened:
         yield opened

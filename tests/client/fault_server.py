@@ -37,8 +37,8 @@ class FaultServer:
     """
 
     port: int
-    script: list["Act"] = field(default_factory=list)
-    paths: dict[str, "Act"] = field(default_factory=dict)
+    script: list["FaultStep"] = field(default_factory=list)
+    paths: dict[str, "FaultStep"] = field(default_factory=dict)
     seen: list[Seen] = field(default_factory=list)
     connections: int = 0
     stopped: threading.Event = field(default_factory=threading.Event)
@@ -52,10 +52,10 @@ class FaultServer:
     def base_url(self) -> str:
         return f"{self.origin}/trade-api/v2"
 
-    def answers(self, *script: "Act") -> None:
+    def answers(self, *script: "FaultStep") -> None:
         self.script = list(script)
 
-    def next_act(self, seen: Seen) -> "Act":
+    def next_act(self, seen: Seen) -> "FaultStep":
         with self._lock:
             self.seen.append(seen)
             act = self.paths.get(seen.path.removeprefix("/trade-api/v2"))
@@ -65,7 +65,7 @@ class FaultServer:
 
 
 # What to do with the connection of one request.
-Act = Callable[[socket.socket, FaultServer], None]
+FaultStep = Callable[[socket.socket, FaultServer], None]
 
 
 @contextmanager
@@ -150,19 +150,19 @@ def http(
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body
 
 
-def sends(response: bytes) -> Act:
+def sends(response: bytes) -> FaultStep:
     def act(connection: socket.socket, server: FaultServer) -> None:
         connection.sendall(response)
 
     return act
 
 
-def says(status: int, document: Any, headers: Mapping[str, str] | None = None) -> Act:
+def says(status: int, document: Any, headers: Mapping[str, str] | None = None) -> FaultStep:
     """*document* as JSON."""
     return sends(http(status, json.dumps(document).encode(), headers))
 
 
-def empty_exchange() -> dict[str, Act]:
+def empty_exchange() -> dict[str, FaultStep]:
     """The paths that a run reads, answered by an exchange that has nothing."""
     bucket = {"refill_rate": 1_000_000, "bucket_capacity": 1_000_000}
     limits = {"usage_tier": "basic", "read": bucket, "write": bucket}
@@ -176,7 +176,7 @@ def empty_exchange() -> dict[str, Act]:
     }
 
 
-def drips(response: bytes, every_s: float, *, after: int = 0) -> Act:
+def drips(response: bytes, every_s: float, *, after: int = 0) -> FaultStep:
     """The response one byte at a time, once *after* bytes were sent at once."""
 
     def act(connection: socket.socket, server: FaultServer) -> None:
@@ -189,7 +189,7 @@ def drips(response: bytes, every_s: float, *, after: int = 0) -> Act:
     return act
 
 
-def streams(head: bytes, chunks: Callable[[], Iterable[bytes]]) -> Act:
+def streams(head: bytes, chunks: Callable[[], Iterable[bytes]]) -> FaultStep:
     def act(connection: socket.socket, server: FaultServer) -> None:
         connection.sendall(head)
         for chunk in chunks():
@@ -198,7 +198,7 @@ def streams(head: bytes, chunks: Callable[[], Iterable[bytes]]) -> Act:
     return act
 
 
-def resets(response: bytes) -> Act:
+def resets(response: bytes) -> FaultStep:
     """Part of a response, then a TCP reset."""
 
     def act(connection: socket.socket, server: FaultServer) -> None:

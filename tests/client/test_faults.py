@@ -21,8 +21,8 @@ from pipelines.kalshi.client.errors import (
 from pipelines.kalshi.client.reader import ExchangeReader
 from tests.client.conftest import Clock
 from tests.client.fault_server import (
-    Act,
     FaultServer,
+    FaultStep,
     drips,
     http,
     resets,
@@ -67,7 +67,7 @@ NO_LIST = "the body had no list under 'quotes'"
 GZIP_END = "the gzip body was cut short or went on after its end"
 TOO_LARGE = "HTTP 200, but the body was larger than 12,582,912 bytes"
 # What the server does, and what the error says when it goes on doing it.
-TRANSIENT: dict[str, tuple[Act, str]] = {
+TRANSIENT: dict[str, tuple[FaultStep, str]] = {
     "cut short of its content length": (sends(http(200, QUOTES)[:-5]), BROKE),
     "cut short in a chunk": (sends(http(200, b"ff\r\n" + QUOTES, CHUNKED, sized=False)), BROKE),
     "cut short without a length": (sends(http(200, QUOTES[:-5], sized=False)), NOT_JSON),
@@ -159,7 +159,7 @@ TRANSIENT: dict[str, tuple[Act, str]] = {
 
 @pytest.mark.parametrize(("fault", "_"), TRANSIENT.values(), ids=TRANSIENT.keys())
 def test_a_transient_fault_is_asked_again_and_forgotten(
-    exchange: FaultServer, reader: ExchangeReader, clock: Clock, fault: Act, _: str
+    exchange: FaultServer, reader: ExchangeReader, clock: Clock, fault: FaultStep, _: str
 ) -> None:
     exchange.answers(fault, GOOD)
 
@@ -172,7 +172,7 @@ def test_a_transient_fault_is_asked_again_and_forgotten(
 
 @pytest.mark.parametrize(("fault", "why"), TRANSIENT.values(), ids=TRANSIENT.keys())
 def test_a_fault_that_stays_ends_as_unavailable_and_never_as_no_rows(
-    exchange: FaultServer, reader_of: Callable[..., ExchangeReader], fault: Act, why: str
+    exchange: FaultServer, reader_of: Callable[..., ExchangeReader], fault: FaultStep, why: str
 ) -> None:
     exchange.answers(fault)
 
@@ -296,7 +296,7 @@ DRIPPING = {
 
 @pytest.mark.parametrize("fault", DRIPPING.values(), ids=DRIPPING.keys())
 def test_an_answer_that_drips_in_is_ended_by_the_deadline(
-    exchange: FaultServer, reader_of: Callable[..., ExchangeReader], fault: Act
+    exchange: FaultServer, reader_of: Callable[..., ExchangeReader], fault: FaultStep
 ) -> None:
     """Each byte comes well within any read timeout; only a deadline ends it."""
     exchange.answers(fault)

@@ -15,7 +15,15 @@ from pipelines.database import Database
 from pipelines.kalshi.client.json_body import MOST_VALUES
 from pipelines.kalshi.client.transport import LARGEST_PAGE_BYTES
 from pipelines.sandbox import Account
-from tests.client.fault_server import Act, empty_exchange, http, says, sends, serve_faults, streams
+from tests.client.fault_server import (
+    FaultStep,
+    empty_exchange,
+    http,
+    says,
+    sends,
+    serve_faults,
+    streams,
+)
 from tests.client.test_faults import GZIP, endless_zeros, gibibyte_of_zeros
 
 MOST_BYTES = 1024 * 1024 * 1024
@@ -24,7 +32,7 @@ import sys
 from functools import partial
 from pipelines.entry import main
 from pipelines.kalshi.client import reader, session
-session.Patience = partial(session.Patience, attempts=1)
+session.RetryPolicy = partial(session.RetryPolicy, attempts=1)
 sys.argv[0] = "rfq"
 main()
 """
@@ -47,7 +55,7 @@ def long_text() -> bytes:
     return f'{{"rfqs": [{{"id": "{WHEN}", {row}, "market_ticker": "{text}"}}]}}'.encode()
 
 
-HOSTILE: dict[str, tuple[dict[str, Act], int, str]] = {
+HOSTILE: dict[str, tuple[dict[str, FaultStep], int, str]] = {
     "many values": (
         {
             "/api_keys": BOMB,
@@ -78,7 +86,7 @@ def test_no_answer_makes_a_run_need_more_than_a_gibibyte(
     database: Database,
     desk: Account,
     tmp_path: Path,
-    answers: dict[str, Act],
+    answers: dict[str, FaultStep],
     code: int,
     said_last: str,
 ) -> None:

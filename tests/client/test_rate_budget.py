@@ -18,7 +18,7 @@ from pipelines.kalshi.client.rate_budget import (
 )
 from pipelines.kalshi.client.reader import ExchangeReader, open_reader
 from tests.client.conftest import Clock
-from tests.client.fault_server import Act, FaultServer, says
+from tests.client.fault_server import FaultServer, FaultStep, says
 
 ID = "7b4b2c5e-4b0c-4d6f-9b1a-0c2d3e4f5a6b"
 LIST = "/trade-api/v2/communications/rfqs"
@@ -133,7 +133,9 @@ def test_a_refusal_for_want_of_tokens_empties_our_bucket(
     exchange.answers(says(429, {"error": "too many requests"}), says(200, {"rfqs": []}))
     budget = clock.budget()
 
-    with open_reader(exchange.base_url, signer, budget=budget, patience=clock.patience()) as reader:
+    with open_reader(
+        exchange.base_url, signer, budget=budget, retry_policy=clock.retry_policy()
+    ) as reader:
         reader.get_rfqs()
         # Half a second of waiting has refilled 100 tokens and one request took 10 of them.
         for _ in range(10):
@@ -176,7 +178,11 @@ def test_the_budget_is_what_the_account_says(
 )
 @pytest.mark.parametrize("knows_limits", [True, False])
 def test_an_account_whose_limits_are_not_told_reads_like_the_smallest(
-    exchange: FaultServer, reader: ExchangeReader, caplog: Any, untold: Act, knows_limits: bool
+    exchange: FaultServer,
+    reader: ExchangeReader,
+    caplog: Any,
+    untold: FaultStep,
+    knows_limits: bool,
 ) -> None:
     rich = LIMITS | {"read": {"refill_rate": 300, "bucket_capacity": 900}}
     exchange.answers(*([says(200, rich)] if knows_limits else []), untold)

@@ -317,7 +317,10 @@ def test_redacted_text_holds_no_id_hash_or_signature(uuid, signature: bytes, dig
 HTML = {"Content-Type": "text/html; charset=utf-8"}
 NOT_OF_THE_EXCHANGE = {
     "HTML": (http(403, b"<html>Access denied</html>", HTML), "text/html"),
-    "HTML that claims to be JSON": (http(403, b"<html>Access denied</html>"), "no JSON object"),
+    "HTML that claims to be JSON": (
+        http(403, b"<html>Access denied</html>"),
+        "no JSON object",
+    ),
     "plain text": (http(403, b"denied", {"Content-Type": "text/plain"}), "text/plain"),
     "nothing": (http(403, headers={"Content-Type": ""}), "of no type"),
     "a bare list": (http(403, b'["?"]'), "no JSON object"),
@@ -399,7 +402,7 @@ def test_every_attempt_is_reported(exchange: FaultServer, signer, clock: Clock) 
         exchange.base_url,
         signer,
         on_request=lambda path, status: told.append((path, status)),
-        patience=clock.patience(),
+        retry_policy=clock.retry_policy(),
     ) as reader:
         reader.get_rfqs(market_ticker="PRIVATE")
 

@@ -16,13 +16,13 @@ from pipelines.kalshi.client.errors import CredentialsUnusable, ExchangeError
 from pipelines.kalshi.client.reader import ExchangeReader, ExchangeWriter, open_reader, open_writer
 from pipelines.kalshi.client.signing import Signer, load_signer
 from tests.client.conftest import KEY_ID, Clock
-from tests.client.fault_server import Act, FaultServer, Seen, http, resets, says, sends
+from tests.client.fault_server import FaultServer, FaultStep, Seen, http, resets, says, sends
 from tests.client.test_faults import TRANSIENT
 
 ID = "7b4b2c5e-4b0c-4d6f-9b1a-0c2d3e4f5a6b"
 
 
-def echoes(status: int, *, as_json: bool = True) -> Act:
+def echoes(status: int, *, as_json: bool = True) -> FaultStep:
     """Repeats the request's own headers in headers and body, as a debugging gateway does."""
 
     def act(connection, server: FaultServer) -> None:
@@ -45,7 +45,7 @@ def echoes_in_a_broken_header(connection, server: FaultServer) -> None:
     connection.sendall(f"HTTP/1.1 200 OK\r\n bad {KEY_ID} {signature}: x\r\n\r\n".encode())
 
 
-FAULTS: dict[str, Act] = {
+FAULTS: dict[str, FaultStep] = {
     **{name: fault for name, (fault, _) in TRANSIENT.items() if "bomb" not in name},
     **{
         f"echo {status}": echoes(status) for status in (200, 302, 400, 401, 403, 404, 409, 429, 500)
@@ -125,14 +125,14 @@ def test_no_failure_tells_key_id_or_signature(
     exchange: FaultServer,
     signer: Signer,
     everything_logged: Recorder,
-    fault: Act,
+    fault: FaultStep,
     call: Callable[[ExchangeReader, ExchangeWriter], object],
 ) -> None:
     exchange.answers(fault)
-    patience = Clock().patience(attempts=2)
+    retry_policy = Clock().retry_policy(attempts=2)
     with (
-        open_reader(exchange.base_url, signer, patience=patience) as reader,
-        open_writer(exchange.base_url, signer, patience=patience) as writer,
+        open_reader(exchange.base_url, signer, retry_policy=retry_policy) as reader,
+        open_writer(exchange.base_url, signer, retry_policy=retry_policy) as writer,
     ):
         try:
             call(reader, writer)

@@ -57,7 +57,9 @@ def secure(certificate: Path) -> Iterator[FaultServer]:
 
 def read_over_tls(server: FaultServer, signer: Signer, **changes: float) -> str:
     base_url = server.base_url.replace("http:", "https:")
-    with open_reader(base_url, signer, patience=Clock().patience(attempts=1, **changes)) as reader:
+    with open_reader(
+        base_url, signer, retry_policy=Clock().retry_policy(attempts=1, **changes)
+    ) as reader:
         return reader.get_communications_id()
 
 

@@ -14,7 +14,7 @@ from pipelines.kalshi.client.errors import (
     TryLater,
 )
 from pipelines.kalshi.client.reader import ExchangeReader, ExchangeWriter
-from tests.client.fault_server import Act, FaultServer, http, resets, says, sends
+from tests.client.fault_server import FaultServer, FaultStep, http, resets, says, sends
 
 RFQ = "7b4b2c5e-4b0c-4d6f-9b1a-0c2d3e4f5a6b"
 QUOTE = "0c9a8b7d-1111-4222-8333-444455556666"
@@ -107,7 +107,7 @@ def test_create_quote_sends_both_bids_as_text(
     }
 
 
-UNCERTAIN: dict[str, Act] = {
+UNCERTAIN: dict[str, FaultStep] = {
     "500": says(500, {}),
     "503": says(503, {}, {"Retry-After": "1"}),
     "reset": resets(b""),
@@ -118,7 +118,7 @@ UNCERTAIN: dict[str, Act] = {
 
 @pytest.mark.parametrize("fault", UNCERTAIN.values(), ids=UNCERTAIN.keys())
 def test_a_write_without_an_answer_is_not_repeated_and_says_it_may_have_happened(
-    exchange: FaultServer, writer: ExchangeWriter, fault: Act
+    exchange: FaultServer, writer: ExchangeWriter, fault: FaultStep
 ) -> None:
     exchange.answers(fault, says(201, {"id": RFQ}))
 

@@ -54,5 +54,5 @@ POINTS = {
     "publish: draft checked": Point("pipelines.job", "demand_sound", "after"),
     "publish: before the replace": Point("pipelines.publish", "_sync", "after", 1),
     "publish: after the replace": Point("pipelines.publish", "_sync", "before", 2),
-    "publish: done": Point("pipelines.job", "put_in_place", "after"),
+    "publish: done": Point("pipelines.job", "replace_published", "after"),
 }

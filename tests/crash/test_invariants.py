@@ -12,7 +12,7 @@ from pipelines import job
 from pipelines.database import Database, DataRefused
 from pipelines.invariants import demand_sound
 from pipelines.job import Outcome
-from pipelines.kalshi.extraction import Reach
+from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, ManualClock, Market, serve, visibility
 from tests.conftest import NOON
 from tests.running import UNHURRIED, Command, access_of, ignore
@@ -86,7 +86,9 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Database:
     clock.advance(60)
     database = Database(tmp_path_factory.mktemp("sound") / "rfq.duckdb")
     with serve(market) as exchange:
-        job.run(database, access_of(exchange, desk, Reach(history=timedelta(days=7))), ignore)
+        job.run(
+            database, access_of(exchange, desk, LoadSettings(history=timedelta(days=7))), ignore
+        )
     return database
 
 

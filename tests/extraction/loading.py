@@ -19,7 +19,7 @@ from pipelines.kalshi import paging
 from pipelines.kalshi.by_id import quotes_by_id_pass, rfqs_by_id_pass
 from pipelines.kalshi.client.reader import ExchangeReader
 from pipelines.kalshi.entities import Entity
-from pipelines.kalshi.extraction import Extraction, Reach
+from pipelines.kalshi.extraction import Extraction, LoadSettings
 from pipelines.kalshi.pages import Rows
 from pipelines.kalshi.resources import account_items, quote_items, rfq_items
 from pipelines.kalshi.versions import Key, Versions, keys
@@ -40,7 +40,7 @@ ITEMS: dict[str, Callable[[Extraction, dict[str, Any]], Iterable[Any]]] = {
 }
 VERSION_TABLES = {"rfq_versions", "quote_versions"}
 REPORTS = {"extraction_runs", "passes", "open_sweeps", "last_seen"}
-SMALL = Reach(
+SMALL = LoadSettings(
     scope="self",
     retention=timedelta(hours=12),
     history=timedelta(hours=12),
@@ -169,7 +169,7 @@ class Store:
 def run(
     store: Store,
     reader: InProcessReader | ExchangeReader,
-    reach: Reach = SMALL,
+    reach: LoadSettings = SMALL,
     account: str = "me",
 ) -> Extraction:
     """One whole run; returns what it shared. An exception leaves what was loaded before it."""

@@ -16,13 +16,13 @@ import pytest
 
 from pipelines import job
 from pipelines.database import Database
-from pipelines.kalshi.extraction import Reach
+from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import ManualClock, Market, serve, visibility
 from tests.conftest import NOON
 from tests.running import UNHURRIED, access_of, ignore, read
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]
-DAY = Reach(retention=timedelta(days=1), history=timedelta(days=1))
+DAY = LoadSettings(retention=timedelta(days=1), history=timedelta(days=1))
 BIDS = {"yes_bid": "0.4000", "no_bid": "0.5500"}
 HIDDEN = "select distinct resource, reason from raw.rejected_rows order by all"
 

@@ -113,7 +113,7 @@ def an_expired_cursor_is_fatal(patch: Patch) -> None:
 
 @kills(7, trouble.test_an_old_cursor_that_is_refused_in_any_way_starts_the_markets_list_again)
 def an_old_cursor_is_refused_in_one_way(patch: Patch) -> None:
-    patch.setattr(market_list, "OF_ONE_LIST", ())
+    patch.setattr(market_list, "ERRORS_OF_ONE_LIST", ())
 
 
 @kills(7, trouble.test_cursors_that_do_not_outlive_a_slice_do_not_keep_a_run_going_for_ever)
@@ -128,7 +128,7 @@ def a_cursor_may_repeat(patch: Patch) -> None:
 
 @kills(9, lists.test_a_page_served_twice_is_stored_once)
 def a_load_may_hand_a_version_on_twice(patch: Patch) -> None:
-    patch.setattr(Versions, "_hand_on", lambda self, key: True)
+    patch.setattr(Versions, "_is_first_here", lambda self, key: True)
 
 
 @kills(9, lists.test_pages_that_bring_nothing_new_for_ever_are_an_error)
@@ -309,7 +309,9 @@ def accepted_quotes_are_left_to_the_list(patch: Patch) -> None:
 
 @kills(23, records.test_an_accepted_quote_is_looked_at_twice_at_most)
 def what_stays_accepted_is_read_by_every_run(patch: Patch) -> None:
-    patch.setattr(by_id, "LOOKS_AT_UNSETTLED", tuple(timedelta(seconds=s) for s in (60, 600, 900)))
+    patch.setattr(
+        by_id, "UNSETTLED_READ_AFTER", tuple(timedelta(seconds=s) for s in (60, 600, 900))
+    )
 
 
 @kills(24, sights.test_a_pass_of_several_pages_was_served_when_the_sweep_that_verified_it_began)

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines.kalshi import lists
 from pipelines.kalshi.client.errors import ConfigurationError, ExchangeUnavailable
-from pipelines.kalshi.extraction import Reach
+from pipelines.kalshi.extraction import LoadSettings
 from pipelines.kalshi.watermark import Window, slices
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.parties import Party
@@ -32,10 +32,10 @@ def test_slices_follow_each_other_and_end_where_asked() -> None:
 )
 def test_a_backfill_needs_a_span(span: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError):
-        Reach(**span)
+        LoadSettings(**span)
 
 
-def backfill(**others: Any) -> Reach:
+def backfill(**others: Any) -> LoadSettings:
     return replace(SMALL, since=NOON - 5 * DAY, until=NOON + 5 * DAY, **others)
 
 

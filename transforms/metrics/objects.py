@@ -13,7 +13,7 @@ from transforms.raw import create_raw_tables
 
 Objects = Sequence[Mapping[str, Any]]
 SIDES = ("made", "received")
-# What a load adds to an object; an evaluation makes it up from the object itself.
+# Columns that a load adds; here they are derived from the object.
 LOADED = ("unknown_fields", "version_hash", "observed_pass", "load")
 
 

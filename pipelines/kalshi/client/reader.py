@@ -21,7 +21,7 @@ from pipelines.kalshi.client.rate_budget import (
     read_account_limits,
     read_endpoint_costs,
 )
-from pipelines.kalshi.client.session import OnRequest, Page, Patience, Session
+from pipelines.kalshi.client.session import OnRequest, Page, RetryPolicy, Session
 from pipelines.kalshi.client.signing import Signer
 from pipelines.kalshi.client.transport import READS, WRITES, SignedTransport
 from pipelines.kalshi.client.writer import ExchangeWriter
@@ -30,8 +30,8 @@ __all__ = [
     "ExchangeReader",
     "ExchangeWriter",
     "Page",
-    "Patience",
     "RateBudget",
+    "RetryPolicy",
     "open_reader",
     "open_writer",
 ]
@@ -170,13 +170,13 @@ def open_reader(
     allow_unknown_host: bool = False,
     budget: RateBudget | None = None,
     on_request: OnRequest | None = None,
-    patience: Patience | None = None,
+    retry_policy: RetryPolicy | None = None,
 ) -> Iterator[ExchangeReader]:
     """A reader while the block runs. Raises ConfigurationError for a base URL we must not use."""
     url = checked_base_url(base_url, allow_unknown_host=allow_unknown_host)
     with SignedTransport(url, signer, READS) as transport:
         yield ExchangeReader(
-            Session(url, transport, signer.api_key_id, budget, patience, on_request)
+            Session(url, transport, signer.api_key_id, budget, retry_policy, on_request)
         )
 
 
@@ -188,13 +188,13 @@ def open_writer(
     allow_unknown_host: bool = False,
     budget: RateBudget | None = None,
     on_request: OnRequest | None = None,
-    patience: Patience | None = None,
+    retry_policy: RetryPolicy | None = None,
 ) -> Iterator[ExchangeWriter]:
     """A writer while the block runs: this one trades."""
     url = checked_base_url(base_url, allow_unknown_host=allow_unknown_host)
     with SignedTransport(url, signer, WRITES) as transport:
         yield ExchangeWriter(
-            Session(url, transport, signer.api_key_id, budget, patience, on_request)
+            Session(url, transport, signer.api_key_id, budget, retry_policy, on_request)
         )
 
 

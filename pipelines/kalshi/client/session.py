@@ -35,7 +35,7 @@ def _full_jitter(ceiling_s: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """When to ask again and when to stop; the clock, the wait and the dice can be replaced.
 
     The wait after attempt n is a random part of `base_s * 2**(n - 1)`, at most `longest_s`, on top
@@ -57,7 +57,7 @@ class Patience:
         return (fault.retry_after_s or 0.0) + backoff_s
 
 
-class Breaker:
+class CircuitBreaker:
     """Opens for good after so many faults in a row: then the exchange is down, not hiccuping."""
 
     def __init__(self, limit: int) -> None:
@@ -137,7 +137,7 @@ class Page:
 
 
 class Session:
-    """One transport with its budget, its patience and its view of the exchange's clock."""
+    """One transport with its budget, its retry policy and its view of the exchange's clock."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class Session:
         transport: SignedTransport,
         key_id: str,
         budget: RateBudget | None,
-        patience: Patience | None,
+        retry_policy: RetryPolicy | None,
         on_request: OnRequest | None,
     ) -> None:
         self.origin = origin_of(base_url)
@@ -154,9 +154,9 @@ class Session:
         self._base_url = str(base_url)
         self._transport = transport
         self._key_id = key_id
-        self._patience = patience or Patience()
+        self._retry_policy = retry_policy or RetryPolicy()
         self._on_request = on_request
-        self._breaker = Breaker(self._patience.breaker_faults)
+        self._breaker = CircuitBreaker(self._retry_policy.breaker_faults)
         self._is_sandbox = is_loopback(base_url.host)
         self._sandbox_market = ""
 
@@ -168,32 +168,32 @@ class Session:
         return origins_of_exchange(self.origin)[0]
 
     def read(self, path: str, params: Mapping[str, str | int], check: Check) -> Page:
-        """GET *path*, until *check* accepts the body or the patience ends."""
+        """GET *path*, until *check* accepts the body or the retry policy ends."""
         asked = Asked("GET", API_PREFIX + path, self._key_id, has_cursor="cursor" in params)
-        patience, started_s = self._patience, self._patience.now_s()
+        retry_policy, started_s = self._retry_policy, self._retry_policy.now_s()
         self._breaker.demand_closed()
         attempt = 0
         while True:
             attempt += 1
-            left_s = patience.budget_s - (patience.now_s() - started_s)
+            left_s = retry_policy.budget_s - (retry_policy.now_s() - started_s)
             outcome = self._judged(self._get(asked, params, left_s), check, asked)
             if isinstance(outcome, Page):
                 self._breaker.count(None)
                 return outcome
             self._breaker.count(outcome)
             self._breaker.demand_closed()
-            wait_s = patience.wait_s(attempt, outcome)
-            left_s = patience.budget_s - (patience.now_s() - started_s)
+            wait_s = retry_policy.wait_s(attempt, outcome)
+            left_s = retry_policy.budget_s - (retry_policy.now_s() - started_s)
             if outcome.retry_after_s is not None and outcome.retry_after_s > max(left_s, 0.0):
                 raise asked_to_wait(asked.name, outcome.what, outcome.retry_after_s)
-            if attempt == patience.attempts or wait_s >= left_s:
+            if attempt == retry_policy.attempts or wait_s >= left_s:
                 raise gave_up(asked.name, outcome, attempt)
-            patience.pause(wait_s)
+            retry_policy.pause(wait_s)
 
     def write(self, method: str, path: str, body: Mapping[str, Any] | None) -> Page:
         """Send once. An answer that never came leaves open whether it was carried out."""
         asked = Asked(method, API_PREFIX + path, self._key_id)
-        reply = self._attempt(asked, None, body, self._patience.attempt_s)
+        reply = self._attempt(asked, None, body, self._retry_policy.attempt_s)
         if isinstance(reply, Fault):
             raise ExchangeUnavailable(f"{asked.name}: {reply.what}", advice=_UNCERTAIN)
         if reply.status == 429:
@@ -213,7 +213,7 @@ class Session:
         raise ExchangeUnavailable(what, advice=_UNCERTAIN)
 
     def _get(self, asked: Asked, params: Mapping[str, str | int], left_s: float) -> Reply | Fault:
-        within_s = min(self._patience.attempt_s, left_s)
+        within_s = min(self._retry_policy.attempt_s, left_s)
         reply = self._attempt(asked, params, None, within_s)
         if isinstance(reply, Reply) and reply.status == 401:
             # Once more with a new signature: the first may have been late.

@@ -39,8 +39,8 @@ FAILURES = 2
 # An execution reveals who asked. The RFQ is read at once, and again a day later for whatever the
 # exchange changes late.
 EXECUTED_READ_AFTER = (timedelta(0), timedelta(days=1))
-# An accept lapses after 30 s and a confirmed quote executes after 15 s, sooner on combos. After 60 s
-# both are over, so a read by id shows what the list did not; a second read a day later is the last.
+# An accept lapses after 30 s and a confirmed quote executes after 15 s, sooner on combos. After
+# 60 s both are over, so a read by id shows what the list did not; a read a day later is the last.
 UNSETTLED_READ_AFTER = (timedelta(seconds=60), timedelta(days=1))
 # A row that could not be read is asked for by id in the run that met it and in the next three,
 # since the exchange may correct it soon; after that once a day.

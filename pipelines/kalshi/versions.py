@@ -133,7 +133,7 @@ class Tombstones:
         self._load = 0
 
     def begin_load(self, load: int) -> None:
-        """Look up again who is gone: the load before may have buried some."""
+        """Look up again which ids are gone: the load before may have found some so."""
         self._load = load
         self._known = None
 

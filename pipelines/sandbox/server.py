@@ -16,6 +16,7 @@ from typing import Any, TextIO
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pipelines.console import Output
 from pipelines.sandbox import backstage, routes
@@ -27,6 +28,17 @@ from pipelines.sandbox.routes import Front, Served
 from pipelines.stopping import until_stopped
 
 LOOPBACK = "127.0.0.1"
+# Clients that ask every 5 or 60 s use their connection again; one that is cut as they do looks to
+# them like a fault of the network.
+KEEP_ALIVE_S = 120
+WAITING_CONNECTIONS = 1024
+
+
+class Protocol(H11Protocol):
+    """HTTP/1.1, where a request to become a websocket is a request like any other."""
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: uvicorn would advise to install what would not help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +64,8 @@ def serve(market: Market, port: int = 0) -> Iterator[Exchange]:
 @contextmanager
 def serve_front(front: Front, port: int = 0) -> Iterator[Exchange]:
     """Serve whatever market *front* has at the time of a call."""
-    with socket.create_server((LOOPBACK, port), backlog=256) as listener:
-        server = _server(front)
+    with socket.create_server((LOOPBACK, port), backlog=WAITING_CONNECTIONS) as listener:
+        server = server_of(front)
         thread = threading.Thread(target=server.run, args=([listener],), name="sandbox exchange")
         # The socket already listens, so whoever connects before the loop runs waits in its queue.
         thread.start()
@@ -78,12 +90,15 @@ def _application(front: Front) -> Starlette:
     return app
 
 
-def _server(front: Front) -> uvicorn.Server:
+def server_of(front: Front) -> uvicorn.Server:
+    """The server that answers for *front*, to be run on sockets that listen already."""
     return uvicorn.Server(
         uvicorn.Config(
             _application(front),
             lifespan="off",
+            http=Protocol,
             ws="none",
+            timeout_keep_alive=KEEP_ALIVE_S,
             access_log=False,
             log_level="warning",
             # The exchange's own clock answers, not the machine's.

@@ -23,6 +23,7 @@ from tests.sandbox.conftest import Caller
 COMMAND = [sys.executable, "-c", "from pipelines.entry import main; main()", "sandbox"]
 ROOT = Path(__file__).parents[2]
 RFQS = "/communications/rfqs"
+WEBSOCKET = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
 # What a test waits for has happened long before, on a slow machine too.
 WITHIN_S = 300
 
@@ -46,6 +47,10 @@ class Running:
         self.process.send_signal(name)
         rest, errors = self.process.communicate(timeout=WITHIN_S)
         return self.process.returncode, rest, errors
+
+    @property
+    def origin(self) -> str:
+        return self.first["base_url"].removesuffix("/trade-api/v2")
 
     def names(self) -> list[str]:
         return [account["name"] for account in self.first["accounts"]]
@@ -71,10 +76,12 @@ def started(http: httpx.Client) -> Iterator[Callable[..., Running]]:
         yield start
 
 
-def test_without_days_it_is_an_empty_exchange_that_ends_at_ctrl_c(started):
+def test_without_days_it_is_an_empty_exchange_that_ends_at_ctrl_c(started, http):
+    """A try for a websocket gets a plain 404, and stderr no advice."""
     running = started("--days", "0", "--account", "mybot", "--account", "rival")
     rfq_id = running.caller("mybot").create_rfq()
     seen = running.caller("rival").get(RFQS)["rfqs"]
+    refused = http.get(running.origin + "/trade-api/ws/v2", headers=WEBSOCKET)
     keys = [Path(account["private_key_path"]) for account in running.first["accounts"]]
     modes = {stat.S_IMODE(key.stat().st_mode) for key in keys}
     folder = stat.S_IMODE(keys[0].parent.stat().st_mode)
@@ -86,6 +93,7 @@ def test_without_days_it_is_an_empty_exchange_that_ends_at_ctrl_c(started):
     assert len({account["api_key_id"] for account in running.first["accounts"]}) == 4
     assert [row["id"] for row in seen] == [rfq_id]
     assert (modes, folder) == ({0o600}, 0o700)
+    assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
     assert ended == (0, "", "")
     assert not any(key.exists() for key in keys)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 
 from pipelines.sandbox import ManualClock, Market, simulate, unfold
+from pipelines.sandbox.market import Page
 from pipelines.sandbox.queries import QuoteFilters, RfqFilters
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -28,20 +30,18 @@ def _listed(market: Market) -> Iterator[list[dict]]:
     """Every page of what the two accounts can read."""
     for name in ("desk", "maker"):
         me = market.account(name)
-        reads = (
-            lambda cursor: market.get_rfqs(me, RfqFilters(), cursor=cursor),
-            lambda cursor: market.get_rfqs(me, RfqFilters(requester=me.user_id), cursor=cursor),
-            lambda cursor: market.get_quotes(me, QuoteFilters(maker=me.user_id), cursor=cursor),
-            lambda cursor: market.get_quotes(me, QuoteFilters(requester=me.user_id), cursor=cursor),
-        )
-        for read in reads:
-            cursor = None
-            while True:
-                page = read(cursor)
-                yield page.rows
-                cursor = page.cursor
-                if cursor is None:
-                    break
+        for rfqs in (RfqFilters(), RfqFilters(requester=me.user_id)):
+            yield from _pages(partial(market.get_rfqs, me, rfqs))
+        for quotes in (QuoteFilters(maker=me.user_id), QuoteFilters(requester=me.user_id)):
+            yield from _pages(partial(market.get_quotes, me, quotes))
+
+
+def _pages(read: Callable[..., Page]) -> Iterator[list[dict]]:
+    page = read()
+    yield page.rows
+    while page.cursor is not None:
+        page = read(cursor=page.cursor)
+        yield page.rows
 
 
 def test_a_simulated_past_is_as_before():

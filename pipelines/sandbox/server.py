@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pipelines.console import Output
@@ -81,13 +82,13 @@ def _exchange(front: Front, listener: socket.socket) -> Exchange:
     return Exchange(f"http://{LOOPBACK}:{port}{BASE_PATH}", front.market, front.requests)
 
 
-def _application(front: Front) -> Starlette:
+def _application(front: Front) -> ASGIApp:
     app = Starlette(
         routes=[*routes.routes(front), *backstage.routes(front)],
         exception_handlers={HTTPException: routes.unrouted(front)},
     )
     app.router.redirect_slashes = False
-    return app
+    return routes.split_before_decoding(app)
 
 
 def server_of(front: Front) -> uvicorn.Server:
@@ -112,10 +113,11 @@ def server_of(front: Front) -> uvicorn.Server:
 def serve_until_interrupted(market: Market, port: int, key_directory: Path, stdout: TextIO) -> None:
     """Serve *market* until Ctrl-C, or any signal that `rfq` heeds; then return.
 
-    Writes each account's key to *key_directory* and, as the first line of *stdout*, one JSON
-    object `{"base_url": ..., "accounts": [{"name", "api_key_id", "private_key_path"}, ...]}`.
+    Writes each account's keys to *key_directory*, one that may do all and one that may only read,
+    and, as the first line of *stdout*, one JSON object `{"base_url": ..., "accounts": [{"name",
+    "api_key_id", "private_key_path", "read_api_key_id", "read_private_key_path"}, ...]}`.
     """
-    accounts = [_described(account, key_directory) for account in market.accounts]
+    accounts = [_described(market, account, key_directory) for account in market.accounts]
     with serve(market, port) as exchange, suppress(KeyboardInterrupt), until_stopped():
         json.dump({"base_url": exchange.base_url, "accounts": accounts}, stdout)
         stdout.write("\n")
@@ -125,22 +127,23 @@ def serve_until_interrupted(market: Market, port: int, key_directory: Path, stdo
             threading.Event().wait()
 
 
-def _described(account: Account, key_directory: Path) -> dict[str, Any]:
-    path = _write_key(account, key_directory)
+def _described(market: Market, account: Account, key_directory: Path) -> dict[str, str]:
+    reading = market.add_key(account, scopes=("read",))
     return {
         "name": account.name,
         "api_key_id": account.api_key_id,
-        "private_key_path": str(path),
+        "private_key_path": _write_key(account, key_directory / f"{account.name}.pem"),
+        "read_api_key_id": reading.api_key_id,
+        "read_private_key_path": _write_key(reading, key_directory / f"{account.name}.read.pem"),
     }
 
 
-def _write_key(account: Account, key_directory: Path) -> Path:
-    key_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key_directory.chmod(0o700)
-    path = (key_directory / f"{account.name}.pem").absolute()
+def _write_key(account: Account, path: Path) -> str:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.parent.chmod(0o700)
     path.unlink(missing_ok=True)
     # Never readable by others, not even between creation and a chmod.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(account.private_key_pem)
-    return path
+    return str(path.absolute())

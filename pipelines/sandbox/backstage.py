@@ -1,4 +1,4 @@
-"""What belongs to the sandbox and not to the exchange: the status page, the document, the faults.
+"""What belongs to the sandbox and not to the exchange: status page, document, faults, clock.
 
 All of it answers loopback callers only, and only under a loopback name, so that no web page can
 reach it through a browser on this machine.
@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from pipelines.sandbox import fault_route, status_page
+from pipelines.sandbox import clock_route, fault_route, status_page
 from pipelines.sandbox.openapi import document
 from pipelines.sandbox.operations import BASE_PATH
 from pipelines.sandbox.refusal import Refused
@@ -34,6 +34,7 @@ def routes(front: Front) -> list[Route]:
             "POST": _set_faults,
             "DELETE": _clear_faults,
         },
+        clock_route.CLOCK_PATH: {"GET": _show_clock, "POST": _move_clock},
     }
     return [
         Route(path, _endpoint(front, by_method), methods=list(by_method))
@@ -77,6 +78,14 @@ def _show_faults(front: Front, _request: Request, _content: bytes) -> Response:
 
 def _set_faults(front: Front, _request: Request, content: bytes) -> Response:
     return json_response(200, fault_route.change(front.market, content))
+
+
+def _show_clock(front: Front, _request: Request, _content: bytes) -> Response:
+    return json_response(200, clock_route.shown(front.market))
+
+
+def _move_clock(front: Front, _request: Request, content: bytes) -> Response:
+    return json_response(200, clock_route.change(front.market, content))
 
 
 def _clear_faults(front: Front, _request: Request, _content: bytes) -> Response:

@@ -10,12 +10,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import uuid4
 
 from pipelines.sandbox.accounts import Accounts
 from pipelines.sandbox.behavior import Behavior
 from pipelines.sandbox.book import Book
-from pipelines.sandbox.clock import Clock, SystemClock, to_us
+from pipelines.sandbox.clock import Clock, SystemClock, from_us, to_us
 from pipelines.sandbox.events import Event
 from pipelines.sandbox.faults import Faults
 from pipelines.sandbox.history import History
@@ -63,6 +64,8 @@ class Market(Accounts):
         self.faults = Faults()
         self.events: deque[Event] = deque(maxlen=1_000_000)
         """What happened since the start, oldest first; a simulated past is in its `Ledger`."""
+        self.leapt_to_us = 0
+        """Where the clock was last moved to: whoever plans ahead may plan up to there at once."""
         self._book = Book(behavior or Behavior(), self.faults, self._note)
         self._shelves = Shelves(self._book, self.faults)
         self._lock = threading.RLock()
@@ -244,6 +247,17 @@ class Market(Accounts):
         """Hand the book and the time to something that acts on the market from now on."""
         with self._present() as now_us:
             begin(self._book, now_us)
+
+    def advance(self, seconds: float) -> datetime:
+        """Move the clock on, and let all that falls due by then happen; tells the new time."""
+        if seconds < 0:
+            msg = f"the market's clock goes forward only, was told to move by {seconds:g} s"
+            raise ValueError(msg)
+        with self._lock:
+            self.clock.advance(seconds)
+            self.leapt_to_us = to_us(self.clock.now())
+            with self._present() as now_us:
+                return from_us(now_us)
 
     def fall_behind(self, reads: int) -> None:
         """Let the next *reads* list calls be answered by a replica that stops here."""

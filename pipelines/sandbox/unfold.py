@@ -28,6 +28,8 @@ from pipelines.sandbox.simulate import named_parties
 from pipelines.sandbox.trading import plan_trades
 
 PLANNED_AHEAD = timedelta(minutes=10)
+# Planning costs 0.1 s however little there is to plan, so days that pass at once are planned so.
+MOST_PLANNED = timedelta(days=1)
 
 Planned = dict[str, Any]
 
@@ -56,6 +58,7 @@ class Play:
     def __init__(
         self, market: Market, seed: int, rfqs_per_day: float, ahead: timedelta, shape: Shape
     ) -> None:
+        self._market = market
         self._parties = named_parties(market)
         self._seed = seed
         self._rfqs_per_day = rfqs_per_day
@@ -67,8 +70,10 @@ class Play:
     def begin(self, book: Book, now_us: int) -> None:
         """Plan from *now_us* and set the next planning to where this one ends."""
         since = from_us(now_us)
-        until = since + self._ahead
-        self._owed += self._rfqs_per_day * (self._ahead / timedelta(days=1))
+        leap = timedelta(microseconds=self._market.leapt_to_us - now_us)
+        ahead = max(self._ahead, min(leap, MOST_PLANNED))
+        until = since + ahead
+        self._owed += self._rfqs_per_day * (ahead / timedelta(days=1))
         count, self._owed = int(self._owed), self._owed % 1
         if count:
             self._plan(book, count, since, until)

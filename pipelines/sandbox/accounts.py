@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pipelines.sandbox.parties import FULL_ACCESS, Account, KeyKind, is_stranger, new_account
+from pipelines.sandbox.parties import FULL_ACCESS, Account, KeyKind, new_account, stranger_number
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}", re.ASCII)
 
@@ -39,7 +39,7 @@ class Accounts:
         if name in self._accounts:
             msg = f"the market already has an account named {name!r}; choose another name"
             raise UnusableName(msg)
-        if is_stranger(name):
+        if stranger_number(name) is not None:
             msg = f"{name!r} is the name of a simulated party; choose another name"
             raise UnusableName(msg)
         account = self._accounts[name] = self._new_key(name, key, scopes)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 from uuid import uuid4
 
 from pipelines.sandbox.accounts import Accounts
@@ -50,6 +51,18 @@ class Page:
     cursor: str | None
 
 
+class Audience(Protocol):
+    """Acts on what those do who hold a key, at the instant at which they do it."""
+
+    def rfq_opened(self, rfq: Rfq, now_us: int) -> None: ...
+
+    def quote_opened(self, quote: Quote, now_us: int) -> None: ...
+
+    def quote_withdrawn(self, quote: Quote, now_us: int) -> None: ...
+
+    def quote_accepted(self, quote: Quote, now_us: int) -> None: ...
+
+
 class Market(Accounts):
     """An exchange without HTTP. Safe to drive from several threads."""
 
@@ -68,6 +81,8 @@ class Market(Accounts):
         """Where the clock was last moved to: whoever plans ahead may plan up to there at once."""
         self._book = Book(behavior or Behavior(), self.faults, self._note)
         self._shelves = Shelves(self._book, self.faults)
+        self.audience: Audience | None = None
+        """Who is told what is done through the methods below, by those who hold a key."""
         self._lock = threading.RLock()
 
     @property
@@ -135,7 +150,10 @@ class Market(Accounts):
             subaccount,
         )
         with self._present() as now_us:
-            return self._book.open_rfq(requester, order, replace_existing, now_us).id
+            rfq = self._book.open_rfq(requester, order, replace_existing, now_us)
+            if self.audience:
+                self.audience.rfq_opened(rfq, now_us)
+            return rfq.id
 
     def delete_rfq(self, requester: Party, rfq_id: str) -> None:
         """Close an own open RFQ."""
@@ -183,7 +201,10 @@ class Market(Accounts):
         order = QuoteOrder(*bids, rest_remainder, post_only, subaccount)
         with self._present() as now_us:
             rfq = self._shelves.rfq(rfq_id, now_us)
-            return self._book.open_quote(maker, rfq, order, now_us).id
+            quote = self._book.open_quote(maker, rfq, order, now_us)
+            if self.audience:
+                self.audience.quote_opened(quote, now_us)
+            return quote.id
 
     def delete_quote(self, maker: Party, quote_id: str, rfq_id: str | None = None) -> None:
         """Withdraw an own open quote; 404 once it is accepted."""
@@ -192,6 +213,8 @@ class Market(Accounts):
             if quote.maker.user_id != maker.user_id or quote.status != "open":
                 raise not_found()
             self._book.cancel_quote(quote, now_us)
+            if self.audience:
+                self.audience.quote_withdrawn(quote, now_us)
 
     def accept_quote(
         self, requester: Party, quote_id: str, accepted_side: str, rfq_id: str | None = None
@@ -204,6 +227,8 @@ class Market(Accounts):
             if quote.rfq.requester.user_id != requester.user_id:
                 raise not_found()
             self._book.accept(quote, "yes" if accepted_side == "yes" else "no", now_us)
+            if self.audience:
+                self.audience.quote_accepted(quote, now_us)
 
     def confirm_quote(self, maker: Party, quote_id: str, rfq_id: str | None = None) -> None:
         """Stand by an accepted quote within the last-look window; it then executes by itself."""

@@ -73,9 +73,10 @@ def stranger(number: int) -> Party:
     return Party(name, _uuid(f"user {name}"), _communications_id(name))
 
 
-def is_stranger(name: str) -> bool:
-    """Whether a simulated participant may be called *name*."""
-    return name.startswith(_STRANGER) and name.removeprefix(_STRANGER).isdigit()
+def stranger_number(name: str) -> int | None:
+    """The number of the simulated participant called *name*; None if there can be none."""
+    digits = name.removeprefix(_STRANGER)
+    return int(digits) if name.startswith(_STRANGER) and digits.isdecimal() else None
 
 
 def order_id(quote_id: str, role: Literal["maker", "requester"]) -> str:

@@ -289,6 +289,15 @@ class Market(Accounts):
         with self._present():
             self._shelves.fall_behind(reads)
 
+    def executions_since(self, since: datetime) -> list[datetime]:
+        """When each trade went through that did so from then on, in no order."""
+        with self._present():
+            since_us, past = to_us(since), self._shelves.history
+            live = [e.at_us for e in self.events if e.kind == "quote_executed"]
+            times_us = [at_us for at_us in live if at_us >= since_us]
+            times_us += past.executions_since(since_us) if past else []
+            return [from_us(at_us) for at_us in times_us]
+
     def open_rfq_count(self) -> int:
         """RFQs open now."""
         with self._present():

@@ -51,6 +51,8 @@ class Front:
     requests: deque[Served] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))
     arrivals: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))
     """When each request was answered (monotonic seconds) and its status."""
+    printed: list[dict[str, str]] = field(default_factory=list)
+    """What whoever started the server was told of each account; paths of keys, and no keys."""
 
     async def answer(self, operation: Operation, request: Request) -> Response:
         content = await request.body()

@@ -118,7 +118,8 @@ def serve_until_interrupted(market: Market, port: int, key_directory: Path, stdo
     "api_key_id", "private_key_path", "read_api_key_id", "read_private_key_path"}, ...]}`.
     """
     accounts = [_described(market, account, key_directory) for account in market.accounts]
-    with serve(market, port) as exchange, suppress(KeyboardInterrupt), until_stopped():
+    front = Front(market, printed=accounts)
+    with serve_front(front, port) as exchange, suppress(KeyboardInterrupt), until_stopped():
         json.dump({"base_url": exchange.base_url, "accounts": accounts}, stdout)
         stdout.write("\n")
         stdout.flush()

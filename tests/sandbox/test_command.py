@@ -85,6 +85,7 @@ def test_without_days_it_is_an_empty_exchange_that_ends_at_ctrl_c(started, http)
     running = started("--days", "0", "--account", "mybot", "--account", "rival")
     rfq_id = running.caller("mybot").create_rfq()
     seen = running.caller("rival").get(RFQS)["rfqs"]
+    page = http.get(running.origin + "/").text
     refused = http.get(running.origin + "/trade-api/ws/v2", headers=WEBSOCKET)
     accounts = running.first["accounts"]
     keys = [Path(account[kind]) for account in accounts for kind in KEY_PATHS]
@@ -100,6 +101,7 @@ def test_without_days_it_is_an_empty_exchange_that_ends_at_ctrl_c(started, http)
     assert len({account[kind] for account in accounts for kind in KEY_IDS}) == 8
     assert [row["id"] for row in seen] == [row["id"] for row in read] == [rfq_id]
     assert written.status_code == 403
+    assert all(f"<td>{value}</td>" in page for each in accounts for value in each.values())
     assert (modes, folder) == ({0o600}, 0o700)
     assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
     assert ended == (0, "", "")

@@ -56,7 +56,11 @@ class Round:
             .with_columns(accepted_us=self._look_us(), takes_no=side.then(True).otherwise(False))
             .with_columns(bid=pl.when("takes_no").then("no_bid_ticks").otherwise("yes_bid_ticks"))
             .filter(pl.col("bid") > 0, self._is_live(), self._has_time())
-            .sort("rfq", self._preference(), "created_us", descending=[False, True, False])
+            # Two visitors can quote at the same instant; the one who came first has it.
+            .sort(
+                *("rfq", self._preference(), "created_us", "maker", "version"),
+                descending=[False, True, False, False, False],
+            )
             .unique("rfq", keep="first", maintain_order=True)
             .with_columns(accepted_side=pl.when("takes_no").then(2).otherwise(1).cast(pl.UInt8))
             .pipe(self.last_look)

@@ -107,7 +107,7 @@ def test_makers_confirm_what_a_visitor_accepts_or_let_it_lapse(visited, clock):
     """Shares of 0.35 to 0.9 of the makers, and a few answers that come too late."""
     market = visited("mybot", rfqs_per_day=0)
     bot = market.account("mybot")
-    for number in range(30):
+    for number in range(20):
         rfq_id = market.create_rfq(bot, market_ticker=f"{COMBO}{number}", contracts=10)
         clock.advance(4)
         mine = QuoteFilters(requester=bot.user_id, rfq_id=rfq_id, status="open")
@@ -118,9 +118,9 @@ def test_makers_confirm_what_a_visitor_accepts_or_let_it_lapse(visited, clock):
     market.open_rfq_count()
 
     happened = Counter(event.kind for event in market.events)
-    assert 20 < happened["quote_accepted"] <= 30
+    assert 12 < happened["quote_accepted"] <= 20
     assert 0.3 < happened["quote_confirmed"] / happened["quote_accepted"] < 0.95
-    assert happened["quote_confirmed"] >= happened["quote_executed"] > 5
+    assert happened["quote_confirmed"] >= happened["quote_executed"] > 3
 
 
 def test_who_quotes_best_wins_most_and_who_quotes_worst_and_last_wins_nothing(visited, clock):
@@ -128,7 +128,7 @@ def test_who_quotes_best_wins_most_and_who_quotes_worst_and_last_wins_nothing(vi
     market = visited("quick", "best", "worst", rfqs_per_day=40_000)
     bids = {"quick": ("0.0200", "0.9400"), "best": ("0.0200", "0.9700"), "worst": ("0", "0.3000")}
     answered: set[str] = set()
-    for _ in range(200):
+    for _ in range(160):
         clock.advance(0.5)
         fresh = set(open_rfqs(market, market.account("best"))) - answered
         for name, (yes_bid, no_bid) in bids.items():
@@ -143,11 +143,11 @@ def test_who_quotes_best_wins_most_and_who_quotes_worst_and_last_wins_nothing(vi
     accepted = [e for e in market.events if e.kind == "quote_accepted" and e.rfq_id in answered]
     won = Counter(names.get(event.party_id, "others") for event in accepted)
     executed = [e for e in market.events if e.kind == "quote_executed" and e.party_id in names]
-    assert len(accepted) > 15
+    assert len(accepted) > 10
     assert won["best"] > len(accepted) / 2
     assert won["best"] > won["quick"] > 0
     assert won["worst"] == 0
-    assert len(executed) > 10
+    assert len(executed) > 5
 
 
 def test_a_requester_who_means_to_trade_takes_another_quote_when_one_is_withdrawn(visited, clock):
@@ -230,7 +230,7 @@ def test_the_same_seed_and_the_same_calls_give_the_same_market(clock):
         simulate(market, seed=2, days=0.05, rfqs_per_day=2_000)
         unfold(market, seed=2, rfqs_per_day=20_000)
         visitor = market.account("visitor")
-        for number in range(8):
+        for number in range(5):
             clock.advance(3)
             market.create_rfq(visitor, market_ticker=f"{COMBO}{number}", contracts=10)
             for rfq_id in open_rfqs(market, visitor)[:5]:
@@ -241,6 +241,6 @@ def test_the_same_seed_and_the_same_calls_give_the_same_market(clock):
 
     first = events_of("0.9500")
 
-    assert len(first) > 100
+    assert len(first) > 60
     assert first == events_of("0.9500")
     assert first != events_of("0.2000")

@@ -26,8 +26,8 @@ class ExchangeClock:
 
     Its own time goes on from *started* as time passes, so that no step of this machine's clock can
     move it. A Date that is more than *tolerance* away from the middle one of the last answers is
-    not believed: it counts for those to come, and so only a step that lasts is followed. Of an
-    exchange that says it is a sandbox every one is.
+    not believed: it counts for those to come, and so only a step that lasts is followed. What a
+    sandbox tells of its market's clock is always believed.
     """
 
     tolerance: timedelta = TOLERANCE

@@ -148,7 +148,9 @@ class Session:
         if isinstance(outcome, Reply):
             if self._is_sandbox and not self._sandbox_market:
                 self._learn_market(outcome)
-            outcome = replace(outcome, served_ts=self.clock.judged(outcome.date, asked_ts))
+            date = _market_time(outcome) if self._sandbox_market else None
+            served_ts = self.clock.judged(date or outcome.date, asked_ts)
+            outcome = replace(outcome, served_ts=served_ts)
         status = outcome.status if isinstance(outcome, Reply) else None
         if status == 429:
             self.budget.drain(asked.method)
@@ -179,6 +181,15 @@ class Session:
         except ValueError as error:
             return Fault(f"HTTP 200, but {error}")
         return _page(outcome)
+
+
+def _market_time(reply: Reply) -> datetime | None:
+    """What time it is on a sandbox's market, to the second; None where the answer does not say."""
+    try:
+        told = datetime.fromisoformat(reply.headers.get("sandbox-clock", ""))
+    except ValueError:
+        return None
+    return told if told.tzinfo else None
 
 
 def _page(reply: Reply) -> Page:

@@ -117,10 +117,13 @@ class Front:
 
     def finish(self, request: Request, response: Response) -> Response:
         """Stamp time and market on the answer and remember the request."""
-        now = self.market.clock.now() + timedelta(seconds=self.market.faults.clock_step_s)
-        response.headers["Date"] = format_datetime(now.replace(microsecond=0), usegmt=True)
-        # The exchange has no such header: it lets a loader tell one pretend market from another.
+        now = self.market.clock.now().replace(microsecond=0)
+        dated = now + timedelta(seconds=self.market.faults.clock_step_s)
+        response.headers["Date"] = format_datetime(dated.replace(microsecond=0), usegmt=True)
+        # The exchange has no such headers: they let a loader tell one pretend market from another,
+        # and what time it is there, whatever the faults have made of the Date.
         response.headers["Sandbox-Market"] = self.market.name
+        response.headers["Sandbox-Clock"] = now.isoformat()
         self.arrivals.append((time.monotonic(), response.status_code))
         query = dict(request.query_params)
         self.requests.append(Served(request.method, request.url.path, query, response.status_code))

@@ -20,6 +20,7 @@ from pipelines.sandbox import (
     unfold,
 )
 from pipelines.sandbox.clock_route import CLOCK_PATH
+from pipelines.sandbox.faults import ErrorOrder
 from pipelines.sandbox.queries import QuoteFilters, RfqFilters
 from tests.running import PLENTY, read
 
@@ -110,6 +111,24 @@ def test_a_reader_follows_a_leap_of_a_sandbox_at_once_and_of_others_not(
         followed_s = reader.clock_skew_s - before_s
 
     assert round(followed_s / DAY_S) == (3 if is_followed else 0)
+
+
+def test_a_span_of_a_sandbox_may_begin_after_what_this_machine_takes_for_now(
+    market, parties, rfq, tmp_path, monkeypatch
+):
+    """The key is refused after the span was taken; elsewhere the span is wrong usage."""
+    key = parties.desk.account
+    monkeypatch.setenv("SOURCES__KALSHI__API_KEY_ID", key.api_key_id)
+    monkeypatch.setenv("SOURCES__KALSHI__PRIVATE_KEY", key.private_key_pem)
+    market.faults.errors = [ErrorOrder(403, "forbidden", "GetCommunicationsID")]
+    wanted = ("backfill", "--since", "2999-01-01", "--database", tmp_path / "rfq.duckdb")
+
+    here = rfq(*wanted, "--base-url", parties.exchange.base_url)
+    elsewhere = rfq(*wanted, "--base-url", "https://demo-api.kalshi.co/trade-api/v2")
+
+    assert (here.code, elsewhere.code) == (77, 2)
+    assert "forbidden" in here.err
+    assert "--since is not before --until" in elsewhere.err
 
 
 @pytest.fixture

@@ -11,11 +11,13 @@ from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from pipelines.sandbox import (
-    Behavior,
     Market,
     ScaledClock,
     SystemClock,
+    UnusableName,
     replay,
     serve,
     serve_until_interrupted,
@@ -47,7 +49,7 @@ def sandbox_access(held: str | None) -> Iterator["ExchangeSettings"]:
     from pipelines.kalshi.extraction import LoadSettings
     from pipelines.kalshi.settings import ExchangeSettings
 
-    market = Market(clock=SystemClock(), behavior=Behavior(tells_scopes=True))
+    market = Market(clock=SystemClock())
     desk = market.add_account("desk", scopes=("read",))
     until = _end_of(held) or today()
     simulate(market, seed=SEED, days=DAYS, rfqs_per_day=RFQS_PER_DAY, until=until)
@@ -84,13 +86,18 @@ class Wanted:
 
 
 def wanted_market(wanted: Wanted) -> Market:
-    """Return the market that was asked for; ConfigurationError if there can be none like that."""
+    """Return the market that was asked for.
+
+    Raises ConfigurationError if there can be none like that, BadParameter for an account's name.
+    """
     if wanted.recorded and wanted.speed is not None:
         raise _wrong("a recording cannot go on by itself", "Leave out --speed or --replay.")
     try:
         market = replay(wanted.recorded, SystemClock()) if wanted.recorded else _simulated(wanted)
         for name in wanted.accounts:
             market.add_account(name)
+    except UnusableName as error:
+        raise typer.BadParameter(str(error), param_hint="--account") from error
     except OSError as error:
         what = f"{error.filename}: cannot be read ({error.strerror})"
         raise _wrong(what, "Give the path of a JSON file.") from error

@@ -23,8 +23,9 @@ class Ended:
 Command = Callable[..., Ended]
 
 PLENTY = Bucket(1_000_000, 1_000_000)
-# Neither refuses for want of tokens nor tells limits for which a run would wait.
-UNHURRIED = Behavior(rate_limits=False, read_bucket=PLENTY, write_bucket=PLENTY)
+# Neither refuses for want of tokens nor tells limits for which a run would wait. The accounts of
+# most tests have one key for all they do, which a run would refuse if it was told.
+UNHURRIED = Behavior(rate_limits=False, read_bucket=PLENTY, write_bucket=PLENTY, tells_scopes=False)
 
 
 def access_of(exchange: Any, account: Account, reach: LoadSettings) -> ExchangeSettings:

@@ -166,6 +166,11 @@ class Extraction:
         """Which exchange this is, whichever of its hosts was asked; a sandbox by its market."""
         return self.reader.exchange
 
+    @property
+    def _is_named_sandbox(self) -> bool:
+        """Whether the answers tell the market of a sandbox."""
+        return self.origin.startswith(f"{SANDBOX} ")
+
     def is_account_held(self) -> bool:
         """Whether raw says already that it holds this account's rows."""
         found = self.cursor.execute(
@@ -223,7 +228,9 @@ class Extraction:
             self._begun_anew.add(key)
             resource_state.pop(key, None)
         state: dict[str, Any] = resource_state.setdefault(key, {})
-        watermark = Watermark(state, self.reader.clock_skew_s, self.reader.local_clock)
+        # A sandbox's market may be days ahead: there no other clock says where its future begins.
+        clock = (lambda: self.now) if self._is_named_sandbox else self.reader.local_clock
+        watermark = Watermark(state, self.reader.clock_skew_s, clock)
         if not self.origin.startswith(SANDBOX):
             watermark.demand_no_leap()
         return watermark

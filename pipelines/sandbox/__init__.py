@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipelines.sandbox.accounts import UnusableName
 from pipelines.sandbox.behavior import Behavior, Bucket
 from pipelines.sandbox.clock import ManualClock, ScaledClock, SystemClock
 from pipelines.sandbox.faults import Faults
@@ -28,6 +29,7 @@ __all__ = [
     "ScaledClock",
     "Shape",
     "SystemClock",
+    "UnusableName",
     "replay",
     "serve",
     "serve_until_interrupted",

@@ -1,4 +1,4 @@
-"""What belongs to the sandbox and not to the exchange: the status page, the document, the faults.
+"""What belongs to the sandbox and not to the exchange: status page, document, faults, clock.
 
 All of it answers loopback callers only, and only under a loopback name, so that no web page can
 reach it through a browser on this machine.
@@ -7,41 +7,51 @@ reach it through a browser on this machine.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from pipelines.sandbox import fault_route, status_page
+from pipelines.sandbox import clock_route, fault_route, status_page
 from pipelines.sandbox.openapi import document
 from pipelines.sandbox.operations import BASE_PATH
 from pipelines.sandbox.refusal import Refused
-from pipelines.sandbox.routes import Front, json_response
+from pipelines.sandbox.routes import Endpoint, Front, json_response
 
 _LOOPBACK_NAMES = ("127.0.0.1", "localhost", "::1")
 
 
+Answer = Callable[[Front, Request, bytes], Response]
+
+
 def routes(front: Front) -> list[Route]:
     """The sandbox's own paths; the exchange has none of them."""
-
-    def local(answer: Callable[[Front, Request, bytes], Response]) -> Callable[..., Any]:
-        async def endpoint(request: Request) -> Response:
-            try:
-                _check_local(request)
-                return answer(front, request, await request.body())
-            except Refused as refused:
-                return json_response(refused.status, refused.body())
-
-        return endpoint
-
+    paths: dict[str, dict[str, Answer]] = {
+        "/": {"GET": _status_page},
+        BASE_PATH + "/openapi.json": {"GET": _document},
+        fault_route.FAULTS_PATH: {
+            "GET": _show_faults,
+            "POST": _set_faults,
+            "DELETE": _clear_faults,
+        },
+        clock_route.CLOCK_PATH: {"GET": _show_clock, "POST": _move_clock},
+    }
     return [
-        Route("/", local(_status_page)),
-        Route(BASE_PATH + "/openapi.json", local(_document)),
-        Route(fault_route.FAULTS_PATH, local(_show_faults), methods=["GET"]),
-        Route(fault_route.FAULTS_PATH, local(_set_faults), methods=["POST"]),
-        Route(fault_route.FAULTS_PATH, local(_clear_faults), methods=["DELETE"]),
+        Route(path, _endpoint(front, by_method), methods=list(by_method))
+        for path, by_method in paths.items()
     ]
+
+
+def _endpoint(front: Front, by_method: dict[str, Answer]) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        try:
+            _check_local(request)
+            return by_method[method](front, request, await request.body())
+        except Refused as refused:
+            return json_response(refused.status, refused.body())
+
+    return endpoint
 
 
 def _check_local(request: Request) -> None:
@@ -55,7 +65,9 @@ def _origin(request: Request) -> str:
 
 
 def _status_page(front: Front, request: Request, _content: bytes) -> Response:
-    return HTMLResponse(status_page.page(front, _origin(request)))
+    # Nothing on the page comes from elsewhere, and nothing on it could run.
+    policy = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+    return HTMLResponse(status_page.page(front, _origin(request)), headers=policy)
 
 
 def _document(_front: Front, request: Request, _content: bytes) -> Response:
@@ -68,6 +80,14 @@ def _show_faults(front: Front, _request: Request, _content: bytes) -> Response:
 
 def _set_faults(front: Front, _request: Request, content: bytes) -> Response:
     return json_response(200, fault_route.change(front.market, content))
+
+
+def _show_clock(front: Front, _request: Request, _content: bytes) -> Response:
+    return json_response(200, clock_route.shown(front.market))
+
+
+def _move_clock(front: Front, _request: Request, content: bytes) -> Response:
+    return json_response(200, clock_route.change(front.market, content))
 
 
 def _clear_faults(front: Front, _request: Request, _content: bytes) -> Response:

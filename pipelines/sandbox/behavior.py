@@ -183,11 +183,11 @@ class Behavior:
     tells_scopes: Annotated[
         bool,
         Switch(
-            "GET api_keys tells the caller's key and its scopes; off, it answers 404, so that a "
-            "client cannot know.",
+            "GET api_keys tells the caller's keys and their scopes; off, it answers 404, so that "
+            "a client cannot know.",
             "the call and its answer are documented; whether every key may ask is unknown",
         ),
-    ] = False
+    ] = True
     signature_window_s: Annotated[
         float,
         Switch(

@@ -46,6 +46,8 @@ class Book:
         self.rfqs: LiveRows[Rfq] = LiveRows()
         self.quotes: LiveRows[Quote] = LiveRows()
         self.timers = Timers()
+        self.new_id: Callable[[str], str] = lambda _kind: str(uuid.uuid4())
+        """Makes the id of a new row of a kind, "rfq" or "quote"."""
         self.doomed: set[str] = set()
         """Ids of confirmed quotes whose execution will fail."""
         self._quotes_on: defaultdict[str, list[Quote]] = defaultdict(list)
@@ -64,7 +66,7 @@ class Book:
         for rfq in same_market:
             self.close_rfq(rfq, now_us, "deleted")
         rfq = Rfq(
-            id=str(uuid.uuid4()),
+            id=self.new_id("rfq"),
             requester=requester,
             listing=market,
             contracts_hundredths=order.contracts_hundredths,
@@ -127,7 +129,7 @@ class Book:
             raise invalid("cannot quote your own rfq")
         check_takes_quotes(rfq, self.behavior, now_us)
         quote = Quote(
-            id=str(uuid.uuid4()),
+            id=self.new_id("quote"),
             rfq=rfq,
             maker=maker,
             yes_bid_ticks=order.yes_bid_ticks,
@@ -172,7 +174,7 @@ class Book:
         bid_ticks = quote.bid_ticks(side)
         if not bid_ticks:
             raise invalid(f"the quote does not offer {side}")
-        if self.behavior.one_accept_at_a_time and self._has_running(quote.rfq, now_us):
+        if self.behavior.one_accept_at_a_time and self.has_running(quote.rfq, now_us):
             raise Refused(409, "already_exists", "another quote of this rfq is accepted")
         cost_ticks = accept_cost_ticks(quote, bid_ticks)
         requester = quote.rfq.requester
@@ -183,7 +185,12 @@ class Book:
         self.quotes.touch(quote, now_us)
         self._observe(now_us, "quote_accepted", quote)
 
-    def _has_running(self, rfq: Rfq, now_us: int) -> bool:
+    def quotes_on(self, rfq: Rfq) -> list[Quote]:
+        """The quotes on an RFQ, oldest first."""
+        return list(self._quotes_on.get(rfq.id, ()))
+
+    def has_running(self, rfq: Rfq, now_us: int) -> bool:
+        """Whether an accept on the RFQ still awaits its confirm or its execution."""
         return any(is_running(quote, self.behavior, now_us) for quote in self._quotes_on[rfq.id])
 
     def confirm(self, quote: Quote, now_us: int) -> None:

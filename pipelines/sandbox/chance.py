@@ -28,13 +28,20 @@ class Chance:
 
     def uniform(self, stream: str, number: pl.Expr) -> pl.Expr:
         """A column in [0, 1), independent for each *stream*."""
-        digest = hashlib.sha256(f"{self.seed} {stream}".encode()).digest()
-        bits = Scramble(64, int.from_bytes(digest[:8], "big")).column(number)
+        bits = self._scramble(stream).column(number)
         return (bits // pl.lit(1 << 11, dtype=pl.UInt64)).cast(pl.Float64) * 2.0**-53
+
+    def draw(self, stream: str, number: int) -> float:
+        """The entry of `uniform` for one *number*."""
+        return (self._scramble(stream).forward(number) >> 11) * 2.0**-53
 
     def normal(self, stream: str, number: pl.Expr) -> pl.Expr:
         """A standard normal column, cut at 3.5 standard deviations."""
         return _NORMAL.at(self.uniform(stream, number))
+
+    def _scramble(self, stream: str) -> Scramble:
+        digest = hashlib.sha256(f"{self.seed} {stream}".encode()).digest()
+        return Scramble(64, int.from_bytes(digest[:8], "big"))
 
 
 class Quantiles:
@@ -70,6 +77,10 @@ class Quantiles:
         low, high = (table.gather((below + step).cast(pl.UInt32)) for step in (0, 1))
         value = low + (high - low) * (place - below)
         return value.exp() if self._is_logarithmic else value
+
+    def value(self, probability: float) -> float:
+        """The quantile at one probability."""
+        return float(pl.select(self.at(pl.lit(probability))).item())
 
 
 def weighted(weights: Mapping[int, float]) -> pl.Series:

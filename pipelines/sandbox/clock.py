@@ -10,18 +10,28 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
-    """Anything that knows the time on the exchange."""
+    """Anything that knows the time on the exchange, and can be moved on."""
 
     def now(self) -> datetime:
         """The present instant as an aware UTC datetime."""
         ...
 
+    def advance(self, seconds: float) -> None:
+        """Move on by *seconds* at once, from wherever the clock stands."""
+        ...
+
 
 class SystemClock:
-    """The machine's clock."""
+    """The machine's clock, ahead of it by as much as it was told to move."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta()
 
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return datetime.now(UTC) + self._ahead
+
+    def advance(self, seconds: float) -> None:
+        self._ahead += timedelta(seconds=seconds)
 
 
 class ManualClock:
@@ -55,6 +65,9 @@ class ScaledClock:
     def now(self) -> datetime:
         passed_s = (time.monotonic() - self._began_s) * self._speed
         return self._start + timedelta(seconds=passed_s)
+
+    def advance(self, seconds: float) -> None:
+        self._start += timedelta(seconds=seconds)
 
 
 def to_us(moment: datetime) -> int:

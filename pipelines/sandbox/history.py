@@ -128,6 +128,12 @@ class History:
             quote.rfq = by_id.get(quote.rfq.id, quote.rfq)
         return rfqs, quotes
 
+    def executions_since(self, since_us: int) -> list[int]:
+        """When each quote executed that did so from then on."""
+        is_executed = pl.col("status") == QUOTE_STATUSES.index("executed")
+        executed = self._quotes.frame.lazy().filter(is_executed, pl.col("updated_us") >= since_us)
+        return executed.select("updated_us").collect().to_series().to_list()
+
     def rfq_id(self, number: int) -> str:
         return self._rfqs.ids.uuid(number)
 

@@ -100,6 +100,15 @@ def market_number(ticker: str) -> int | None:
     return _combo_of_event(ticker.rpartition("-")[0], ticker)
 
 
+def nearest_number(ticker: str) -> int:
+    """The number of a market, or for one that the sandbox did not make up of one like it."""
+    number = market_number(ticker)
+    if number is not None:
+        return number
+    digest = int.from_bytes(hashlib.sha256(ticker.encode()).digest()[:5], "big")
+    return digest if ticker.startswith("KXMVE") else -1 - digest % len(SINGLE_MARKETS)
+
+
 def market_numbers(event_ticker: str) -> list[int]:
     """The numbers of every market of an event."""
     combo = _combo_of_event(event_ticker, event_ticker + "-")

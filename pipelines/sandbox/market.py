@@ -10,12 +10,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
 from uuid import uuid4
 
 from pipelines.sandbox.accounts import Accounts
 from pipelines.sandbox.behavior import Behavior
 from pipelines.sandbox.book import Book
-from pipelines.sandbox.clock import Clock, SystemClock, to_us
+from pipelines.sandbox.clock import Clock, SystemClock, from_us, to_us
 from pipelines.sandbox.events import Event
 from pipelines.sandbox.faults import Faults
 from pipelines.sandbox.history import History
@@ -49,6 +51,18 @@ class Page:
     cursor: str | None
 
 
+class Audience(Protocol):
+    """Acts on what those do who hold a key, at the instant at which they do it."""
+
+    def rfq_opened(self, rfq: Rfq, now_us: int) -> None: ...
+
+    def quote_opened(self, quote: Quote, now_us: int) -> None: ...
+
+    def quote_withdrawn(self, quote: Quote, now_us: int) -> None: ...
+
+    def quote_accepted(self, quote: Quote, now_us: int) -> None: ...
+
+
 class Market(Accounts):
     """An exchange without HTTP. Safe to drive from several threads."""
 
@@ -63,8 +77,12 @@ class Market(Accounts):
         self.faults = Faults()
         self.events: deque[Event] = deque(maxlen=1_000_000)
         """What happened since the start, oldest first; a simulated past is in its `Ledger`."""
+        self.leapt_to_us = 0
+        """Where the clock was last moved to: whoever plans ahead may plan up to there at once."""
         self._book = Book(behavior or Behavior(), self.faults, self._note)
         self._shelves = Shelves(self._book, self.faults)
+        self.audience: Audience | None = None
+        """Who is told what is done through the methods below, by those who hold a key."""
         self._lock = threading.RLock()
 
     @property
@@ -132,7 +150,10 @@ class Market(Accounts):
             subaccount,
         )
         with self._present() as now_us:
-            return self._book.open_rfq(requester, order, replace_existing, now_us).id
+            rfq = self._book.open_rfq(requester, order, replace_existing, now_us)
+            if self.audience:
+                self.audience.rfq_opened(rfq, now_us)
+            return rfq.id
 
     def delete_rfq(self, requester: Party, rfq_id: str) -> None:
         """Close an own open RFQ."""
@@ -180,7 +201,10 @@ class Market(Accounts):
         order = QuoteOrder(*bids, rest_remainder, post_only, subaccount)
         with self._present() as now_us:
             rfq = self._shelves.rfq(rfq_id, now_us)
-            return self._book.open_quote(maker, rfq, order, now_us).id
+            quote = self._book.open_quote(maker, rfq, order, now_us)
+            if self.audience:
+                self.audience.quote_opened(quote, now_us)
+            return quote.id
 
     def delete_quote(self, maker: Party, quote_id: str, rfq_id: str | None = None) -> None:
         """Withdraw an own open quote; 404 once it is accepted."""
@@ -189,6 +213,8 @@ class Market(Accounts):
             if quote.maker.user_id != maker.user_id or quote.status != "open":
                 raise not_found()
             self._book.cancel_quote(quote, now_us)
+            if self.audience:
+                self.audience.quote_withdrawn(quote, now_us)
 
     def accept_quote(
         self, requester: Party, quote_id: str, accepted_side: str, rfq_id: str | None = None
@@ -201,6 +227,8 @@ class Market(Accounts):
             if quote.rfq.requester.user_id != requester.user_id:
                 raise not_found()
             self._book.accept(quote, "yes" if accepted_side == "yes" else "no", now_us)
+            if self.audience:
+                self.audience.quote_accepted(quote, now_us)
 
     def confirm_quote(self, maker: Party, quote_id: str, rfq_id: str | None = None) -> None:
         """Stand by an accepted quote within the last-look window; it then executes by itself."""
@@ -245,10 +273,30 @@ class Market(Accounts):
         with self._present() as now_us:
             begin(self._book, now_us)
 
+    def advance(self, seconds: float) -> datetime:
+        """Move the clock on, and let all that falls due by then happen; tells the new time."""
+        if seconds < 0:
+            msg = f"the market's clock goes forward only, was told to move by {seconds:g} s"
+            raise ValueError(msg)
+        with self._lock:
+            self.clock.advance(seconds)
+            self.leapt_to_us = to_us(self.clock.now())
+            with self._present() as now_us:
+                return from_us(now_us)
+
     def fall_behind(self, reads: int) -> None:
         """Let the next *reads* list calls be answered by a replica that stops here."""
         with self._present():
             self._shelves.fall_behind(reads)
+
+    def executions_since(self, since: datetime) -> list[datetime]:
+        """When each trade went through that did so from then on, in no order."""
+        with self._present():
+            since_us, past = to_us(since), self._shelves.history
+            live = [e.at_us for e in self.events if e.kind == "quote_executed"]
+            times_us = [at_us for at_us in live if at_us >= since_us]
+            times_us += past.executions_since(since_us) if past else []
+            return [from_us(at_us) for at_us in times_us]
 
     def open_rfq_count(self) -> int:
         """RFQs open now."""

@@ -8,6 +8,7 @@ back into its row number.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import Self
 
@@ -76,3 +77,16 @@ class IdSpace:
             return None
         number = self.scramble.inverse(int(digits[:12] + digits[13:16] + digits[17], 16))
         return number if self.uuid(number) == uuid else None
+
+
+class CountedIds:
+    """New ids one after the other, the same in every market grown from *seed*."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._given: Counter[str] = Counter()
+
+    def __call__(self, kind: str) -> str:
+        self._given[kind] += 1
+        # Apart from the ids of a simulated past, whose kinds these are as well.
+        return IdSpace.of(self._seed, f"new {kind}"[:8]).uuid(self._given[kind])

@@ -175,9 +175,12 @@ def _limits(call: Call) -> Body:
 def _api_keys(call: Call) -> Body:
     if not call.market.behavior.tells_scopes:
         raise not_found()
-    key = call.caller
-    listed = {"api_key_id": key.api_key_id, "name": key.name, "scopes": list(key.scopes)}
-    return {"api_keys": [listed]}
+    return {
+        "api_keys": [
+            {"api_key_id": key.api_key_id, "name": key.name, "scopes": list(key.scopes)}
+            for key in call.market.keys_of(call.caller)
+        ]
+    }
 
 
 def _endpoint_costs(call: Call) -> Body:

@@ -17,6 +17,7 @@ KeyKind = Literal["rsa", "ed25519"]
 PublicKey = rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 
 HIDDEN_COMMUNICATIONS_ID = hashlib.sha256(b"").hexdigest()
+_STRANGER = "stranger-"
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "rfq-sandbox.localhost")
 
 
@@ -42,8 +43,8 @@ class Account(Party):
     scopes: tuple[str, ...]
 
 
-def new_account(name: str, key: KeyKind, scopes: tuple[str, ...]) -> Account:
-    """An account with a fresh key and identities that depend on *name* only."""
+def new_account(name: str, key: KeyKind, scopes: tuple[str, ...], number: int) -> Account:
+    """An account with its *number*th key, a fresh one; all ids depend on *name* and that alone."""
     private_key = (
         ed25519.Ed25519PrivateKey.generate()
         if key == "ed25519"
@@ -58,7 +59,7 @@ def new_account(name: str, key: KeyKind, scopes: tuple[str, ...]) -> Account:
         name=name,
         user_id=_uuid(f"user {name}"),
         communications_id=_communications_id(name),
-        api_key_id=_uuid(f"key {name}"),
+        api_key_id=_uuid(f"key {name}" if number == 1 else f"key {name} {number}"),
         private_key_pem=pem.decode(),
         public_key=private_key.public_key(),
         scopes=scopes,
@@ -68,8 +69,14 @@ def new_account(name: str, key: KeyKind, scopes: tuple[str, ...]) -> Account:
 @lru_cache(maxsize=100_000)
 def stranger(number: int) -> Party:
     """The simulated participant *number*, the same in every market."""
-    name = f"stranger-{number}"
+    name = f"{_STRANGER}{number}"
     return Party(name, _uuid(f"user {name}"), _communications_id(name))
+
+
+def stranger_number(name: str) -> int | None:
+    """The number of the simulated participant called *name*; None if there can be none."""
+    digits = name.removeprefix(_STRANGER)
+    return int(digits) if name.startswith(_STRANGER) and digits.isdecimal() else None
 
 
 def order_id(quote_id: str, role: Literal["maker", "requester"]) -> str:

@@ -5,6 +5,8 @@ One row per quote. `maker_end_us` is when the maker itself takes the quote back 
 
 from __future__ import annotations
 
+from typing import Final
+
 import polars as pl
 
 from pipelines.sandbox import shapes
@@ -25,7 +27,7 @@ def plan_quotes(
     chance: Chance, shape: Shape, behavior: Behavior, rfqs: pl.DataFrame, makers: list[Maker]
 ) -> pl.DataFrame:
     """Every quote the makers would make on *rfqs* while these stay open."""
-    asked = rfqs.with_columns(fair=_fair(chance)).select(
+    asked = rfqs.with_columns(fair=fair(chance)).select(
         *("requester", "market", "created_us", "natural_end_us", "fair"),
         rfq="number",
         contracts=_contracts(),
@@ -47,16 +49,25 @@ def plan_quotes(
         .with_columns(maker_end_us=pl.min_horizontal("replaced_us", _withdrawal_us(chance, shape)))
         .with_columns(**_bids(chance))
         .filter((pl.col("yes_bid_ticks") > 0) | (pl.col("no_bid_ticks") > 0))
-        .select(_KEPT)
+        .select(QUOTE_SCHEMA.keys())
         .sort("created_us", "rfq", "maker")
         .collect()
     )
 
 
-_KEPT = (
-    *("rfq", "requester", "maker", "version", "market", "yes_bid_ticks", "no_bid_ticks"),
-    *("created_us", "maker_end_us", "natural_end_us", "confirm_share"),
-)
+QUOTE_SCHEMA: Final[dict[str, type[pl.DataType]]] = {
+    "rfq": pl.UInt32,
+    "requester": pl.UInt32,
+    "maker": pl.UInt32,
+    "version": pl.Int32,
+    "market": pl.Int64,
+    "yes_bid_ticks": pl.Int32,
+    "no_bid_ticks": pl.Int32,
+    "created_us": pl.Int64,
+    "maker_end_us": pl.Int64,
+    "natural_end_us": pl.Int64,
+    "confirm_share": pl.Float64,
+}
 
 
 def _habits(makers: list[Maker]) -> pl.DataFrame:
@@ -97,7 +108,7 @@ def _requote_us(chance: Chance, shape: Shape) -> pl.Expr:
     return pl.when(is_requoted & (at_us <= pl.col("last_us"))).then(at_us)
 
 
-def _fair(chance: Chance) -> pl.Expr:
+def fair(chance: Chance) -> pl.Expr:
     """The YES probability all makers lean on, a little different for each request."""
     market_draw = chance.uniform("fair", pl.col("market") + len(SINGLE_MARKETS))
     level = (

@@ -148,6 +148,16 @@ class RecordedMarket(Market):
         page, after = read_page(rows_after, limit, cursor, bound_to, self.faults)
         return Page([dict(recorded.row) for recorded in page], after)
 
+    def executions_since(self, since: datetime) -> list[datetime]:
+        """The executions that the recorded quotes tell of."""
+        told = [quote.row.get("executed_ts") for quote in self._quotes]
+        times = [datetime.fromisoformat(text) for text in told if isinstance(text, str)]
+        return [at for at in times if at >= since]
+
+    def open_rfq_count(self) -> int:
+        """Recorded RFQs that were open."""
+        return sum(rfq.row.get("status") == "open" for rfq in self._rfqs)
+
     def create_rfq(self, requester: Party, **_order: Any) -> NoReturn:
         raise _unchangeable()
 

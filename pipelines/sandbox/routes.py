@@ -10,12 +10,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import format_datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
+from urllib.parse import unquote
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipelines.sandbox.budget import Budget
 from pipelines.sandbox.market import Market
@@ -27,6 +29,8 @@ from pipelines.sandbox.signatures import caller
 from pipelines.sandbox.spoiling import outage, spoil, surprise
 
 KEPT_REQUESTS = 100_000
+
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
 
 
 class Served(NamedTuple):
@@ -47,6 +51,8 @@ class Front:
     requests: deque[Served] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))
     arrivals: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=KEPT_REQUESTS))
     """When each request was answered (monotonic seconds) and its status."""
+    printed: list[dict[str, str]] = field(default_factory=list)
+    """What whoever started the server was told of each account; paths of keys, and no keys."""
 
     async def answer(self, operation: Operation, request: Request) -> Response:
         content = await request.body()
@@ -67,13 +73,14 @@ class Front:
         order = self.market.faults.next_error(operation.name)
         if order is not None:
             raise order.refusal()
+        ids = {name: unquote(value) for name, value in request.path_params.items()}
         if self.market.has_uuids_only:
-            for name, value in request.path_params.items():
+            for name, value in ids.items():
                 check_uuid(name, value)
         sent = request.query_params.multi_items()
         query = read_query(operation.query, sent, check_uuids=self.market.has_uuids_only)
         body = self._read_body(operation, request, content)
-        return operation.answer(Call(self.market, account, request.path_params, query, body))
+        return operation.answer(Call(self.market, account, ids, query, body))
 
     def _admit(self, operation: Operation, request: Request) -> Account:
         raw_path: bytes = request.scope["raw_path"]
@@ -110,10 +117,13 @@ class Front:
 
     def finish(self, request: Request, response: Response) -> Response:
         """Stamp time and market on the answer and remember the request."""
-        now = self.market.clock.now() + timedelta(seconds=self.market.faults.clock_step_s)
-        response.headers["Date"] = format_datetime(now.replace(microsecond=0), usegmt=True)
-        # The exchange has no such header: it lets a loader tell one pretend market from another.
+        now = self.market.clock.now().replace(microsecond=0)
+        dated = now + timedelta(seconds=self.market.faults.clock_step_s)
+        response.headers["Date"] = format_datetime(dated.replace(microsecond=0), usegmt=True)
+        # The exchange has no such headers: they let a loader tell one pretend market from another,
+        # and what time it is there, whatever the faults have made of the Date.
         response.headers["Sandbox-Market"] = self.market.name
+        response.headers["Sandbox-Clock"] = now.isoformat()
         self.arrivals.append((time.monotonic(), response.status_code))
         query = dict(request.query_params)
         self.requests.append(Served(request.method, request.url.path, query, response.status_code))
@@ -130,16 +140,20 @@ def _dumps(body: Any) -> bytes:
 
 
 def routes(front: Front) -> list[Route]:
-    """The exchange's own paths."""
+    """The exchange's own paths, each with its methods, so that a 405 can name them all."""
+    by_path: dict[str, dict[str, Operation]] = {}
+    for operation in OPERATIONS:
+        by_path.setdefault(operation.path, {})[operation.method] = operation
     return [
-        Route(BASE_PATH + operation.path, _endpoint(front, operation), methods=[operation.method])
-        for operation in OPERATIONS
+        Route(BASE_PATH + path, _endpoint(front, by_method), methods=list(by_method))
+        for path, by_method in by_path.items()
     ]
 
 
-def _endpoint(front: Front, operation: Operation) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(front: Front, by_method: dict[str, Operation]) -> Endpoint:
     async def endpoint(request: Request) -> Response:
-        return await front.answer(operation, request)
+        method = "GET" if request.method == "HEAD" else request.method
+        return await front.answer(by_method[method], request)
 
     return endpoint
 
@@ -148,9 +162,25 @@ def unrouted(front: Front) -> Callable[[Request, Exception], Awaitable[Response]
     """What answers paths and methods that the exchange does not have."""
 
     async def refuse(request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 500
+        status, allowed = 500, ""
+        if isinstance(error, HTTPException):
+            status, allowed = error.status_code, (error.headers or {}).get("Allow", "")
         code = {404: "not_found", 405: "method_not_allowed"}.get(status, "bad_request")
         refused = Refused(status, code, code.replace("_", " "), envelope="flat")
-        return front.finish(request, json_response(status, refused.body()))
+        response = json_response(status, refused.body())
+        if allowed:
+            response.headers["Allow"] = ", ".join(sorted(allowed.split(", ")))
+        return front.finish(request, response)
 
     return refuse
+
+
+def split_before_decoding(app: ASGIApp) -> ASGIApp:
+    """*app*, told the path as it was sent: an encoded slash is part of an id and ends none."""
+
+    async def asked(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope["path"] = scope["raw_path"].decode("latin-1")
+        await app(scope, receive, send)
+
+    return asked

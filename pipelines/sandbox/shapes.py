@@ -110,6 +110,14 @@ class Shape:
     take_first_share: Annotated[
         float, Switch("Requesters who take the first quote instead of the best.", "assumed")
     ] = 0.25
+    bargain_share: Annotated[
+        float,
+        Switch(
+            "Requesters who did not mean to trade and yet take a visitor's quote that is better "
+            "than fair.",
+            "chosen, so that a generous visitor trades",
+        ),
+    ] = 0.9
     requote_share: Annotated[float, Switch("Quotes that their maker replaces once.", "assumed")] = (
         0.15
     )

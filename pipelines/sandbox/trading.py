@@ -11,6 +11,8 @@ from pipelines.sandbox.planning import US
 from pipelines.sandbox.shapes import Shape
 
 ATTEMPTS = 3
+# From an accept that came to nothing to the next look.
+PAUSE_US = 500_000
 
 _CONFIRM_S = Quantiles({0: 0.1, 0.5: 0.72, 0.9: 1.25, 0.99: 1.9, 0.997: 3.5, 1: 6})
 _RFQ = pl.col("rfq")
@@ -54,12 +56,14 @@ class Round:
             .with_columns(accepted_us=self._look_us(), takes_no=side.then(True).otherwise(False))
             .with_columns(bid=pl.when("takes_no").then("no_bid_ticks").otherwise("yes_bid_ticks"))
             .filter(pl.col("bid") > 0, self._is_live(), self._has_time())
-            .sort("rfq", self._preference(), "created_us", descending=[False, True, False])
+            # Two visitors can quote at the same instant; the one who came first has it.
+            .sort(
+                *("rfq", self._preference(), "created_us", "maker", "version"),
+                descending=[False, True, False, False, False],
+            )
             .unique("rfq", keep="first", maintain_order=True)
             .with_columns(accepted_side=pl.when("takes_no").then(2).otherwise(1).cast(pl.UInt8))
-            .with_columns(confirmed_us=self._confirmed_us())
-            .with_columns(done_us=pl.col("confirmed_us") + self._delay_us())
-            .with_columns(has_failed=self._draw("fails") < self._shape.failed_execution_share)
+            .pipe(self.last_look)
             .select(
                 *("rfq", "maker", "version", "market", "natural_end_us"),
                 *("accepted_side", "accepted_us", "confirmed_us", "done_us", "has_failed"),
@@ -67,11 +71,18 @@ class Round:
             .collect()
         )
 
+    def last_look(self, accepted: pl.LazyFrame) -> pl.LazyFrame:
+        """Add whether and when the makers of the quotes *accepted* confirm, and what follows."""
+        return accepted.with_columns(confirmed_us=self._confirmed_us()).with_columns(
+            done_us=pl.col("confirmed_us") + self._delay_us(),
+            has_failed=self._draw("fails") < self._shape.failed_execution_share,
+        )
+
     def still_waiting(self, accepts: pl.DataFrame) -> pl.DataFrame:
         """Requesters whose accept lapsed or failed look again a little later."""
         lapse_us = pl.col("accepted_us") + self._window_us()
         return accepts.filter(pl.col("done_us").is_null() | pl.col("has_failed")).select(
-            "rfq", look_us=pl.coalesce("done_us", lapse_us) + 500_000
+            "rfq", look_us=pl.coalesce("done_us", lapse_us) + PAUSE_US
         )
 
     def _draw(self, stream: str) -> pl.Expr:

@@ -6,17 +6,19 @@ rules. Nothing runs in the background: actions that fell due happen when somebod
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
 from pipelines.sandbox.book import Book
 from pipelines.sandbox.chance import Chance
 from pipelines.sandbox.clock import from_us, to_us
+from pipelines.sandbox.counterparties import Case, Counterparties, Key, Planned, key_of
 from pipelines.sandbox.listings import market_ticker
 from pipelines.sandbox.market import Market
+from pipelines.sandbox.numbering import CountedIds
 from pipelines.sandbox.orders import QuoteOrder, RfqOrder
 from pipelines.sandbox.parties import Party, stranger
 from pipelines.sandbox.planning import MAKER_NUMBER, plan_rfqs
@@ -28,8 +30,9 @@ from pipelines.sandbox.simulate import named_parties
 from pipelines.sandbox.trading import plan_trades
 
 PLANNED_AHEAD = timedelta(minutes=10)
-
-Planned = dict[str, Any]
+# Planning costs 0.1 s however little there is to plan, so days that pass at once are planned so.
+ACT_SEEDS = 1_000_003
+MOST_PLANNED = timedelta(days=1)
 
 
 def unfold(
@@ -44,10 +47,10 @@ def unfold(
 
     Makers with the same *seed* behave as in a simulated past, and what they meet is new. The
     accounts `desk` and `maker` take part and are added unless there; their holders may act
-    beside their simulated selves.
+    beside their simulated selves. What holders of any key do is answered by `Counterparties`.
     """
     play = Play(market, seed, rfqs_per_day, ahead, shape or Shape())
-    market.drive(play.begin)
+    market.drive(play.start)
 
 
 class Play:
@@ -56,6 +59,7 @@ class Play:
     def __init__(
         self, market: Market, seed: int, rfqs_per_day: float, ahead: timedelta, shape: Shape
     ) -> None:
+        self._market = market
         self._parties = named_parties(market)
         self._seed = seed
         self._rfqs_per_day = rfqs_per_day
@@ -64,11 +68,24 @@ class Play:
         self._act = int(market.has_past)
         self._owed = 0.0
 
+    def start(self, book: Book, now_us: int) -> None:
+        """Begin to plan, and from now on tell the simulated parties what visitors do."""
+        book.new_id = CountedIds(self._seed + now_us)
+        quoting = makers(self._seed, MAKER_NUMBER)
+        # The acts count from 0 up; what visitors begin is drawn apart from all of them.
+        chance = Chance(self._seed - ACT_SEEDS)
+        self._others = Counterparties(book, self._shape, chance, quoting, self._party)
+        self._market.audience = self._others
+        self.begin(book, now_us)
+
     def begin(self, book: Book, now_us: int) -> None:
         """Plan from *now_us* and set the next planning to where this one ends."""
+        self._others.forget_closed()
         since = from_us(now_us)
-        until = since + self._ahead
-        self._owed += self._rfqs_per_day * (self._ahead / timedelta(days=1))
+        leap = timedelta(microseconds=self._market.leapt_to_us - now_us)
+        ahead = max(self._ahead, min(leap, MOST_PLANNED))
+        until = since + ahead
+        self._owed += self._rfqs_per_day * (ahead / timedelta(days=1))
         count, self._owed = int(self._owed), self._owed % 1
         if count:
             self._plan(book, count, since, until)
@@ -77,12 +94,12 @@ class Play:
 
     def _plan(self, book: Book, count: int, since: datetime, until: datetime) -> None:
         # Act 0 draws as `simulate` would, so a market that has such a past begins with act 1.
-        chance = Chance(self._seed + self._act * 1_000_003)
+        chance = Chance(self._seed + self._act * ACT_SEEDS)
         makers_now = makers(self._seed, MAKER_NUMBER)
         rfqs = plan_rfqs(chance, self._shape, book.behavior, count, since, until)
         quotes = plan_quotes(chance, self._shape, book.behavior, rfqs, makers_now)
         trades = plan_trades(chance, self._shape, book.behavior, rfqs, quotes)
-        act = Act(book, self._party)
+        act = Act(book, self._party, chance, self._others)
         for rfq in rfqs.iter_rows(named=True):
             act.stage_rfq(rfq)
         for quote in quotes.iter_rows(named=True):
@@ -95,13 +112,25 @@ class Play:
 
 
 class Act:
-    """One stretch of the plan, with the real rows its planned ones became."""
+    """One stretch of the plan, with the real rows its planned ones became.
 
-    def __init__(self, book: Book, party: Callable[[int], Party]) -> None:
+    An RFQ that a visitor quotes is taken over by *others*: its requester then decides anew.
+    """
+
+    def __init__(
+        self, book: Book, party: Callable[[int], Party], chance: Chance, others: Counterparties
+    ) -> None:
         self._book = book
         self._party = party
+        self._chance = chance
+        self._others = others
+        self._offers: defaultdict[int, list[Planned]] = defaultdict(list)
+        self._trades: defaultdict[int, list[Planned]] = defaultdict(list)
+        self._taken_over: set[int] = set()
+        self._made: set[Key] = set()
+        """The accepts that were made: another one on the same quote has its own last look."""
         self._rfqs: dict[int, Rfq] = {}
-        self._quotes: dict[tuple[int, int, int], Quote] = {}
+        self._quotes: dict[Key, Quote] = {}
 
     def stage_rfq(self, plan: Planned) -> None:
         self._set(plan["created_us"], self._ask, plan)
@@ -109,11 +138,13 @@ class Act:
             self._set(plan["natural_end_us"], self._delete, plan)
 
     def stage_quote(self, plan: Planned) -> None:
+        self._offers[plan["rfq"]].append(plan)
         self._set(plan["created_us"], self._offer, plan)
         if plan["maker_end_us"] is not None:
             self._set(plan["maker_end_us"], self._withdraw, plan)
 
     def stage_trade(self, plan: Planned) -> None:
+        self._trades[plan["rfq"]].append(plan)
         self._set(plan["accepted_us"], self._accept, plan)
         if plan["confirmed_us"] is not None:
             self._set(plan["confirmed_us"], self._confirm, plan)
@@ -136,7 +167,31 @@ class Act:
             plan["obscured"],
         )
         requester = self._party(plan["requester"])
-        self._rfqs[plan["number"]] = self._book.open_rfq(requester, order, True, now_us)
+        rfq = self._book.open_rfq(requester, order, True, now_us)
+        self._rfqs[plan["number"]] = rfq
+        # Kept with the RFQ alone from here on, so that they go when it is over.
+        offers, trades = (rows.pop(plan["number"], []) for rows in (self._offers, self._trades))
+        self._others.plan(rfq, partial(self._take_over, rfq, plan, offers, trades))
+
+    def _take_over(
+        self, rfq: Rfq, plan: Planned, offers: list[Planned], trades: list[Planned], now_us: int
+    ) -> Case:
+        """The RFQ as the plan has carried it out by *now_us*; its accepts to come are off."""
+        number = plan["number"]
+        self._taken_over.add(number)
+        made = [trade for trade in trades if trade["accepted_us"] <= now_us]
+        look_us = plan["decide_us"] or 0
+        for trade in made:
+            look_us = self._others.next_look_us(rfq, trade)
+        return Case(
+            *(rfq, self._chance, number, plan["market"], plan["natural_end_us"]),
+            wants_trade=plan["wants_trade"],
+            look_us=look_us,
+            attempt=len(made),
+            offers=offers,
+            quotes=self._quotes,
+            used={key_of(trade) for trade in made},
+        )
 
     def _delete(self, plan: Planned, now_us: int) -> None:
         self._book.delete_rfq(self._rfqs[plan["number"]], now_us)
@@ -144,23 +199,24 @@ class Act:
     def _offer(self, plan: Planned, now_us: int) -> None:
         order = QuoteOrder(plan["yes_bid_ticks"], plan["no_bid_ticks"])
         rfq, maker = self._rfqs[plan["rfq"]], self._party(plan["maker"])
-        self._quotes[_key(plan)] = self._book.open_quote(maker, rfq, order, now_us)
+        self._quotes[key_of(plan)] = self._book.open_quote(maker, rfq, order, now_us)
 
     def _withdraw(self, plan: Planned, now_us: int) -> None:
-        quote = self._quotes[_key(plan)]
+        quote = self._quotes[key_of(plan)]
         if quote.status == "open":
             self._book.cancel_quote(quote, now_us)
 
     def _accept(self, plan: Planned, now_us: int) -> None:
+        if plan["rfq"] in self._taken_over:
+            return
         side: Side = "yes" if plan["accepted_side"] == 1 else "no"
-        self._book.accept(self._quotes[_key(plan)], side, now_us)
+        self._book.accept(self._quotes[key_of(plan)], side, now_us)
+        self._made.add(key_of(plan))
 
     def _confirm(self, plan: Planned, now_us: int) -> None:
-        quote = self._quotes[_key(plan)]
+        if key_of(plan) not in self._made:
+            return
+        quote = self._quotes[key_of(plan)]
         self._book.confirm(quote, now_us)
         if plan["has_failed"]:
             self._book.doomed.add(quote.id)
-
-
-def _key(plan: Planned) -> tuple[int, int, int]:
-    return plan["rfq"], plan["maker"], plan["version"]

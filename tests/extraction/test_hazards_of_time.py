@@ -184,7 +184,11 @@ def test_one_date_far_ahead_moves_nothing(
     exchange: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Over HTTP. Every third answer is dated two days ahead, and our clock is further ahead."""
+    """Over HTTP. Every third answer is dated two days ahead, and our clock is further ahead.
+
+    The exchange does not say that it is a sandbox, of which every date would be believed.
+    """
+    market.name = ""
     signer = access_of(exchange, desk, SMALL).signer
     ticking, usual = count(), routes.format_datetime
 

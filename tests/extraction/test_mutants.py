@@ -257,7 +257,7 @@ def the_future_is_believed(patch: Patch) -> None:
 
 @kills(21, time.test_one_date_far_ahead_moves_nothing)
 def every_date_is_believed(patch: Patch) -> None:
-    patch.setattr(session, "SANDBOX_TOLERANCE", timedelta(days=500))
+    patch.setattr(session, "TOLERANCE", timedelta(days=500))
 
 
 @kills(21, time.test_a_clock_that_leapt_ahead_since_the_last_run_is_refused_with_the_figures)

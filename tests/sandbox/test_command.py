@@ -23,6 +23,9 @@ from tests.sandbox.conftest import Caller
 COMMAND = [sys.executable, "-c", "from pipelines.entry import main; main()", "sandbox"]
 ROOT = Path(__file__).parents[2]
 RFQS = "/communications/rfqs"
+KEY_IDS = ("api_key_id", "read_api_key_id")
+KEY_PATHS = ("private_key_path", "read_private_key_path")
+WEBSOCKET = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
 # What a test waits for has happened long before, on a slow machine too.
 WITHIN_S = 300
 
@@ -35,10 +38,12 @@ class Running:
     first: dict[str, Any]
     http: httpx.Client
 
-    def caller(self, name: str) -> Caller:
+    def caller(self, name: str, kind: str = "") -> Caller:
+        """Who signs with the account's first key, or with the one of that *kind*."""
         account = next(a for a in self.first["accounts"] if a["name"] == name)
-        pem = Path(account["private_key_path"]).read_text()
-        signer = SimpleNamespace(api_key_id=account["api_key_id"], private_key_pem=pem)
+        pem = Path(account[f"{kind}private_key_path"]).read_text()
+        key_id = account[f"{kind}api_key_id"]
+        signer = SimpleNamespace(api_key_id=key_id, private_key_pem=pem)
         return Caller(self.first["base_url"], signer, self.http)
 
     def end(self, name: signal.Signals) -> tuple[int, str, str]:
@@ -46,6 +51,10 @@ class Running:
         self.process.send_signal(name)
         rest, errors = self.process.communicate(timeout=WITHIN_S)
         return self.process.returncode, rest, errors
+
+    @property
+    def origin(self) -> str:
+        return self.first["base_url"].removesuffix("/trade-api/v2")
 
     def names(self) -> list[str]:
         return [account["name"] for account in self.first["accounts"]]
@@ -71,11 +80,17 @@ def started(http: httpx.Client) -> Iterator[Callable[..., Running]]:
         yield start
 
 
-def test_without_days_it_is_an_empty_exchange_that_ends_at_ctrl_c(started):
+def test_without_days_it_is_an_empty_exchange_that_ends_at_ctrl_c(started, http):
+    """A try for a websocket gets a plain 404, and stderr no advice."""
     running = started("--days", "0", "--account", "mybot", "--account", "rival")
     rfq_id = running.caller("mybot").create_rfq()
     seen = running.caller("rival").get(RFQS)["rfqs"]
-    keys = [Path(account["private_key_path"]) for account in running.first["accounts"]]
+    page = http.get(running.origin + "/").text
+    refused = http.get(running.origin + "/trade-api/ws/v2", headers=WEBSOCKET)
+    accounts = running.first["accounts"]
+    keys = [Path(account[kind]) for account in accounts for kind in KEY_PATHS]
+    reading = running.caller("mybot", "read_")
+    read, written = reading.get(RFQS)["rfqs"], reading("DELETE", f"{RFQS}/{rfq_id}")
     modes = {stat.S_IMODE(key.stat().st_mode) for key in keys}
     folder = stat.S_IMODE(keys[0].parent.stat().st_mode)
 
@@ -83,9 +98,12 @@ def test_without_days_it_is_an_empty_exchange_that_ends_at_ctrl_c(started):
 
     assert running.first.keys() == {"base_url", "accounts"}
     assert running.names() == ["desk", "maker", "mybot", "rival"]
-    assert len({account["api_key_id"] for account in running.first["accounts"]}) == 4
-    assert [row["id"] for row in seen] == [rfq_id]
+    assert len({account[kind] for account in accounts for kind in KEY_IDS}) == 8
+    assert [row["id"] for row in seen] == [row["id"] for row in read] == [rfq_id]
+    assert written.status_code == 403
+    assert all(f"<td>{value}</td>" in page for each in accounts for value in each.values())
     assert (modes, folder) == ({0o600}, 0o700)
+    assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
     assert ended == (0, "", "")
     assert not any(key.exists() for key in keys)
 
@@ -109,8 +127,6 @@ def test_with_a_speed_the_market_goes_on_until_sigterm(started):
     [
         (["--replay", "no-such.json"], "no-such.json: cannot be read"),
         (["--replay", str(ROOT / "pyproject.toml")], "pyproject.toml: not JSON"),
-        (["--days", "0", "--account", "desk"], "already has an account named 'desk'"),
-        (["--days", "0", "--account", "No Such"], "account names are letters"),
         (["--speed", "2", "--replay", "x.json"], "cannot go on by itself"),
     ],
 )
@@ -121,6 +137,26 @@ def test_what_cannot_be_served_ends_with_78_and_one_line(options, complaint, rfq
     assert ended.err.startswith("rfq: ")
     assert complaint in ended.err
     assert ended.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("names", "wrong"),
+    [
+        (["mybot", "mybot"], "mybot"),
+        (["a/b"], "a/b"),
+        (["../keys"], "../keys"),
+        (["No Such"], "No Such"),
+        (["desk"], "desk"),
+        (["stranger-12"], "stranger-12"),
+    ],
+)
+def test_a_name_that_no_account_can_have_is_wrong_usage(rfq, names, wrong):
+    given = [option for name in names for option in ("--account", name)]
+
+    ended = rfq("sandbox", "--days", "0", *given)
+
+    assert (ended.code, ended.out) == (2, "")
+    assert repr(wrong) in ended.err
 
 
 def test_a_taken_port_is_named(rfq):

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,10 @@ from typer.models import OptionInfo
 
 from pipelines.cli import app
 from pipelines.sandbox import Behavior, Market
+from tests.sandbox.conftest import Caller
 
 GUIDE = (Path(__file__).parents[2] / "pipelines" / "sandbox" / "README.md").read_text()
+COMBO = "KXMVECROSSCATEGORY-S2026ABCDEF0123-0123456789A"
 SINGLE = "KXNBAGAME-26NOV21BOSMIA-BOS"
 
 
@@ -63,3 +66,56 @@ def test_the_guide_names_every_option_of_the_command():
 
     assert len(options) > 5
     assert [name for name in options if f"`{name}" not in GUIDE] == []
+
+
+def undocumented_lines() -> list[tuple[str, ...]]:
+    """The guide's table of answers that the document does not have, without what is explained:
+    method, path, status, code, switch."""
+    table = GUIDE.partition("### Answers that the document does not have")[2].partition("\n## ")[0]
+    line = r"^\| `(\w+) (\S+)` \| (\d+)(?: `(\w+)`)? \| .* \| (.*) \|$"
+    return re.findall(line, table, re.MULTILINE)
+
+
+def test_the_answers_that_the_document_does_not_have_are_those_of_the_guide(market, parties, clock):
+    """Each line of that table, asked for over HTTP; its switch, if it has one, exists."""
+    lines = undocumented_lines()
+
+    given = undocumented_answers(market, parties, clock)
+
+    assert [line[:4] for line in lines] == [
+        (method, path, str(said.status_code), said.json()["error"]["code"] if code else "")
+        for (method, path, said), (*_, code, _switch) in zip(given, lines, strict=True)
+    ]
+    switches = {item.name for item in fields(Behavior)}
+    assert {switch.strip("`") for *_, switch in lines} <= switches | {"none"}
+
+
+def undocumented_answers(market, parties, clock):
+    """What the guide's table lists, in its order: method, path, answer."""
+    desk, maker, quotes = parties.desk, parties.maker, "/communications/quotes"
+    bids = {"yes_bid": "0.1", "no_bid": "0.8", "rest_remainder": False}
+    accept, confirm = quotes + "/{quote_id}/accept", quotes + "/{quote_id}/confirm"
+
+    def quoted(rfq_id):
+        return "POST", quotes, maker("POST", quotes, json=bids | {"rfq_id": rfq_id})
+
+    yield quoted("11111111-2222-4333-8444-555555555555")
+    market.behavior = replace(market.behavior, quote_window_s=1.0, quote_timeout_s=1.0)
+    rfq_id = desk.create_rfq(market_ticker=COMBO)
+    clock.advance(3)
+    yield quoted(rfq_id)
+    clock.advance(-1.5)
+    yield quoted(rfq_id)
+    rfq_id = desk.create_rfq()
+    first, second = maker.create_quote(rfq_id), parties.stranger.create_quote(rfq_id)
+    desk("PUT", accept.format(quote_id=first), json={"accepted_side": "no"})
+    taken = desk("PUT", accept.format(quote_id=second), json={"accepted_side": "no"})
+    yield "PUT", accept, taken
+    desk("DELETE", f"/communications/rfqs/{rfq_id}")
+    yield "PUT", confirm, maker("PUT", confirm.format(quote_id=first), json={})
+    yield "GET", quotes, desk("GET", quotes)
+    market.behavior = replace(market.behavior, unbounded_quotes_limit=0)
+    yield "GET", quotes, desk("GET", quotes, params={"rfq_user_filter": "self"})
+    writing = market.add_key(desk.account, key="ed25519", scopes=("write",))
+    path = "/communications/id"
+    yield "GET", path, Caller(parties.exchange.base_url, writing, parties.http)("GET", path)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
 from pipelines.sandbox import Behavior
+from tests.sandbox.conftest import Caller, sign
 
 COMBO = "KXMVECROSSCATEGORY-S2026ABCDEF0123-0123456789A"
 SINGLE = "KXNBAGAME-26NOV21BOSMIA-BOS"
@@ -23,14 +25,66 @@ def test_the_communications_id_is_the_callers_public_name(parties):
     assert body == {"communications_id": parties.desk.account.communications_id}
 
 
-def test_a_key_is_told_with_its_scopes_where_that_is_switched_on(parties, market):
+def test_each_key_of_an_account_is_told_with_its_scopes_unless_that_is_switched_off(
+    parties, market
+):
     key = parties.desk.account
+    reading = market.add_key(key, key="ed25519", scopes=("read",))
+
+    listed = [
+        {"api_key_id": key.api_key_id, "name": "desk", "scopes": ["read", "write"]},
+        {"api_key_id": reading.api_key_id, "name": "desk", "scopes": ["read"]},
+    ]
+    assert parties.desk.get("/api_keys") == {"api_keys": listed}
+
+    market.behavior = Behavior(tells_scopes=False)
+
     assert parties.desk("GET", "/api_keys").status_code == 404
 
-    market.behavior = Behavior(tells_scopes=True)
 
-    listed = {"api_key_id": key.api_key_id, "name": "desk", "scopes": ["read", "write"]}
-    assert parties.desk.get("/api_keys") == {"api_keys": [listed]}
+def test_a_second_key_reads_what_the_first_has_done_and_can_do_no_more(parties, market):
+    rfq_id = parties.desk.create_rfq()
+    reading = market.add_key(parties.desk.account, key="ed25519", scopes=("read",))
+    reader = Caller(parties.exchange.base_url, reading, parties.http)
+
+    own = reader.get("/communications/rfqs", user_filter="self")["rfqs"]
+    refused = reader("DELETE", f"/communications/rfqs/{rfq_id}")
+
+    assert [row["id"] for row in own] == [rfq_id]
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "forbidden")
+    assert [account.name for account in market.accounts] == ["desk", "maker", "stranger"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("PATCH", "/communications/rfqs", "GET, HEAD, POST"),
+        ("POST", f"/communications/quotes/{UNKNOWN}", "DELETE, GET, HEAD"),
+        ("GET", f"/communications/quotes/{UNKNOWN}/accept", "PUT"),
+        ("PUT", "/sandbox/faults", "DELETE, GET, HEAD, POST"),
+    ],
+)
+def test_a_method_that_a_path_has_not_is_405_with_those_it_has(parties, method, path, allowed):
+    url = parties.exchange.base_url + path
+    if path.startswith("/sandbox"):
+        url = url.replace("/trade-api/v2", "")
+
+    refused = parties.http.request(method, url)
+
+    assert (refused.status_code, refused.headers["Allow"]) == (405, allowed)
+    assert refused.json()["code"] == "method_not_allowed"
+
+
+def test_an_encoded_slash_is_part_of_an_id_and_looked_at_after_the_signature(parties):
+    path = "/communications/rfqs/11111111%2F2222"
+    url = httpx.URL(parties.exchange.base_url + path)
+    headers = sign(parties.desk.account, "GET", url.raw_path.decode())
+
+    signed = parties.http.get(url, headers=headers)
+    unsigned = parties.http.get(url)
+
+    assert (signed.status_code, signed.json()["error"]["code"]) == (400, "invalid_parameters")
+    assert unsigned.status_code == 401
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ class Session:
     ) -> None:
         self.origin = origin_of(base_url)
         self.budget = budget or RateBudget()
-        self.clock = ExchangeClock(SANDBOX_TOLERANCE if is_loopback(base_url.host) else TOLERANCE)
+        self.clock = ExchangeClock(TOLERANCE)
         self._base_url = str(base_url)
         self._transport = transport
         self._key_id = key_id
@@ -233,16 +233,23 @@ class Session:
         asked_ts = self.clock.local_now()
         outcome = self._transport.send(request, within_s)
         if isinstance(outcome, Reply):
-            outcome = replace(outcome, served_ts=self.clock.judged(outcome.date, asked_ts))
+            if self._is_sandbox and not self._sandbox_market:
+                self._learn_market(outcome)
+            date = _market_time(outcome) if self._sandbox_market else None
+            served_ts = self.clock.judged(date or outcome.date, asked_ts)
+            outcome = replace(outcome, served_ts=served_ts)
         status = outcome.status if isinstance(outcome, Reply) else None
-        if isinstance(outcome, Reply) and self._is_sandbox and not self._sandbox_market:
-            named = outcome.headers.get("sandbox-market", "")
-            self._sandbox_market = named if re.fullmatch(r"[ -~]{1,200}", named) else ""
         if status == 429:
             self.budget.drain(asked.method)
         if self._on_request:
             self._on_request(asked.path, status)
         return outcome
+
+    def _learn_market(self, reply: Reply) -> None:
+        named = reply.headers.get("sandbox-market", "")
+        if re.fullmatch(r"[ -~]{1,200}", named):
+            self._sandbox_market = named
+            self.clock.tolerance = SANDBOX_TOLERANCE
 
     def _judged(self, outcome: Reply | Fault, check: Check, asked: Asked) -> Page | Fault:
         if isinstance(outcome, Fault):
@@ -261,6 +268,15 @@ class Session:
         except ValueError as error:
             return Fault(f"HTTP 200, but {error}")
         return _page(outcome)
+
+
+def _market_time(reply: Reply) -> datetime | None:
+    """What time it is on a sandbox's market, to the second; None where the answer does not say."""
+    try:
+        told = datetime.fromisoformat(reply.headers.get("sandbox-clock", ""))
+    except ValueError:
+        return None
+    return told if told.tzinfo else None
 
 
 def _page(reply: Reply) -> Page:

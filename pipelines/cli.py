@@ -145,7 +145,7 @@ def backfill(
     from pipelines import job
     from pipelines.build_settings import configured_maturity_s
     from pipelines.database import Database
-    from pipelines.kalshi.origin import is_loopback
+    from pipelines.kalshi.client.origin import is_loopback
     from pipelines.kalshi.settings import configured_access
     from pipelines.progress import shown_progress
     from pipelines.summary import show_summary

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from pipelines.database import Database
-from pipelines.kalshi.client import open_reader
-from pipelines.kalshi.signing import load_signer
+from pipelines.kalshi.client.reader import open_reader
+from pipelines.kalshi.client.signing import load_signer
 from pipelines.sandbox import (
     Behavior,
     ManualClock,

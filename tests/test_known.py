@@ -12,8 +12,8 @@ from pipelines import job
 from pipelines.database import Database
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, ManualClock, Market
-from pipelines.sandbox.simulate import simulate
-from pipelines.sandbox.unfold import unfold
+from pipelines.sandbox.simulation.future import unfold
+from pipelines.sandbox.simulation.past import simulate
 from tests.running import Command, access_of, ignore, read
 
 Run = Callable[..., job.Outcome]

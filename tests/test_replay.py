@@ -20,8 +20,9 @@ RECORDED = Path(__file__).parent.parent.parent / "shared" / "recorded"
 
 def load(database: Database, *recordings: Path) -> job.Outcome:
     market = replay(list(recordings), clock=SystemClock())
+    reading = market.add_key(market.account("recorder"), scopes=("read",))
     with serve(market) as exchange:
-        access = access_of(exchange, market.account("recorder"), LoadSettings())
+        access = access_of(exchange, reading, LoadSettings())
         return job.run(database, access, ignore)
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pipelines.sandbox.accounts import UnusableName
+from pipelines.sandbox.accounts import Account, UnusableName
 from pipelines.sandbox.behavior import Behavior, Bucket
 from pipelines.sandbox.clock import ManualClock, ScaledClock, SystemClock
 from pipelines.sandbox.faults import Faults
-from pipelines.sandbox.ledger import Ledger
 from pipelines.sandbox.market import Market
-from pipelines.sandbox.parties import Account
 from pipelines.sandbox.refusal import Refused
 from pipelines.sandbox.replay import replay
 from pipelines.sandbox.server import Exchange, serve, serve_until_interrupted
-from pipelines.sandbox.shapes import Shape
-from pipelines.sandbox.simulate import simulate
-from pipelines.sandbox.unfold import unfold
+from pipelines.sandbox.simulation.future import unfold
+from pipelines.sandbox.simulation.past import Ledger, simulate
+from pipelines.sandbox.simulation.shapes import Shape
 
 __all__ = [
     "Account",

@@ -1,5 +1,6 @@
 """What the sandbox does where the exchange could do several things. Defaults follow observation
-first, then documentation."""
+first, then documentation.
+"""
 
 from __future__ import annotations
 

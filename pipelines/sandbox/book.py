@@ -1,35 +1,151 @@
-"""The rules of the exchange over the rows that can still change.
+"""The rules of the exchange over the rows that can still change, and what is due when.
 
-An RFQ is open until it is deleted, replaced, executed or three hours old. A quote is open until
-its maker withdraws or replaces it, the RFQ closes, or the requester accepts it. An accepted quote
-executes if its maker confirms within the last-look window and stays `accepted` for good if not.
+Nothing runs in the background: whoever looks at the market first has everything carried out that
+fell due. Times are microseconds. One event is noted per transition.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import uuid
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, Self
 
-from pipelines.sandbox.balances import accept_cost_ticks, check_balance, quote_cost_ticks
+from pipelines.sandbox.accounts import Party
 from pipelines.sandbox.behavior import Behavior
 from pipelines.sandbox.faults import Faults
+from pipelines.sandbox.listing_pages import LiveRows
 from pipelines.sandbox.listings import listing
-from pipelines.sandbox.live import LiveRows
 from pipelines.sandbox.orders import QuoteOrder, RfqOrder, check_quote, check_rfq
-from pipelines.sandbox.parties import Party
 from pipelines.sandbox.refusal import Refused, invalid, not_found
-from pipelines.sandbox.rows import Quote, Rfq, Side
-from pipelines.sandbox.timers import Timers
-from pipelines.sandbox.windows import (
-    check_takes_quotes,
-    execution_due_us,
-    is_running,
-    last_look_end_us,
-    us,
-)
+from pipelines.sandbox.rows import HUNDREDTHS_PER_CONTRACT, TICKS_PER_DOLLAR, Quote, Rfq, Side
+
+
+def us(seconds: float) -> int:
+    return round(seconds * 1_000_000)
+
+
+def last_look_end_us(quote: Quote, behavior: Behavior) -> int:
+    """The last instant at which the maker of an accepted quote can confirm."""
+    is_combo = quote.rfq.listing.is_combo
+    window_s = behavior.combo_confirm_window_s if is_combo else behavior.confirm_window_s
+    return (quote.accepted_us or 0) + us(window_s)
+
+
+def execution_due_us(quote: Quote, behavior: Behavior) -> int:
+    """When a confirmed quote executes."""
+    is_combo = quote.rfq.listing.is_combo
+    delay_s = behavior.combo_execution_delay_s if is_combo else behavior.execution_delay_s
+    return (quote.confirmed_us or 0) + us(delay_s)
+
+
+def is_running(quote: Quote, behavior: Behavior, now_us: int) -> bool:
+    """Whether an accept still awaits its confirm, or a confirm its execution."""
+    if quote.status == "accepted":
+        return now_us <= last_look_end_us(quote, behavior)
+    return quote.status == "confirmed"
+
+
+def check_takes_quotes(rfq: Rfq, behavior: Behavior, now_us: int) -> None:
+    """409 unless the RFQ is open and, on a combo, its quote window is."""
+    if rfq.status != "open":
+        raise Refused(409, "rfq_closed", "rfq closed")
+    if behavior.quote_window_s is None or not rfq.listing.is_combo:
+        return
+    late_us = now_us - rfq.created_us - us(behavior.quote_window_s)
+    if late_us > us(behavior.quote_timeout_s):
+        raise Refused(409, "rfq_closed", "rfq closed")
+    if late_us > 0:
+        raise Refused(409, "quote_timed_out", "quote timed out")
+
+
+Action = Callable[[int], None]
+"""Called with the instant it was due, in microseconds."""
+
+
+class Timers:
+    """Actions by due time; equal times in the order they were set."""
+
+    def __init__(self) -> None:
+        self._due: list[tuple[int, int, Action]] = []
+        self._ticket = itertools.count()
+
+    def set(self, due_us: int, action: Action) -> None:
+        heapq.heappush(self._due, (due_us, next(self._ticket), action))
+
+    def run_until(self, now_us: int) -> None:
+        """Run what is due, including what those actions set."""
+        while self._due and self._due[0][0] <= now_us:
+            due_us, _, action = heapq.heappop(self._due)
+            action(due_us)
+
+
+def check_balance(
+    user_id: str, cost_ticks: int, quotes: Iterable[Quote], behavior: Behavior, now_us: int
+) -> None:
+    """400 unless what is left to the account covers *cost_ticks*.
+
+    Left is the balance minus price times size of every trade that runs or has executed. Nothing
+    settles in the sandbox, so money that was spent does not come back.
+    """
+    if behavior.balance_dollars is None:
+        return
+    spent_ticks = sum(
+        _share_ticks(quote, user_id)
+        for quote in quotes
+        if quote.status == "executed" or is_running(quote, behavior, now_us)
+    )
+    if spent_ticks + cost_ticks > round(behavior.balance_dollars * TICKS_PER_DOLLAR):
+        raise Refused(400, "insufficient_balance", "insufficient balance")
+
+
+def quote_cost_ticks(quote: Quote) -> int:
+    """What the maker pays if the dearer side of the quote is taken."""
+    return max(_maker_ticks(quote, quote.yes_bid_ticks), _maker_ticks(quote, quote.no_bid_ticks))
+
+
+def accept_cost_ticks(quote: Quote, bid_ticks: int) -> int:
+    """What the requester pays who takes *bid*: one minus it for each contract."""
+    price_ticks = TICKS_PER_DOLLAR - bid_ticks
+    return -(-price_ticks * quote.size_hundredths(bid_ticks) // HUNDREDTHS_PER_CONTRACT)
+
+
+def _maker_ticks(quote: Quote, bid_ticks: int) -> int:
+    return -(-bid_ticks * quote.size_hundredths(bid_ticks) // HUNDREDTHS_PER_CONTRACT)
+
+
+def _share_ticks(quote: Quote, user_id: str) -> int:
+    bid_ticks = quote.bid_ticks(quote.accepted_side or "yes")
+    if quote.maker.user_id == user_id:
+        return _maker_ticks(quote, bid_ticks)
+    if quote.rfq.requester.user_id == user_id:
+        return accept_cost_ticks(quote, bid_ticks)
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One transition as it happened, whoever may see it.
+
+    `party_id` is the communications id of the quote's maker, or else of the RFQ's requester.
+    """
+
+    at_us: int
+    kind: str
+    rfq_id: str
+    quote_id: str | None
+    party_id: str
+
+    @classmethod
+    def of(cls, at_us: int, kind: str, row: Rfq | Quote) -> Self:
+        if isinstance(row, Rfq):
+            return cls(at_us, kind, row.id, None, row.requester.communications_id)
+        return cls(at_us, kind, row.rfq.id, row.id, row.maker.communications_id)
+
 
 EXECUTION_FAILED = "execution failed"
 

@@ -1,21 +1,124 @@
-"""The calls the sandbox answers: paths, parameters, bodies, costs, and what each does.
-
-Routing, the rate limits and the sandbox's own OpenAPI document are all read from this table.
-"""
+"""The calls the sandbox answers: paths, parameters, bodies, costs, and what each does."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import uuid
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+from pipelines.sandbox.accounts import Account
 from pipelines.sandbox.behavior import DEFAULT_COST, Behavior, Bucket
-from pipelines.sandbox.fields import ACCEPT_BODY, QUOTE_BODY, QUOTE_QUERY, RFQ_BODY, RFQ_QUERY
-from pipelines.sandbox.market import Market, Page
-from pipelines.sandbox.parameters import Field, Values
-from pipelines.sandbox.parties import Account
-from pipelines.sandbox.queries import ALWAYS_US, QuoteFilters, RfqFilters
-from pipelines.sandbox.refusal import invalid, not_found
+from pipelines.sandbox.listing_pages import ALWAYS_US, QuoteFilters, RfqFilters
+from pipelines.sandbox.market import MAX_QUOTES_PER_PAGE, MAX_RFQS_PER_PAGE, Market, Page
+from pipelines.sandbox.refusal import Refused, invalid, not_found
+
+Kind = Literal["string", "uuid", "int32", "int64", "self", "boolean", "dollars", "count", "side"]
+Values = dict[str, Any]
+
+_INT_BITS = {"int32": 32, "int64": 64}
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One query parameter or body field."""
+
+    name: str
+    kind: Kind
+    required: bool = False
+    nullable: bool = False
+    minimum: int | None = None
+    maximum: int | None = None
+    deprecated: bool = False
+
+    @property
+    def is_integer(self) -> bool:
+        return self.kind in _INT_BITS
+
+
+def read_query(
+    fields: Iterable[Field], query: Iterable[tuple[str, str]], *, check_uuids: bool = True
+) -> Values:
+    """The known parameters that have a value; of a repeated one, the first counts."""
+    sent: dict[str, str] = {}
+    for name, value in query:
+        sent.setdefault(name, value)
+    known = [field for field in fields if sent.get(field.name)]
+    return {field.name: _query_value(field, sent[field.name], check_uuids) for field in known}
+
+
+def _query_value(field: Field, text: str, check_uuids: bool) -> str | int:
+    if field.is_integer:
+        return _integer(field, text)
+    if field.kind == "self" and text != "self":
+        raise invalid(f"{field.name} must be self")
+    if field.kind == "uuid" and check_uuids:
+        check_uuid(field.name, text)
+    return text
+
+
+def _integer(field: Field, text: str) -> int:
+    digits = text.removeprefix("-")
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > 19:
+        raise invalid(f"{field.name} must be an integer")
+    return _in_range(field, int(text))
+
+
+def _in_range(field: Field, value: int) -> int:
+    if not -(1 << _INT_BITS[field.kind] - 1) <= value < 1 << _INT_BITS[field.kind] - 1:
+        raise invalid(f"{field.name} is out of range")
+    # The limit of a list has its own range check with its own body.
+    if field.minimum is not None and value < field.minimum and field.name != "limit":
+        raise invalid(f"{field.name} must be at least {field.minimum}")
+    return value
+
+
+def check_uuid(name: str, text: str) -> None:
+    """400 unless *text* is a UUID in its usual form."""
+    try:
+        is_usual = str(uuid.UUID(text)) == text.lower()
+    except ValueError:
+        is_usual = False
+    if not is_usual:
+        raise invalid(f"{name} must be a UUID")
+
+
+def read_body(fields: Iterable[Field], content: bytes) -> Values:
+    """The known fields of a JSON object body. What Go could not decode is refused flat."""
+    try:
+        body = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise _undecodable("request body is not valid JSON") from error
+    if not isinstance(body, dict):
+        raise _undecodable("request body must be a JSON object")
+    return {field.name: value for field in fields for value in _body_values(field, body)}
+
+
+def _body_values(field: Field, body: Mapping[str, Any]) -> list[Any]:
+    value: Any = body.get(field.name)
+    if value is None:
+        if field.required:
+            raise invalid(f"{field.name} is required")
+        return []
+    if not _is_of_kind(field, value):
+        raise _undecodable(f"{field.name} has the wrong type")
+    if field.is_integer:
+        _in_range(field, value)
+    if field.kind == "uuid":
+        check_uuid(field.name, value)
+    return [value]
+
+
+def _is_of_kind(field: Field, value: Any) -> bool:
+    if field.kind == "boolean" or isinstance(value, bool):
+        return field.kind == "boolean" and isinstance(value, bool)
+    return isinstance(value, int if field.is_integer else str)
+
+
+def _undecodable(message: str) -> Refused:
+    return Refused(400, "invalid_json", message, envelope="flat")
+
 
 BASE_PATH = "/trade-api/v2"
 
@@ -196,6 +299,52 @@ def _endpoint_costs(call: Call) -> Body:
     ]
     return {"default_cost": DEFAULT_COST, "endpoint_costs": costs}
 
+
+RFQ_QUERY = (
+    Field("cursor", "string"),
+    Field("limit", "int32", minimum=1, maximum=MAX_RFQS_PER_PAGE),
+    Field("status", "string"),
+    Field("event_ticker", "string"),
+    Field("market_ticker", "string"),
+    Field("subaccount", "int32", minimum=0),
+    Field("user_filter", "self"),
+    Field("creator_user_id", "uuid", deprecated=True),
+)
+QUOTE_QUERY = (
+    Field("cursor", "string"),
+    Field("min_ts", "int64"),
+    Field("max_ts", "int64"),
+    Field("limit", "int32", minimum=1, maximum=MAX_QUOTES_PER_PAGE),
+    Field("status", "string"),
+    Field("user_filter", "self"),
+    Field("rfq_user_filter", "self"),
+    Field("rfq_id", "uuid"),
+    Field("quote_creator_user_id", "string", deprecated=True),
+    Field("rfq_creator_user_id", "string", deprecated=True),
+    Field("rfq_creator_subtrader_id", "string"),
+)
+RFQ_BODY = (
+    Field("market_ticker", "string", required=True),
+    Field("rest_remainder", "boolean", required=True),
+    Field("contracts", "int64"),
+    Field("contracts_fp", "count", nullable=True),
+    Field("target_cost_dollars", "dollars"),
+    Field("target_cost_centi_cents", "int64", deprecated=True),
+    Field("target_cost_excludes_fees", "boolean"),
+    Field("obscure_creator_id", "boolean"),
+    Field("replace_existing", "boolean"),
+    Field("subaccount", "int32"),
+    Field("subtrader_id", "string"),
+)
+QUOTE_BODY = (
+    Field("rfq_id", "uuid", required=True),
+    Field("yes_bid", "dollars", required=True),
+    Field("no_bid", "dollars", required=True),
+    Field("rest_remainder", "boolean", required=True),
+    Field("post_only", "boolean"),
+    Field("subaccount", "int32"),
+)
+ACCEPT_BODY = (Field("accepted_side", "side", required=True),)
 
 _RFQS, _QUOTES = "/communications/rfqs", "/communications/quotes"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pipelines.sandbox.fixed_point import TICKS_PER_DOLLAR, parse_count, parse_dollars
 from pipelines.sandbox.listings import Listing
 from pipelines.sandbox.refusal import invalid
+from pipelines.sandbox.rows import TICKS_PER_DOLLAR, parse_count, parse_dollars
 
 MAX_SUBACCOUNT = 63
 

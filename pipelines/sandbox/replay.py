@@ -10,12 +10,18 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pipelines.sandbox.accounts import Party
 from pipelines.sandbox.behavior import Behavior
 from pipelines.sandbox.clock import Clock, to_us
-from pipelines.sandbox.lists import check_limit, read_page
+from pipelines.sandbox.listing_pages import (
+    Key,
+    QuoteFilters,
+    RfqFilters,
+    binding,
+    check_limit,
+    read_page,
+)
 from pipelines.sandbox.market import MAX_QUOTES_PER_PAGE, MAX_RFQS_PER_PAGE, Market, Page
-from pipelines.sandbox.parties import Party
-from pipelines.sandbox.queries import Key, QuoteFilters, RfqFilters, binding
 from pipelines.sandbox.refusal import Refused, not_found
 from pipelines.sandbox.visibility import Row
 

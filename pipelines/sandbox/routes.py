@@ -1,32 +1,123 @@
-"""HTTP in and out: who calls, may they, what do they want, and the answer in the right envelope."""
+"""HTTP in and out: who calls, may they, what do they want, and the answer in the right envelope.
+
+Signatures are checked as the exchange checks them, and tokens are spent on real time.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import json
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from email.utils import format_datetime
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pipelines.sandbox.budget import Budget
+from pipelines.sandbox.accounts import Account, PublicKey
+from pipelines.sandbox.behavior import Behavior, Bucket
+from pipelines.sandbox.clock import to_us
+from pipelines.sandbox.faults import malform, outage, with_unknowns
 from pipelines.sandbox.market import Market
-from pipelines.sandbox.operations import BASE_PATH, OPERATIONS, Body, Call, Operation
-from pipelines.sandbox.parameters import Values, check_uuid, read_body, read_query
-from pipelines.sandbox.parties import Account
+from pipelines.sandbox.operations import (
+    BASE_PATH,
+    OPERATIONS,
+    Body,
+    Call,
+    Operation,
+    Values,
+    check_uuid,
+    read_body,
+    read_query,
+)
 from pipelines.sandbox.refusal import Refused
-from pipelines.sandbox.signatures import caller
-from pipelines.sandbox.spoiling import outage, spoil, surprise
+
+KEY_HEADER = "KALSHI-ACCESS-KEY"
+TIMESTAMP_HEADER = "KALSHI-ACCESS-TIMESTAMP"
+SIGNATURE_HEADER = "KALSHI-ACCESS-SIGNATURE"
+
+_SALT_BYTES = 32
+
+
+def caller(market: Market, headers: Mapping[str, str], method: str, path: str) -> Account:
+    """The account that signed this call; 401 if the headers do not prove one."""
+    key_id = headers.get(KEY_HEADER)
+    sent_ms = headers.get(TIMESTAMP_HEADER)
+    signature = headers.get(SIGNATURE_HEADER)
+    if not (key_id and sent_ms and signature):
+        raise Refused(401, "signature_is_missing_from_headers", "signature is missing from headers")
+    account = market.account_of_key(key_id)
+    if account is None:
+        raise _unauthenticated("NOT_FOUND")
+    _check_age(market, sent_ms)
+    # Timestamp, method and path without the query; nothing between them, the body is not signed.
+    if not _is_genuine(account.public_key, signature, f"{sent_ms}{method}{path}".encode()):
+        raise _unauthenticated("INCORRECT_API_KEY_SIGNATURE")
+    return account
+
+
+def _check_age(market: Market, sent_ms: str) -> None:
+    behavior = market.behavior
+    now_s = time.time()
+    if behavior.signature_follows_market_clock:
+        now_s = to_us(market.clock.now()) / 1e6
+    now_s += market.faults.clock_step_s
+    is_number = sent_ms.isascii() and sent_ms.isdigit() and len(sent_ms) <= 19
+    if not is_number or abs(now_s - int(sent_ms) / 1000) > behavior.signature_window_s:
+        raise Refused(401, "header_timestamp_expired", "header timestamp expired")
+
+
+def _is_genuine(public_key: PublicKey, signature: str, message: bytes) -> bool:
+    try:
+        raw = base64.b64decode(signature, validate=True)
+        if isinstance(public_key, rsa.RSAPublicKey):
+            scheme = padding.PSS(padding.MGF1(hashes.SHA256()), _SALT_BYTES)
+            public_key.verify(raw, message, scheme, hashes.SHA256())
+        else:
+            public_key.verify(raw, message)
+    except (InvalidSignature, binascii.Error, ValueError):
+        return False
+    return True
+
+
+def _unauthenticated(details: str) -> Refused:
+    return Refused(
+        401, "authentication_error", "the request could not be authenticated", details=details
+    )
+
+
+class Budget:
+    """The tokens left to each account in its read and its write bucket."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._levels: dict[tuple[str, bool], tuple[float, float]] = {}
+
+    def spend(self, user_id: str, is_read: bool, cost: int, behavior: Behavior) -> bool:
+        """Take *cost* tokens if the bucket holds them; a refused call costs nothing."""
+        if not behavior.rate_limits:
+            return True
+        bucket: Bucket = behavior.read_bucket if is_read else behavior.write_bucket
+        now_s = self._monotonic()
+        level, since_s = self._levels.get((user_id, is_read), (bucket.capacity, now_s))
+        level = min(bucket.capacity, level + (now_s - since_s) * bucket.refill_per_s)
+        is_enough = level >= cost
+        self._levels[user_id, is_read] = (level - cost if is_enough else level, now_s)
+        return is_enough
+
 
 KEPT_REQUESTS = 100_000
 
@@ -108,11 +199,11 @@ class Front:
             return Response(status_code=operation.success)
         if operation.rows is None:
             return json_response(operation.success, body)
-        surprise(body[operation.rows], self.market.faults)
+        with_unknowns(body[operation.rows], self.market.faults)
         how = self.market.faults.next_malformation()
         if how is None:
             return json_response(operation.success, body)
-        content, media_type = spoil(_dumps(body), how, operation.rows)
+        content, media_type = malform(_dumps(body), how, operation.rows)
         return Response(content, operation.success, media_type=media_type)
 
     def finish(self, request: Request, response: Response) -> Response:

@@ -20,11 +20,11 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from pipelines.console import Output
-from pipelines.sandbox import backstage, routes
+from pipelines.sandbox import control, routes
+from pipelines.sandbox.accounts import Account
 from pipelines.sandbox.faults import Faults
 from pipelines.sandbox.market import Market
 from pipelines.sandbox.operations import BASE_PATH
-from pipelines.sandbox.parties import Account
 from pipelines.sandbox.routes import Front, Served
 from pipelines.stopping import until_stopped
 
@@ -84,7 +84,7 @@ def _exchange(front: Front, listener: socket.socket) -> Exchange:
 
 def _application(front: Front) -> ASGIApp:
     app = Starlette(
-        routes=[*routes.routes(front), *backstage.routes(front)],
+        routes=[*routes.routes(front), *control.routes(front)],
         exception_handlers={HTTPException: routes.unrouted(front)},
     )
     app.router.redirect_slashes = False

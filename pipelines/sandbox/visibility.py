@@ -1,16 +1,16 @@
 """What a caller sees of an RFQ or a quote, in the exchange's JSON. Fields without a value are
-absent, never null."""
+absent, never null.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
 from typing import Any
 
+from pipelines.sandbox.accounts import HIDDEN_COMMUNICATIONS_ID, Party, order_id
 from pipelines.sandbox.behavior import Behavior
-from pipelines.sandbox.fixed_point import count, dollars, timestamp
 from pipelines.sandbox.listings import Leg, Listing
-from pipelines.sandbox.parties import HIDDEN_COMMUNICATIONS_ID, Party, order_id
-from pipelines.sandbox.rows import Quote, Rfq
+from pipelines.sandbox.rows import Quote, Rfq, count, dollars, timestamp
 
 Row = dict[str, Any]
 

@@ -62,7 +62,7 @@ class Lists:
 def lists_of(quotes: int) -> Lists:
     """What the sandbox's desk sees of its own RFQs of a day, and of the quotes on them."""
     from pipelines.sandbox import Behavior, ManualClock, Market, simulate
-    from pipelines.sandbox.queries import QuoteFilters, RfqFilters
+    from pipelines.sandbox.listing_pages import QuoteFilters, RfqFilters
 
     # Now, or every quote that is still open would be overdue and read by itself.
     clock = ManualClock(datetime.now(UTC))

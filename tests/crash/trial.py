@@ -18,7 +18,7 @@ import duckdb
 from pipelines.database import Database
 from pipelines.job import rebuild
 from pipelines.sandbox import Account, ManualClock, Market, serve
-from pipelines.sandbox.queries import QuoteFilters
+from pipelines.sandbox.listing_pages import QuoteFilters
 from tests.crash.worker import Order, Point, start
 from tests.running import UNHURRIED
 from transforms.marts import MARTS

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from pipelines.sandbox import ManualClock, Market
-from pipelines.sandbox.parties import Party, stranger
+from pipelines.sandbox.accounts import Party, stranger
 from tests.extraction.loading import Store, empty_market
 from tests.extraction.reading import InProcessReader
 

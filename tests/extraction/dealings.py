@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from pipelines.kalshi.versions import GONE
 from pipelines.sandbox import ManualClock, Market
-from pipelines.sandbox.parties import Party
+from pipelines.sandbox.accounts import Party
 from tests.extraction.loading import SMALL, Store
 
 MARKET = replace(SMALL, scope="market")

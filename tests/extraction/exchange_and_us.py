@@ -10,8 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from pipelines.kalshi.client.errors import ExchangeError
 from pipelines.sandbox import Market, Refused
-from pipelines.sandbox.parties import Party, stranger
-from pipelines.sandbox.queries import QuoteFilters
+from pipelines.sandbox.accounts import Party, stranger
+from pipelines.sandbox.listing_pages import QuoteFilters
 from tests.extraction.loading import SMALL, Store, empty_market, run
 from tests.extraction.reading import InProcessReader
 

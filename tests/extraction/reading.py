@@ -10,8 +10,8 @@ from pipelines.kalshi.client.errors import CursorRefused, NotFound
 from pipelines.kalshi.client.rate_budget import RateBudget
 from pipelines.kalshi.client.reader import Page
 from pipelines.sandbox import Market, Refused
-from pipelines.sandbox.parties import Party
-from pipelines.sandbox.queries import ALWAYS_US, QuoteFilters, RfqFilters
+from pipelines.sandbox.accounts import Party
+from pipelines.sandbox.listing_pages import ALWAYS_US, QuoteFilters, RfqFilters
 
 
 @dataclass

@@ -14,7 +14,7 @@ from pipelines import job
 from pipelines.database import Database
 from pipelines.kalshi.client.errors import ExchangeError
 from pipelines.sandbox import serve
-from pipelines.sandbox.parties import Party
+from pipelines.sandbox.accounts import Party
 from tests.extraction.conftest import PROFILE
 from tests.extraction.exchange_and_us import ExchangeAndUs
 from tests.extraction.loading import STATES

@@ -11,7 +11,7 @@ from pipelines.kalshi.entities import RFQ
 from pipelines.kalshi.pages import BadPage
 from pipelines.kalshi.paging import read_list
 from pipelines.sandbox import ManualClock, Market
-from pipelines.sandbox.parties import Party
+from pipelines.sandbox.accounts import Party
 from tests.extraction.dealings import BY_TWOS, MARKET, ask, asked, status
 from tests.extraction.loading import NOON, SMALL, Store, run
 from tests.extraction.reading import InProcessReader

@@ -9,7 +9,7 @@ import pytest
 from pipelines.kalshi.client.errors import ExchangeUnavailable
 from pipelines.kalshi.client.reader import Page
 from pipelines.sandbox import ManualClock, Market
-from pipelines.sandbox.parties import Party
+from pipelines.sandbox.accounts import Party
 from tests.extraction.dealings import ask, gone, offer, status
 from tests.extraction.loading import SMALL, Store, run
 from tests.extraction.reading import InProcessReader

@@ -10,7 +10,7 @@ import pytest
 from pipelines.kalshi.client.errors import ExchangeUnavailable
 from pipelines.kalshi.client.reader import open_reader
 from pipelines.sandbox import Account, ManualClock, Market, routes
-from pipelines.sandbox.parties import Party
+from pipelines.sandbox.accounts import Party
 from tests.extraction.dealings import BY_TWOS, MARKET, ask, offer, received, status
 from tests.extraction.loading import SMALL, Store, run
 from tests.running import access_of

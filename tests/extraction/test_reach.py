@@ -12,7 +12,7 @@ from pipelines.kalshi.client.errors import ConfigurationError, ExchangeUnavailab
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.kalshi.watermark import Window, slices
 from pipelines.sandbox import ManualClock, Market
-from pipelines.sandbox.parties import Party
+from pipelines.sandbox.accounts import Party
 from tests.extraction.dealings import MARKET, ask, offer, received
 from tests.extraction.loading import NOON, SMALL, Store, run
 from tests.extraction.reading import InProcessReader

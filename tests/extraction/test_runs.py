@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from pipelines.sandbox import ManualClock, Market
-from pipelines.sandbox.parties import Party
+from pipelines.sandbox.accounts import Party
 from tests.extraction.dealings import ask, offer
 from tests.extraction.loading import NOON, SMALL, Store, run
 from tests.extraction.reading import InProcessReader

@@ -19,7 +19,7 @@ from pipelines.kalshi.extraction import Limits
 from pipelines.kalshi.pages import BadPage, Rows, next_cursor, read_pages, read_record
 from pipelines.kalshi.versions import Versions
 from pipelines.sandbox import ManualClock, Market
-from pipelines.sandbox.parties import Party
+from pipelines.sandbox.accounts import Party
 from tests.extraction.dealings import ask, offer
 from tests.extraction.loading import Store, run
 from tests.extraction.reading import InProcessReader, serve_changed

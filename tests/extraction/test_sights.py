@@ -10,7 +10,7 @@ import pytest
 from pipelines.kalshi import coverage
 from pipelines.kalshi.moments import Moments, last_moments
 from pipelines.sandbox import ManualClock, Market
-from pipelines.sandbox.parties import Party
+from pipelines.sandbox.accounts import Party
 from tests.extraction.dealings import BY_TWOS, MARKET, ask, asked, offer, received
 from tests.extraction.loading import NOON, Store, run
 from tests.extraction.reading import InProcessReader, serve_changed

@@ -18,7 +18,7 @@ from pipelines.kalshi.client.errors import (
 )
 from pipelines.kalshi.client.reader import Page
 from pipelines.sandbox import ManualClock, Market
-from pipelines.sandbox.parties import Party
+from pipelines.sandbox.accounts import Party
 from tests.extraction.dealings import MARKET, ask, asked, gone, offer, received, status
 from tests.extraction.loading import SMALL, Store, run
 from tests.extraction.reading import InProcessReader

@@ -10,7 +10,7 @@ import pytest
 from pipelines.kalshi.by_id import READS_OF_REJECTED
 from pipelines.kalshi.client.errors import ExchangeUnavailable
 from pipelines.sandbox import ManualClock, Market
-from pipelines.sandbox.parties import Party
+from pipelines.sandbox.accounts import Party
 from tests.extraction.dealings import MARKET, ask, asked, offer, received, status
 from tests.extraction.loading import SMALL, Store, run
 from tests.extraction.reading import InProcessReader, serve_changed

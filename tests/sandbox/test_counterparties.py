@@ -11,11 +11,11 @@ import polars as pl
 import pytest
 
 from pipelines.sandbox import Behavior, ManualClock, Market, Refused, Shape, simulate, unfold
-from pipelines.sandbox.chance import Chance
-from pipelines.sandbox.planning import MAKER_NUMBER, plan_rfqs
-from pipelines.sandbox.queries import QuoteFilters, RfqFilters
-from pipelines.sandbox.quoting import QUOTE_SCHEMA, plan_quotes
-from pipelines.sandbox.shapes import makers
+from pipelines.sandbox.listing_pages import QuoteFilters, RfqFilters
+from pipelines.sandbox.simulation.chance import Chance
+from pipelines.sandbox.simulation.plan import MAKER_NUMBER, plan_rfqs
+from pipelines.sandbox.simulation.quoting import QUOTE_SCHEMA, plan_quotes
+from pipelines.sandbox.simulation.shapes import makers
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 COMBO = "KXMVECROSSCATEGORY-S2026ABCDEF0123-0123456789A"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.sandbox import Behavior, Refused
-from pipelines.sandbox.queries import QuoteFilters
+from pipelines.sandbox.listing_pages import QuoteFilters
 
 COMBO = "KXMVECROSSCATEGORY-S2026ABCDEF0123-0123456789A"
 SINGLE = "KXNBAGAME-26NOV21BOSMIA-BOS"

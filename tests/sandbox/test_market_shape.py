@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from pipelines.sandbox import Behavior, Ledger, ManualClock, Market, Shape, simulate, unfold
-from pipelines.sandbox.shapes import makers
+from pipelines.sandbox.simulation.shapes import makers
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

@@ -19,9 +19,9 @@ from pipelines.sandbox import (
     serve,
     unfold,
 )
-from pipelines.sandbox.clock_route import CLOCK_PATH
+from pipelines.sandbox.control import CLOCK_PATH
 from pipelines.sandbox.faults import ErrorOrder
-from pipelines.sandbox.queries import QuoteFilters, RfqFilters
+from pipelines.sandbox.listing_pages import QuoteFilters, RfqFilters
 from tests.running import PLENTY, read
 
 # Far from what any machine's clock says, so that a second clock anywhere would show.

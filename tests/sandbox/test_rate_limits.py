@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipelines.sandbox import Behavior, Bucket, Market
-from pipelines.sandbox.budget import Budget
+from pipelines.sandbox.routes import Budget
 
 
 class Seconds:

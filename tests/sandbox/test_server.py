@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from pipelines.sandbox import Behavior, Faults, ManualClock, Market, Shape, serve, simulate
-from pipelines.sandbox.drift import Drift
+from pipelines.sandbox.control import Drift
 from tests.sandbox.conftest import NOON
 
 COMBO = "KXMVECROSSCATEGORY-S2026ABCDEF0123-0123456789A"

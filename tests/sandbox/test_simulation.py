@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from pipelines.sandbox import Behavior, ManualClock, Market, Refused, Shape, simulate
-from pipelines.sandbox.queries import QuoteFilters
+from pipelines.sandbox.listing_pages import QuoteFilters
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.sandbox import Behavior, Bucket, Faults, Refused, Shape
 from pipelines.sandbox.clock import to_us
-from pipelines.sandbox.queries import ALWAYS_US, QuoteFilters
+from pipelines.sandbox.listing_pages import ALWAYS_US, QuoteFilters
 from pipelines.sandbox.switches import markdown, switch_rows
 
 GUIDE = Path(__file__).parents[2] / "pipelines" / "sandbox" / "README.md"

@@ -18,7 +18,7 @@ from pipelines.sandbox import (
     simulate,
     unfold,
 )
-from pipelines.sandbox.queries import QuoteFilters
+from pipelines.sandbox.listing_pages import QuoteFilters
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TIMES = ("created_ts", "updated_ts", "accepted_ts", "confirmed_ts", "executed_ts", "cancelled_ts")

@@ -9,8 +9,8 @@ from functools import partial
 from hashlib import sha256
 
 from pipelines.sandbox import ManualClock, Market, simulate, unfold
+from pipelines.sandbox.listing_pages import QuoteFilters, RfqFilters
 from pipelines.sandbox.market import Page
-from pipelines.sandbox.queries import QuoteFilters, RfqFilters
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 STEPS, STEP_S = 8, 450.0

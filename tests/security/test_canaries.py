@@ -14,8 +14,8 @@ import duckdb
 import pytest
 
 from pipelines.sandbox import Account, signatures, visibility
-from pipelines.sandbox.parties import order_id
-from pipelines.sandbox.signatures import KEY_HEADER
+from pipelines.sandbox.accounts import order_id
+from pipelines.sandbox.routes import KEY_HEADER
 from tests.crash.points import POINTS
 from tests.crash.trial import Trial, leftovers, trial
 from tests.security.acts import copy_working_files

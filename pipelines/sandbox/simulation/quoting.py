@@ -9,13 +9,13 @@ from typing import Final
 
 import polars as pl
 
-from pipelines.sandbox import shapes
 from pipelines.sandbox.behavior import Behavior
-from pipelines.sandbox.chance import Chance
-from pipelines.sandbox.fixed_point import TICKS_PER_DOLLAR
 from pipelines.sandbox.listings import SINGLE_MARKETS
-from pipelines.sandbox.planning import DESK_NUMBER, US
-from pipelines.sandbox.shapes import Maker, Shape
+from pipelines.sandbox.rows import TICKS_PER_DOLLAR
+from pipelines.sandbox.simulation import shapes
+from pipelines.sandbox.simulation.chance import Chance
+from pipelines.sandbox.simulation.plan import DESK_NUMBER, US
+from pipelines.sandbox.simulation.shapes import Maker, Shape
 
 _FEWEST_MARKUP = 0.6
 _ANSWER = pl.col("rfq").cast(pl.UInt64) * 64 + pl.col("place")

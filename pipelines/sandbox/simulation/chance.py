@@ -15,7 +15,7 @@ from statistics import NormalDist
 
 import polars as pl
 
-from pipelines.sandbox.numbering import Scramble
+from pipelines.sandbox.listings import Scramble
 
 _STEPS = 4096
 

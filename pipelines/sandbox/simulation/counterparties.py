@@ -16,19 +16,23 @@ from typing import Any
 
 import polars as pl
 
-from pipelines.sandbox.book import Book
-from pipelines.sandbox.chance import Chance
-from pipelines.sandbox.fixed_point import TICKS_PER_DOLLAR
+from pipelines.sandbox.accounts import Party, stranger_number
+from pipelines.sandbox.book import Book, us
 from pipelines.sandbox.listings import nearest_number
 from pipelines.sandbox.orders import QuoteOrder
-from pipelines.sandbox.parties import Party, stranger_number
-from pipelines.sandbox.planning import DESK_NUMBER, MAKER_NUMBER, US
-from pipelines.sandbox.quoting import QUOTE_SCHEMA, fair, plan_quotes
 from pipelines.sandbox.refusal import Refused
-from pipelines.sandbox.rows import Quote, Rfq, Side
-from pipelines.sandbox.shapes import DECISION_S, Maker, Shape
-from pipelines.sandbox.trading import ATTEMPTS, PAUSE_US, Round
-from pipelines.sandbox.windows import us
+from pipelines.sandbox.rows import TICKS_PER_DOLLAR, Quote, Rfq, Side
+from pipelines.sandbox.simulation.chance import Chance
+from pipelines.sandbox.simulation.plan import (
+    ATTEMPTS,
+    DESK_NUMBER,
+    MAKER_NUMBER,
+    PAUSE_US,
+    US,
+    Round,
+)
+from pipelines.sandbox.simulation.quoting import QUOTE_SCHEMA, fair, plan_quotes
+from pipelines.sandbox.simulation.shapes import DECISION_S, Maker, Shape
 
 Planned = dict[str, Any]
 """One row of a plan, by column."""

@@ -12,22 +12,20 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 
+from pipelines.sandbox.accounts import Party, stranger
 from pipelines.sandbox.book import Book
-from pipelines.sandbox.chance import Chance
 from pipelines.sandbox.clock import from_us, to_us
-from pipelines.sandbox.counterparties import Case, Counterparties, Key, Planned, key_of
-from pipelines.sandbox.listings import market_ticker
+from pipelines.sandbox.listings import CountedIds, market_ticker
 from pipelines.sandbox.market import Market
-from pipelines.sandbox.numbering import CountedIds
 from pipelines.sandbox.orders import QuoteOrder, RfqOrder
-from pipelines.sandbox.parties import Party, stranger
-from pipelines.sandbox.planning import MAKER_NUMBER, plan_rfqs
-from pipelines.sandbox.quoting import plan_quotes
 from pipelines.sandbox.refusal import Refused
 from pipelines.sandbox.rows import Quote, Rfq, Side
-from pipelines.sandbox.shapes import Shape, makers
-from pipelines.sandbox.simulate import named_parties
-from pipelines.sandbox.trading import plan_trades
+from pipelines.sandbox.simulation.chance import Chance
+from pipelines.sandbox.simulation.counterparties import Case, Counterparties, Key, Planned, key_of
+from pipelines.sandbox.simulation.past import named_parties
+from pipelines.sandbox.simulation.plan import MAKER_NUMBER, plan_rfqs, plan_trades
+from pipelines.sandbox.simulation.quoting import plan_quotes
+from pipelines.sandbox.simulation.shapes import Shape, makers
 
 PLANNED_AHEAD = timedelta(minutes=10)
 # Planning costs 0.1 s however little there is to plan, so days that pass at once are planned so.
@@ -49,11 +47,11 @@ def unfold(
     accounts `desk` and `maker` take part and are added unless there; their holders may act
     beside their simulated selves. What holders of any key do is answered by `Counterparties`.
     """
-    play = Play(market, seed, rfqs_per_day, ahead, shape or Shape())
+    play = PlannedMarket(market, seed, rfqs_per_day, ahead, shape or Shape())
     market.drive(play.start)
 
 
-class Play:
+class PlannedMarket:
     """Plans some minutes ahead, again and again, and acts out what was planned."""
 
     def __init__(
@@ -93,13 +91,13 @@ class Play:
         book.timers.set(to_us(until), partial(self.begin, book))
 
     def _plan(self, book: Book, count: int, since: datetime, until: datetime) -> None:
-        # Act 0 draws as `simulate` would, so a market that has such a past begins with act 1.
+        # Stretch 0 draws as `simulate` would, so a market that has such a past begins with 1.
         chance = Chance(self._seed + self._act * ACT_SEEDS)
         makers_now = makers(self._seed, MAKER_NUMBER)
         rfqs = plan_rfqs(chance, self._shape, book.behavior, count, since, until)
         quotes = plan_quotes(chance, self._shape, book.behavior, rfqs, makers_now)
         trades = plan_trades(chance, self._shape, book.behavior, rfqs, quotes)
-        act = Act(book, self._party, chance, self._others)
+        act = PlannedStretch(book, self._party, chance, self._others)
         for rfq in rfqs.iter_rows(named=True):
             act.stage_rfq(rfq)
         for quote in quotes.iter_rows(named=True):
@@ -111,7 +109,7 @@ class Play:
         return self._parties.get(number) or stranger(number)
 
 
-class Act:
+class PlannedStretch:
     """One stretch of the plan, with the real rows its planned ones became.
 
     An RFQ that a visitor quotes is taken over by *others*: its requester then decides anew.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import polars as pl
 
 from pipelines.sandbox.behavior import Behavior
-from pipelines.sandbox.chance import Chance
-from pipelines.sandbox.planning import US
-from pipelines.sandbox.shapes import Shape
+from pipelines.sandbox.simulation.chance import Chance
+from pipelines.sandbox.simulation.plan import US
+from pipelines.sandbox.simulation.shapes import Shape
 
 OPEN, ACCEPTED, CONFIRMED, EXECUTED, CANCELLED = range(5)
 """Places in `history.QUOTE_STATUSES`."""

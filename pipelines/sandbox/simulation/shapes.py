@@ -1,5 +1,6 @@
 """How large and how often things are: the magnitudes of the real market in 2026, as observed by
-participants, all for sports combos in production unless a comment says otherwise."""
+participants, all for sports combos in production unless a comment says otherwise.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import random
 from dataclasses import dataclass
 from typing import Annotated
 
-from pipelines.sandbox.chance import Quantiles, weighted
+from pipelines.sandbox.simulation.chance import Quantiles, weighted
 from pipelines.sandbox.switches import Switch
 
 # Requests.

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.sandbox import Account, signatures, visibility
+from pipelines.sandbox import Account, visibility
 from pipelines.sandbox.accounts import order_id
 from pipelines.sandbox.routes import KEY_HEADER
 from tests.crash.points import POINTS
@@ -58,13 +58,13 @@ def tried(tmp_path: Path) -> Iterator[Trial]:
 def canaries(tried: Trial, monkeypatch: pytest.MonkeyPatch) -> Canaries:
     """The desk's, with every signature that the exchange is shown from now on."""
     shown: list[str] = []
-    real = signatures._is_genuine
+    real = routes._is_genuine
 
     def is_genuine(public_key: Any, signature: str, message: bytes) -> bool:
         shown.append(signature)
         return real(public_key, signature, message)
 
-    monkeypatch.setattr(signatures, "_is_genuine", is_genuine)
+    monkeypatch.setattr(routes, "_is_genuine", is_genuine)
     executed = [row["id"] for row in tried.quotes().values() if row["status"] == "executed"]
     assert executed
     return Canaries(tried.desk, executed, shown)

@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.sandbox import Account, visibility
+from pipelines.sandbox import Account, routes, visibility
 from pipelines.sandbox.accounts import order_id
 from pipelines.sandbox.routes import KEY_HEADER
 from tests.crash.points import POINTS

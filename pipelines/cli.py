@@ -1,15 +1,21 @@
 """What `rfq` can be asked for. `pipelines.entry` calls it and ends the process."""
 
+import logging
+import sys
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from typer.rich_utils import rich_format_error
 
-from pipelines import effects
+from pipelines import effects, logs
 from pipelines.console import say
+from pipelines.spans import read_moment, read_span
+
+if TYPE_CHECKING:
+    from pipelines.database import Database
 
 WRONG_USAGE = 2
 
@@ -28,9 +34,46 @@ UnknownHostOption = Annotated[
     typer.Option("--allow-unknown-host", help="Read a host that is none of the exchange's own."),
 ]
 PUBLISHED = Path("rfq.duckdb")
+STALE_AFTER = timedelta(minutes=15)
 SANDBOX = Path("sandbox.duckdb")
-_SECONDS = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
-MOMENTS = ["%Y-%m-%d", *(f"{each}{end}" for each in _SECONDS for end in ("", "Z", ".%f", ".%fZ"))]
+
+
+def _moment(text: str | datetime) -> datetime:
+    return text if isinstance(text, datetime) else read_moment(text, datetime.now(UTC))
+
+
+def _span(text: str | timedelta) -> timedelta:
+    return text if isinstance(text, timedelta) else read_span(text)
+
+
+def _choose_format(chosen: logs.LogFormat) -> logs.LogFormat:
+    logs.set_format(chosen)
+    return chosen
+
+
+def _be_quiet(wanted: bool) -> bool:
+    if wanted:
+        logs.set_level(logging.WARNING)
+    return wanted
+
+
+def _be_verbose(wanted: bool) -> bool:
+    if wanted:
+        logs.set_level(logging.DEBUG)
+    return wanted
+
+
+MomentOption = {"parser": _moment, "metavar": "MOMENT"}
+LogFormatOption = Annotated[
+    logs.LogFormat,
+    typer.Option("--log-format", callback=_choose_format, help="How the log on stderr is written."),
+]
+QuietOption = Annotated[
+    bool, typer.Option("-q", "--quiet", callback=_be_quiet, help="Log warnings and errors alone.")
+]
+VerboseOption = Annotated[
+    bool, typer.Option("-v", "--verbose", callback=_be_verbose, help="Log every step.")
+]
 
 app = typer.Typer(
     help="Kalshi's RFQs and quotes in DuckDB, with fill rates, spreads and latencies.",
@@ -55,6 +98,18 @@ def call() -> int:
 def begin(context: typer.Context) -> None:
     """Note which command it is that begins."""
     effects.begin(context.invoked_subcommand)
+    logs.begin()
+
+
+def _recorded(path: Path) -> "Database":
+    """Begin to record a run of the database whose published file is at *path*."""
+    from pipelines import recording
+    from pipelines.database import Database
+
+    recording.expect()
+    database = Database(path)
+    recording.place(database)
+    return database
 
 
 @app.command()
@@ -80,6 +135,9 @@ def run(
         ),
     ] = False,
     allow_unknown_host: UnknownHostOption = False,
+    log_format: LogFormatOption = logs.LogFormat.TEXT,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Load what is new, build the marts, publish.
 
@@ -89,13 +147,11 @@ def run(
     """
     from pipelines import job
     from pipelines.build_settings import configured_maturity_s
-    from pipelines.database import Database
     from pipelines.kalshi.settings import configured_access
     from pipelines.progress import shown_progress
     from pipelines.sandbox_access import sandbox_access
-    from pipelines.summary import show_summary
 
-    files = Database(database or (SANDBOX if sandbox else PUBLISHED))
+    files = _recorded(database or (SANDBOX if sandbox else PUBLISHED))
     maturity_s = configured_maturity_s()
     reached: AbstractContextManager[Any]
     if sandbox:
@@ -103,8 +159,10 @@ def run(
     else:
         reached = nullcontext(configured_access(base_url, allow_unknown_host=allow_unknown_host))
     with shown_progress() as on_progress, reached as access:
-        job.run(files, access, on_progress, accept_loss=accept_loss, maturity_s=maturity_s)
-    show_summary(files)
+        outcome = job.run(
+            files, access, on_progress, accept_loss=accept_loss, maturity_s=maturity_s
+        )
+    _show(files, outcome.as_of)
 
 
 @app.command()
@@ -112,29 +170,40 @@ def load(
     database: DatabaseOption = PUBLISHED,
     base_url: BaseUrlOption = None,
     allow_unknown_host: UnknownHostOption = False,
+    log_format: LogFormatOption = logs.LogFormat.TEXT,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Load what is new into the private file; `rfq build` publishes it.
 
     Example: `rfq load --base-url https://demo-api.kalshi.co/trade-api/v2 --database demo.duckdb`
     """
     from pipelines import job
-    from pipelines.database import Database
     from pipelines.kalshi.settings import configured_access
     from pipelines.progress import shown_progress
 
+    files = _recorded(database)
     access = configured_access(base_url, allow_unknown_host=allow_unknown_host)
     with shown_progress() as on_progress:
-        new = job.load(Database(database), access, on_progress)
+        new = job.load(files, access, on_progress)
     say(" · ".join(f"{table}: {rows:,} new" for table, rows in new.items()))
 
 
 @app.command()
 def backfill(
-    since: Annotated[datetime, typer.Option(help="Start of the span (UTC).", formats=MOMENTS)],
-    until: Annotated[datetime | None, typer.Option(help="Its end; now.", formats=MOMENTS)] = None,
+    since: Annotated[
+        datetime,
+        typer.Option(help="Start of the span: a date or moment (UTC), or an age.", **MomentOption),
+    ],
+    until: Annotated[
+        datetime | None, typer.Option(help="Its end, the same way; now.", **MomentOption)
+    ] = None,
     database: DatabaseOption = PUBLISHED,
     base_url: BaseUrlOption = None,
     allow_unknown_host: UnknownHostOption = False,
+    log_format: LogFormatOption = logs.LogFormat.TEXT,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Load the RFQs and quotes updated in a span of time again, then build and publish.
 
@@ -143,19 +212,27 @@ def backfill(
     """
     from pipelines import job
     from pipelines.build_settings import configured_maturity_s
-    from pipelines.database import Database
     from pipelines.kalshi.settings import configured_access
     from pipelines.progress import shown_progress
-    from pipelines.summary import show_summary
 
+    files = _recorded(database)
     maturity_s = configured_maturity_s()
     access = configured_access(base_url, allow_unknown_host=allow_unknown_host)
-    start, end = since.replace(tzinfo=UTC), until and until.replace(tzinfo=UTC)
-    if start >= (end or datetime.now(UTC)):
+    if since >= (until or datetime.now(UTC)):
         raise typer.BadParameter("--since is not before --until")
-    with shown_progress() as on_progress:
-        job.backfill(Database(database), access, start, end, on_progress, maturity_s=maturity_s)
-    show_summary(Database(database))
+    with shown_progress((since, until or datetime.now(UTC))) as on_progress:
+        outcome = job.backfill(files, access, since, until, on_progress, maturity_s=maturity_s)
+    _show(files, outcome.as_of)
+
+
+def _show(files: "Database", as_of: datetime) -> None:
+    """Say what a run found: a line in a log, and more to whoever sits at a terminal."""
+    from pipelines.summary import show_summary
+
+    if sys.stdout.isatty():
+        show_summary(files)
+    else:
+        say(f"{files.path} shows the data as of {as_of:%Y-%m-%d %H:%M:%S} UTC")
 
 
 @app.command()
@@ -169,10 +246,12 @@ def build(
         datetime | None,
         typer.Option(
             help="With --output: what the last run that ended by then published (UTC).",
-            formats=MOMENTS,
-            metavar="MOMENT",
+            **MomentOption,
         ),
     ] = None,
+    log_format: LogFormatOption = logs.LogFormat.TEXT,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Build the marts from what is loaded, and publish.
 
@@ -186,25 +265,51 @@ def build(
 
     if as_of and output is None:
         raise typer.BadParameter("--as-of needs --output: what was shown then is not published")
+    # What is built elsewhere says nothing of how this database fares, so it is no run of it.
+    files = _recorded(database) if output is None else Database(database)
     settings = (*configured("rejected_share", "account"), configured_maturity_s())
     if output is None:
-        outcome = job.rebuild(Database(database), *settings)
+        outcome = job.rebuild(files, *settings)
     else:
-        moment = as_of and as_of.replace(tzinfo=UTC)
-        outcome = job.build_into(output, Database(database), moment, *settings)
+        outcome = job.build_into(output, files, as_of, *settings)
     say(f"{output or database} shows the data as of {outcome.as_of:%Y-%m-%d %H:%M:%S} UTC")
 
 
 @app.command()
-def status(database: DatabaseOption = PUBLISHED) -> None:
-    """Show what was loaded when, the rows per table, and the data-quality counters.
+def status(
+    database: DatabaseOption = PUBLISHED,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
+    stale_after: Annotated[
+        timedelta,
+        typer.Option(
+            parser=_span,
+            metavar="SPAN",
+            help="How long ago the last run may have published, like 90s, 15m or 2h.",
+            show_default="15m",
+        ),
+    ] = STALE_AFTER,
+    notify: Annotated[
+        bool,
+        typer.Option("--notify", help="Tell the webhook of [alerts] if the verdict is another."),
+    ] = False,
+) -> None:
+    """Say whether runs go well and the data is fresh, and what is known, missed and needed.
 
-    Example: `rfq status --database rfq.duckdb`
+    Ends with 0 when fresh, 3 when stale, 4 when runs are failing, 5 when nothing was published yet.
+    Examples: `rfq status` · `rfq status --json` · `rfq status --stale-after 2h --notify`
     """
+    from pipelines.alerts import configured_alerts
     from pipelines.database import Database
-    from pipelines.summary import show_status
+    from pipelines.notices import notify as tell
+    from pipelines.standing import EXIT_CODES, standing
+    from pipelines.status import show_status
 
-    show_status(Database(database))
+    files = Database(database)
+    found = standing(files, datetime.now(UTC), stale_after)
+    show_status(found, files, as_json=as_json)
+    if notify and (url := configured_alerts().webhook_url) is not None:
+        tell(files, found, url)
+    raise typer.Exit(EXIT_CODES[found.verdict])
 
 
 @app.command()

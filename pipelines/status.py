@@ -15,7 +15,7 @@ from pipelines.spans import rfc3339, told_bytes, told_moment, told_span
 from pipelines.standing import SHOWN_RUNS, Shown, Standing, told_code
 
 WIDTH = 80
-NAME_WIDTH = 20
+NAME_WIDTH = 28
 Lines = Iterator[tuple[str, str]]
 
 

@@ -1,5 +1,6 @@
 """What the command has done so far, so that no ending says otherwise, and how long it took."""
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -7,6 +8,7 @@ from dataclasses import dataclass, field
 from os import stat_result
 from pathlib import Path
 
+_log = logging.getLogger(__name__)
 WRITING = ("run", "load", "backfill", "build")
 PHASES = ("load", "build", "check", "publish")
 
@@ -83,6 +85,7 @@ def phase(name: str) -> Iterator[None]:
     began_s = time.monotonic()
     before = dict(_process.effects.seconds)
     _process.effects.phases.append(name)
+    _log.debug("%s begins", name, extra={"event": "phase_began"})
     _tell_phase()
     try:
         yield

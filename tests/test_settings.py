@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipelines import build_settings
+from pipelines import alerts, build_settings
 from pipelines.build_settings import configured_maturity_s
 from pipelines.kalshi.extraction import Limits
 from pipelines.kalshi.found import LARGEST_FILE_BYTES, prefix
@@ -489,7 +489,9 @@ def test_the_readme_and_the_config_file_say_what_the_table_says() -> None:
 
     readme = (ROOT / "README.md").read_text().split("## Configuration")[1].split("## Tables")[0]
     config = tomllib.loads((ROOT / ".dlt" / "config.toml").read_text())
+    readme, about_alerts = readme.split("| `[alerts]` |")
 
+    assert all(f"\n| `{name}` |" in about_alerts for name in alerts.NAMES)
     assert [line for line in readme.splitlines() if re.match(r"\| `\w+` \|", line)] == rows
     assert config == {
         "sources": {

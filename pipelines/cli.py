@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 from typer.rich_utils import rich_format_error
 
-from pipelines import effects, logs
+from pipelines import INTERVAL, effects, logs
 from pipelines.console import say
 from pipelines.spans import read_moment, read_span
+from pipelines.stopping import Stopped
 
 if TYPE_CHECKING:
     from pipelines.database import Database
@@ -80,7 +81,7 @@ app = typer.Typer(
     no_args_is_help=True,
     # A traceback that shows local variables would show keys.
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
 )
 
@@ -92,11 +93,30 @@ def call() -> int:
     except typer.TyperException as wrong:
         rich_format_error(cast(Any, wrong))
         return WRONG_USAGE
+    except SystemExit as left:
+        # So ends what completes a word for a shell, or installs that.
+        if isinstance(left, Stopped):
+            raise
+        return int(left.code or 0)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        say(f"rfq {version('rfq')}")
+        raise typer.Exit
 
 
 @app.callback()
-def begin(context: typer.Context) -> None:
-    """Note which command it is that begins."""
+def begin(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Say which it is."),
+    ] = False,
+) -> None:
+    """Kalshi's RFQs and quotes in DuckDB, with fill rates, spreads and latencies."""
     effects.begin(context.invoked_subcommand)
     logs.begin()
 
@@ -192,9 +212,13 @@ def load(
 @app.command()
 def backfill(
     since: Annotated[
-        datetime,
-        typer.Option(help="Start of the span: a date or moment (UTC), or an age.", **MomentOption),
-    ],
+        datetime | None,
+        typer.Option(
+            help="Start of the span: a date or moment (UTC), or an age like 7d.",
+            show_default="DLT_INTERVAL_START",
+            **MomentOption,
+        ),
+    ] = None,
     until: Annotated[
         datetime | None, typer.Option(help="Its end, the same way; now.", **MomentOption)
     ] = None,
@@ -207,8 +231,9 @@ def backfill(
 ) -> None:
     """Load the RFQs and quotes updated in a span of time again, then build and publish.
 
-    Takes up where an interrupted one with the same span stopped.
-    Example: `rfq backfill --since 2026-11-01 --until 2026-11-08`
+    Takes up where an interrupted one with the same span stopped. Without `--since` the span is
+    DLT_INTERVAL_START to DLT_INTERVAL_END, which an orchestrator sets.
+    Examples: `rfq backfill --since 2026-11-01 --until 2026-11-08` · `rfq backfill --since 7d`
     """
     from pipelines import job
     from pipelines.build_settings import configured_maturity_s
@@ -218,11 +243,29 @@ def backfill(
     files = _recorded(database)
     maturity_s = configured_maturity_s()
     access = configured_access(base_url, allow_unknown_host=allow_unknown_host)
+    since, until = (since, until) if since else _interval(until)
     if since >= (until or datetime.now(UTC)):
         raise typer.BadParameter("--since is not before --until")
     with shown_progress((since, until or datetime.now(UTC))) as on_progress:
         outcome = job.backfill(files, access, since, until, on_progress, maturity_s=maturity_s)
     _show(files, outcome.as_of)
+
+
+def _interval(until: datetime | None) -> tuple[datetime, datetime | None]:
+    """The span that an orchestrator asks for in the environment; *until* goes before its end."""
+    start, end = INTERVAL
+    if not start:
+        raise typer.BadParameter("--since is missing, and DLT_INTERVAL_START is not set")
+    try:
+        since, end_ts = _in_utc(start), _in_utc(end) if end else None
+    except ValueError:
+        raise typer.BadParameter("DLT_INTERVAL_START or its END is no moment of ISO 8601") from None
+    return since, until or end_ts
+
+
+def _in_utc(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _show(files: "Database", as_of: datetime) -> None:

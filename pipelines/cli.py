@@ -356,6 +356,32 @@ def status(
 
 
 @app.command()
+def doctor(
+    database: DatabaseOption = PUBLISHED,
+    base_url: BaseUrlOption = None,
+    allow_unknown_host: UnknownHostOption = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask the exchange nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead.")] = False,
+) -> None:
+    """Check key, clock, limits, files, room and schedule, and say what to do.
+
+    Ends with 0 or, of what failed, with 77 (key, scopes), 69 (no answer) or 78, in that order.
+    Examples: `rfq doctor` · `rfq doctor --offline --json`
+    """
+    from pipelines.doctor import examined, exit_code, show
+
+    findings = examined(
+        database,
+        base_url,
+        datetime.now(UTC),
+        allow_unknown_host=allow_unknown_host,
+        is_offline=offline,
+    )
+    show(findings, as_json=as_json)
+    raise typer.Exit(exit_code(findings))
+
+
+@app.command()
 def sandbox(
     recordings: Annotated[
         list[Path] | None,

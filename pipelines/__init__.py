@@ -16,11 +16,10 @@ REMOVED = (
     "ARROW_",
     # OpenSSL writes the keys of each TLS session there, and with them our signatures can be read.
     "SSLKEYLOGFILE",
-    # Typer: a width that is no number ends it, and a shell's completion would run instead of us.
+    # Typer: a width that is no number ends it.
     "TERMINAL_WIDTH",
     "TYPER_",
     "_TYPER_",
-    "_RFQ_COMPLETE",
     # pytz and zoneinfo: where time zones are read from.
     "PYTZ_",
     "PYTHONTZPATH",
@@ -30,5 +29,18 @@ REMOVED = (
     "UVICORN_",
 )
 
-for _name in [name for name in os.environ if name.startswith(REMOVED)]:
+# A shell that completes a word asks by these; with any other value they would run instead of us.
+COMPLETES = ("complete_bash", "complete_zsh", "complete_fish")
+COMPLETION = ("_RFQ_COMPLETE", "_TYPER_COMPLETE_")
+# The span that an orchestrator asks for, for `rfq backfill` alone. dlt would take it for its own.
+INTERVAL = tuple(os.environ.get(f"DLT_INTERVAL_{end}", "") for end in ("START", "END"))
+
+
+def _is_removed(name: str) -> bool:
+    if name.startswith(COMPLETION):
+        return os.environ.get("_RFQ_COMPLETE") not in COMPLETES
+    return name.startswith(REMOVED)
+
+
+for _name in [name for name in os.environ if _is_removed(name)]:
     del os.environ[_name]

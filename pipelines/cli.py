@@ -1,16 +1,23 @@
 """What `rfq` can be asked for. `pipelines.entry` calls it and ends the process."""
 
+import logging
+import sys
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 from urllib.parse import urlsplit
 
 import typer
 from typer.rich_utils import rich_format_error
 
-from pipelines import effects
+from pipelines import INTERVAL, effects, logs
 from pipelines.console import say
+from pipelines.spans import read_moment, read_span
+from pipelines.stopping import Stopped
+
+if TYPE_CHECKING:
+    from pipelines.database import Database
 
 WRONG_USAGE = 2
 
@@ -29,16 +36,53 @@ UnknownHostOption = Annotated[
     typer.Option("--allow-unknown-host", help="Read a host that is none of the exchange's own."),
 ]
 PUBLISHED = Path("rfq.duckdb")
+STALE_AFTER = timedelta(minutes=15)
 SANDBOX = Path("sandbox.duckdb")
-_SECONDS = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S")
-MOMENTS = ["%Y-%m-%d", *(f"{each}{end}" for each in _SECONDS for end in ("", "Z", ".%f", ".%fZ"))]
+
+
+def _moment(text: str | datetime) -> datetime:
+    return text if isinstance(text, datetime) else read_moment(text, datetime.now(UTC))
+
+
+def _span(text: str | timedelta) -> timedelta:
+    return text if isinstance(text, timedelta) else read_span(text)
+
+
+def _choose_format(chosen: logs.LogFormat) -> logs.LogFormat:
+    logs.set_format(chosen)
+    return chosen
+
+
+def _be_quiet(wanted: bool) -> bool:
+    if wanted:
+        logs.set_level(logging.WARNING)
+    return wanted
+
+
+def _be_verbose(wanted: bool) -> bool:
+    if wanted:
+        logs.set_level(logging.DEBUG)
+    return wanted
+
+
+MomentOption = {"parser": _moment, "metavar": "MOMENT"}
+LogFormatOption = Annotated[
+    logs.LogFormat,
+    typer.Option("--log-format", callback=_choose_format, help="How the log on stderr is written."),
+]
+QuietOption = Annotated[
+    bool, typer.Option("-q", "--quiet", callback=_be_quiet, help="Log warnings and errors alone.")
+]
+VerboseOption = Annotated[
+    bool, typer.Option("-v", "--verbose", callback=_be_verbose, help="Log every step.")
+]
 
 app = typer.Typer(
     help="Kalshi's RFQs and quotes in DuckDB, with fill rates, spreads and latencies.",
     no_args_is_help=True,
     # A traceback that shows local variables would show keys.
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="markdown",
 )
 
@@ -50,12 +94,44 @@ def call() -> int:
     except typer.TyperException as wrong:
         rich_format_error(cast(Any, wrong))
         return WRONG_USAGE
+    except SystemExit as left:
+        # So ends what completes a word for a shell, or installs that; and, after an error of the
+        # operating system, what typer takes for a reader that has gone.
+        if isinstance(left, Stopped) or isinstance(left.__context__, OSError):
+            raise
+        return int(left.code or 0)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        say(f"rfq {version('rfq')}")
+        raise typer.Exit
 
 
 @app.callback()
-def begin(context: typer.Context) -> None:
-    """Note which command it is that begins."""
+def begin(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Say which it is."),
+    ] = False,
+) -> None:
+    """Kalshi's RFQs and quotes in DuckDB, with fill rates, spreads and latencies."""
     effects.begin(context.invoked_subcommand)
+    logs.begin()
+
+
+def _recorded(path: Path) -> "Database":
+    """Begin to record a run of the database whose published file is at *path*."""
+    from pipelines import recording
+    from pipelines.database import Database
+
+    recording.expect()
+    database = Database(path)
+    recording.place(database)
+    return database
 
 
 @app.command()
@@ -81,6 +157,9 @@ def run(
         ),
     ] = False,
     allow_unknown_host: UnknownHostOption = False,
+    log_format: LogFormatOption = logs.LogFormat.TEXT,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Load what is new, build the marts, publish.
 
@@ -90,13 +169,11 @@ def run(
     """
     from pipelines import job
     from pipelines.build_settings import configured_maturity_s
-    from pipelines.database import Database
     from pipelines.kalshi.settings import configured_access
     from pipelines.progress import shown_progress
     from pipelines.sandbox_access import sandbox_access
-    from pipelines.summary import show_summary
 
-    files = Database(database or (SANDBOX if sandbox else PUBLISHED))
+    files = _recorded(database or (SANDBOX if sandbox else PUBLISHED))
     maturity_s = configured_maturity_s()
     reached: AbstractContextManager[Any]
     if sandbox:
@@ -104,8 +181,10 @@ def run(
     else:
         reached = nullcontext(configured_access(base_url, allow_unknown_host=allow_unknown_host))
     with shown_progress() as on_progress, reached as access:
-        job.run(files, access, on_progress, accept_loss=accept_loss, maturity_s=maturity_s)
-    show_summary(files)
+        outcome = job.run(
+            files, access, on_progress, accept_loss=accept_loss, maturity_s=maturity_s
+        )
+    _show(files, outcome.as_of)
 
 
 @app.command()
@@ -113,53 +192,95 @@ def load(
     database: DatabaseOption = PUBLISHED,
     base_url: BaseUrlOption = None,
     allow_unknown_host: UnknownHostOption = False,
+    log_format: LogFormatOption = logs.LogFormat.TEXT,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Load what is new into the private file; `rfq build` publishes it.
 
     Example: `rfq load --base-url https://demo-api.kalshi.co/trade-api/v2 --database demo.duckdb`
     """
     from pipelines import job
-    from pipelines.database import Database
     from pipelines.kalshi.settings import configured_access
     from pipelines.progress import shown_progress
 
+    files = _recorded(database)
     access = configured_access(base_url, allow_unknown_host=allow_unknown_host)
     with shown_progress() as on_progress:
-        new = job.load(Database(database), access, on_progress)
+        new = job.load(files, access, on_progress)
     say(" · ".join(f"{table}: {rows:,} new" for table, rows in new.items()))
 
 
 @app.command()
 def backfill(
-    since: Annotated[datetime, typer.Option(help="Start of the span (UTC).", formats=MOMENTS)],
-    until: Annotated[datetime | None, typer.Option(help="Its end; now.", formats=MOMENTS)] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            help="Start of the span: a date or moment (UTC), or an age like 7d.",
+            show_default="DLT_INTERVAL_START",
+            **MomentOption,
+        ),
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(help="Its end, the same way; now.", **MomentOption)
+    ] = None,
     database: DatabaseOption = PUBLISHED,
     base_url: BaseUrlOption = None,
     allow_unknown_host: UnknownHostOption = False,
+    log_format: LogFormatOption = logs.LogFormat.TEXT,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Load the RFQs and quotes updated in a span of time again, then build and publish.
 
-    Takes up where an interrupted one with the same span stopped.
-    Example: `rfq backfill --since 2026-11-01 --until 2026-11-08`
+    Takes up where an interrupted one with the same span stopped. Without `--since` the span is
+    DLT_INTERVAL_START to DLT_INTERVAL_END, which an orchestrator sets.
+    Examples: `rfq backfill --since 2026-11-01 --until 2026-11-08` · `rfq backfill --since 7d`
     """
     from pipelines import job
     from pipelines.build_settings import configured_maturity_s
-    from pipelines.database import Database
     from pipelines.kalshi.client.origin import is_loopback
     from pipelines.kalshi.settings import configured_access
     from pipelines.progress import shown_progress
-    from pipelines.summary import show_summary
 
+    files = _recorded(database)
     maturity_s = configured_maturity_s()
     access = configured_access(base_url, allow_unknown_host=allow_unknown_host)
-    start, end = since.replace(tzinfo=UTC), until and until.replace(tzinfo=UTC)
+    since, until = (since, until) if since else _interval(until)
     # A sandbox's market has a clock of its own, which may be ahead of this machine's.
     now = None if is_loopback(urlsplit(access.base_url).hostname or "") else datetime.now(UTC)
-    if (by := end or now) and start >= by:
+    if (by := until or now) and since >= by:
         raise typer.BadParameter("--since is not before --until")
-    with shown_progress() as on_progress:
-        job.backfill(Database(database), access, start, end, on_progress, maturity_s=maturity_s)
-    show_summary(Database(database))
+    with shown_progress((since, until or datetime.now(UTC))) as on_progress:
+        outcome = job.backfill(files, access, since, until, on_progress, maturity_s=maturity_s)
+    _show(files, outcome.as_of)
+
+
+def _interval(until: datetime | None) -> tuple[datetime, datetime | None]:
+    """The span that an orchestrator asks for in the environment; *until* goes before its end."""
+    start, end = INTERVAL
+    if not start:
+        raise typer.BadParameter("--since is missing, and DLT_INTERVAL_START is not set")
+    try:
+        since, end_ts = _in_utc(start), _in_utc(end) if end else None
+    except ValueError:
+        raise typer.BadParameter("DLT_INTERVAL_START or its END is no moment of ISO 8601") from None
+    return since, until or end_ts
+
+
+def _in_utc(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _show(files: "Database", as_of: datetime) -> None:
+    """Say what a run found: a line in a log, and more to whoever sits at a terminal."""
+    from pipelines.summary import show_summary
+
+    if sys.stdout.isatty():
+        show_summary(files)
+    else:
+        say(f"{files.path} shows the data as of {as_of:%Y-%m-%d %H:%M:%S} UTC")
 
 
 @app.command()
@@ -173,10 +294,12 @@ def build(
         datetime | None,
         typer.Option(
             help="With --output: what the last run that ended by then published (UTC).",
-            formats=MOMENTS,
-            metavar="MOMENT",
+            **MomentOption,
         ),
     ] = None,
+    log_format: LogFormatOption = logs.LogFormat.TEXT,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Build the marts from what is loaded, and publish.
 
@@ -190,25 +313,77 @@ def build(
 
     if as_of and output is None:
         raise typer.BadParameter("--as-of needs --output: what was shown then is not published")
+    # What is built elsewhere says nothing of how this database fares, so it is no run of it.
+    files = _recorded(database) if output is None else Database(database)
     settings = (*configured("rejected_share", "account"), configured_maturity_s())
     if output is None:
-        outcome = job.rebuild(Database(database), *settings)
+        outcome = job.rebuild(files, *settings)
     else:
-        moment = as_of and as_of.replace(tzinfo=UTC)
-        outcome = job.build_into(output, Database(database), moment, *settings)
+        outcome = job.build_into(output, files, as_of, *settings)
     say(f"{output or database} shows the data as of {outcome.as_of:%Y-%m-%d %H:%M:%S} UTC")
 
 
 @app.command()
-def status(database: DatabaseOption = PUBLISHED) -> None:
-    """Show what was loaded when, the rows per table, and the data-quality counters.
+def status(
+    database: DatabaseOption = PUBLISHED,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
+    stale_after: Annotated[
+        timedelta,
+        typer.Option(
+            parser=_span,
+            metavar="SPAN",
+            help="How long ago the last run may have published, like 90s, 15m or 2h.",
+            show_default="15m",
+        ),
+    ] = STALE_AFTER,
+    notify: Annotated[
+        bool,
+        typer.Option("--notify", help="Tell the webhook of [alerts] if the verdict is another."),
+    ] = False,
+) -> None:
+    """Say whether runs go well and the data is fresh, and what is known, missed and needed.
 
-    Example: `rfq status --database rfq.duckdb`
+    Ends with 0 when fresh, 3 when stale, 4 when runs are failing, 5 when nothing was published yet.
+    Examples: `rfq status` · `rfq status --json` · `rfq status --stale-after 2h --notify`
     """
+    from pipelines.alerts import configured_alerts
     from pipelines.database import Database
-    from pipelines.summary import show_status
+    from pipelines.notices import notify as tell
+    from pipelines.standing import EXIT_CODES, standing
+    from pipelines.status import show_status
 
-    show_status(Database(database))
+    files = Database(database)
+    found = standing(files, datetime.now(UTC), stale_after)
+    show_status(found, files, as_json=as_json)
+    if notify and (url := configured_alerts().webhook_url) is not None:
+        tell(files, found, url)
+    raise typer.Exit(EXIT_CODES[found.verdict])
+
+
+@app.command()
+def doctor(
+    database: DatabaseOption = PUBLISHED,
+    base_url: BaseUrlOption = None,
+    allow_unknown_host: UnknownHostOption = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask the exchange nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead.")] = False,
+) -> None:
+    """Check key, clock, limits, files, room and schedule, and say what to do.
+
+    Ends with 0 or, of what failed, with 77 (key, scopes), 69 (no answer) or 78, in that order.
+    Examples: `rfq doctor` · `rfq doctor --offline --json`
+    """
+    from pipelines.doctor import examined, exit_code, show
+
+    findings = examined(
+        database,
+        base_url,
+        datetime.now(UTC),
+        allow_unknown_host=allow_unknown_host,
+        is_offline=offline,
+    )
+    show(findings, as_json=as_json)
+    raise typer.Exit(exit_code(findings))
 
 
 @app.command()

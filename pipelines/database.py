@@ -22,10 +22,13 @@ from typing import Any, cast
 import duckdb
 from filelock import FileLock, Timeout
 
+from pipelines.runs import lock_path
 from pipelines.stamp import LAYOUT, Kind, Stamp, kind_of, make_stamp, quoted_text, read_stamp
 from transforms.raw import create_raw_tables
 
 DUCKDB_MAGIC = b"DUCK"
+LOCK_WITHIN_S = 0.25
+LOCK_EVERY_S = 0.05
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DEFAULT_NAME = "rfq.duckdb"
 # The longest name that is made beside a published file: NAME.private.duckdb.wal.damaged-<moment>.
@@ -109,13 +112,15 @@ class Database:
         return None
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self, within_s: float = 0.0) -> Iterator[None]:
         """Hold the run lock, and check that the files beside it are ours to write.
+
+        Where another run has it, wait for so long.
 
         Raises `DatabaseBusy` and `DatabaseError`. Every file made meanwhile, the published one too,
         is ours alone to read; who wants to share it changes its folder or copies it.
         """
-        with _ours_alone(), self._locked():
+        with _ours_alone(), self._locked(within_s):
             _demand_file(self.path)
             _demand_file(self.private_path)
             self._demand_apart()
@@ -189,12 +194,13 @@ class Database:
             yield connection
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self, within_s: float) -> Iterator[None]:
         if not self.path.parent.is_dir():
             raise DatabaseError(f"the folder {self.path.parent} does not exist: make it first")
         # The kernel lets go of the lock with the process, however that ends.
-        place = self.path.with_name(f"{self.path.name}.lock")
-        lock = FileLock(place, blocking=False)
+        place = lock_path(self.path)
+        # Not at once: who only asks whether a run is at work has it for an instant.
+        lock = FileLock(place, timeout=max(within_s, LOCK_WITHIN_S), poll_interval=LOCK_EVERY_S)
         is_new = not place.exists()
         try:
             # FileLock takes some files that cannot be made for ones that are held.

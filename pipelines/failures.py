@@ -10,6 +10,8 @@ from pipelines import effects
 from pipelines.database import DISK_FULL, WAYS_ON, DatabaseError, DataRefused
 from pipelines.kalshi.client.errors import ExchangeError
 
+# The same as in pyproject.toml.
+ISSUES = "https://rfq.example/rfq/issues"
 BUG = 70
 TRY_LATER = 75
 CONFIGURATION = 78
@@ -38,7 +40,7 @@ def ending(error: BaseException) -> tuple[str, int]:
             return known
     where = "".join("".join(traceback.format_tb(link.__traceback__)) for link in reversed(chain))
     names = " <- ".join(type(link).__name__ for link in chain)
-    return f"{where}rfq: a bug, please report it: {names}", BUG
+    return f"{where}rfq: a bug, please report it at {ISSUES}: {names}", BUG
 
 
 def _known(cause: BaseException) -> tuple[str, int] | None:

@@ -6,11 +6,11 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from uuid import uuid4
 
 import dlt
 import duckdb
 
+from pipelines import effects, recording
 from pipelines.database import Database, DatabaseError, DataRefused
 from pipelines.destination import HeldDuckDb
 from pipelines.dlt_settings import own_settings
@@ -226,9 +226,15 @@ def _shown(
 @contextmanager
 def _at_work(database: Database) -> Iterator[Work]:
     """Hold the files until done or told to stop; raises before any request what would refuse."""
-    with stoppable(), database.held(), database.working_directory() as directory:
-        last = last_published(database.path, directory, is_ours=database.is_loaded)
-        yield Work(database, directory, last)
+    with stoppable(), database.held():
+        recording.begin()
+        with database.working_directory() as directory:
+            yield _work(database, directory)
+
+
+def _work(database: Database, directory: Path) -> Work:
+    last = last_published(database.path, directory, is_ours=database.is_loaded)
+    return Work(database, directory, last)
 
 
 @contextmanager
@@ -248,7 +254,7 @@ def _extracting(
         reader.learn_budget()
         connection = held or stack.enter_context(database.writing(may_create=True))
         extraction = Extraction(
-            *(reader, connection, access.reach, uuid4().hex, account, on_progress),
+            *(reader, connection, access.reach, recording.run_id(), account, on_progress),
             limits=Limits(access.rejected_share),
             bounds=BOUNDS,
         )
@@ -266,13 +272,29 @@ def _reader(access: ExchangeSettings) -> AbstractContextManager[ExchangeReader]:
 def _load(extraction: Extraction, work: Work) -> dict[str, int]:
     """Try every list, then raise what the first that failed met: each counts for itself."""
     before = _versions(extraction.connection)
-    with work.database.loading_directory(work.directory) as directory, own_settings(directory):
+    with (
+        effects.phase("load"),
+        work.database.loading_directory(work.directory) as directory,
+        own_settings(directory),
+    ):
         pipeline = _pipeline(extraction, directory)
         for resources in LOADS:
             _load_resources(pipeline, extraction, resources)
+    after = _versions(extraction.connection)
+    new_versions = {table: rows - before[table] for table, rows in after.items()}
+    effects.note_loaded(sum(new_versions.values()), _rejected(extraction))
     if extraction.failures:
         raise extraction.failures[0]
-    return {table: rows - before[table] for table, rows in _versions(extraction.connection).items()}
+    return new_versions
+
+
+def _rejected(extraction: Extraction) -> int:
+    """How many rows of this load could not be read."""
+    rows = extraction.connection.execute(
+        "select coalesce(sum(rejected_rows), 0) from raw.extraction_runs where run_id = $1",
+        [extraction.run_id],
+    ).fetchall()
+    return int(rows[0][0])
 
 
 def _lost(connection: duckdb.DuckDBPyConnection, work: Work) -> dict[str, int]:
@@ -335,19 +357,22 @@ def _build(
         maturity_s=maturity_s,
         known_until=moments.known_until,
     )
-    return build(connection, MARTS, settings, afresh=afresh)
+    with effects.phase("build"):
+        return build(connection, MARTS, settings, afresh=afresh)
 
 
 def _publish(connection: duckdb.DuckDBPyConnection, work: Work) -> None:
-    with (
-        drafted(connection, work.directory) as draft,
-        attached(connection, work.last) as has_last,
-    ):
-        if has_last:
-            note_publication(connection, "published")
-        demand_sound(connection, has_last=has_last)
-    replace_published(draft, work.database.path)
-    note_publication(connection)
+    with effects.phase("publish"):
+        with (
+            drafted(connection, work.directory) as draft,
+            attached(connection, work.last) as has_last,
+        ):
+            if has_last:
+                note_publication(connection, "published")
+            with effects.phase("check"):
+                demand_sound(connection, has_last=has_last)
+        replace_published(draft, work.database.path)
+        note_publication(connection)
 
 
 def _versions(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:

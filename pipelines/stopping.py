@@ -5,6 +5,7 @@ while there is             a signal
 =========================  ===================================================================
 nothing to undo            ends the process on the spot
 something to undo          raises `Stopped` where the main thread stands, within `stoppable()`
+the run is over            changes nothing: others are told how it ended, after `finished()`
 nothing left to do         ends the process with the code that it has earned, after `earned()`
 =========================  ===================================================================
 
@@ -47,6 +48,7 @@ class _Process:
     undoing = 0
     is_meant_to_be_stopped = False
     is_over = False
+    finished: int | None = None
     earned: int | None = None
 
 
@@ -65,6 +67,11 @@ def heed() -> None:
 def stopped() -> Stopped | None:
     """The signal that this process was sent, if any."""
     return None if _process.received is None else Stopped(_process.received)
+
+
+def finished(code: int) -> None:
+    """Raise nothing any more: what the command did is done, and how it ended is being told."""
+    _process.finished = code
 
 
 def earned(code: int) -> None:
@@ -87,6 +94,11 @@ def stoppable() -> Iterator[None]:
         _process.undoing -= 1
 
 
+def raise_from_here() -> None:
+    """Raise every signal as `Stopped` until the command is over: its end has to be recorded."""
+    _process.undoing += 1
+
+
 @contextmanager
 def until_stopped() -> Iterator[None]:
     """Within, a signal is the end that is meant: `Stopped` goes no further, its exit code is 0."""
@@ -100,6 +112,9 @@ def until_stopped() -> Iterator[None]:
 def _answer(number: int, _frame: FrameType | None) -> None:
     is_second = _process.received is not None
     _process.received = number
+    is_told = _process.finished is not None and _process.earned is None
+    if is_told and not is_second:
+        return
     if is_second or not _process.undoing or _process.earned is not None:
         _exit()
     sys.unraisablehook = _show_unraisable
@@ -108,7 +123,8 @@ def _answer(number: int, _frame: FrameType | None) -> None:
 
 def _answer_again(number: int, _frame: FrameType | None) -> None:
     """Raise it once more: a query may be long, and what is raised in a destructor is dropped."""
-    is_wanted = _process.received and _process.undoing and not _process.is_over
+    is_over = _process.is_over or _process.finished is not None
+    is_wanted = _process.received and _process.undoing and not is_over
     if is_wanted and not _is_undoing(sys.exception()):
         raise Stopped(_process.received or number)
 
@@ -164,8 +180,9 @@ def _heeded(numbers: bytes) -> bytes:
 
 def _exit() -> None:
     end = stopped()
-    if _process.earned is not None or end is None:
-        os._exit(_process.earned or 0)
+    code = _process.finished if _process.earned is None else _process.earned
+    if code is not None or end is None:
+        os._exit(code or 0)
     if end.code:
         # Not by way of sys.stderr: the main thread may be in the middle of writing to it.
         with suppress(OSError):

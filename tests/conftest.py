@@ -79,18 +79,15 @@ def run(exchange: Any, desk: Account, database: Database) -> Callable[..., job.O
 def rfq(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
 ) -> Command:
-    """Run the command in this process, as the shell would. What it logs counts as said."""
+    """Run the command in this process, as the shell would."""
 
     def command(*arguments: object) -> Ended:
         monkeypatch.setattr(sys, "argv", ["rfq", *map(str, arguments)])
         capsys.readouterr()
-        caplog.clear()
         code = entry.command()
         said = capsys.readouterr()
-        # In a process of its own what is logged goes to stderr; here pytest takes it.
-        return Ended(code, said.out, "\n".join([*caplog.messages, said.err]))
+        return Ended(code, said.out, said.err)
 
     return command
 

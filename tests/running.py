@@ -1,5 +1,6 @@
 """What the tests of whole runs share: access to a sandbox account, and a look at the result."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ from pipelines.kalshi.extraction import LoadSettings, Progress
 from pipelines.kalshi.settings import ExchangeSettings
 from pipelines.sandbox import Account, Behavior, Bucket
 
+LOGGED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ")
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -18,6 +21,12 @@ class Ended:
     code: int
     out: str
     err: str
+
+    @property
+    def error(self) -> str:
+        """What stderr told besides the log, whose lines begin with a time."""
+        lines = self.err.splitlines(keepends=True)
+        return "".join(line for line in lines if not LOGGED.match(line))
 
 
 Command = Callable[..., Ended]

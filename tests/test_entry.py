@@ -21,7 +21,7 @@ from pipelines import job
 from pipelines.database import Database
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, Market, serve
-from tests.running import UNHURRIED, Command, access_of, ignore
+from tests.running import UNHURRIED, Command, Ended, access_of, ignore
 
 RFQ = "from pipelines.entry import main; main()"
 # Sends itself a signal where the named module is about to be imported.
@@ -150,12 +150,10 @@ def test_a_signal_while_duckdb_opens_its_file_is_no_bug(
 ) -> None:
     process = started(WHILE_OPENING, "build", "--database", held[0].path)
 
-    said = process.communicate()
-
-    assert (process.returncode, said) == (
-        143,
-        ("", "rfq: stopped by SIGTERM. Nothing was published.\n"),
-    )
+    ended = Ended(0, *process.communicate())
+    told = "rfq: stopped by SIGTERM. Nothing was published.\n"
+    assert (process.returncode, ended.out, ended.error) == (143, "", told)
+    assert "build ended with 143" in ended.err
 
 
 def test_a_signal_after_all_is_done_changes_nothing(held: tuple[Database, dict[str, str]]) -> None:
@@ -282,7 +280,7 @@ def test_an_error_after_publishing_does_not_say_that_nothing_was_published(
     ended = rfq("build", "--database", held[0].path)
 
     assert ended.code == 75
-    assert ended.err == (
+    assert ended.error == (
         "rfq: the disk is full: make room, then run again. "
         "The new tables were published before that.\n"
     )
@@ -312,7 +310,6 @@ def test_a_status_of_a_file_that_is_open_elsewhere_says_nothing_of_publishing(
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("status",),
         ("build",),
         ("load",),
         ("run",),

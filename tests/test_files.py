@@ -85,6 +85,7 @@ def test_a_name_is_only_a_name(run: Rfq, tmp_path: Path) -> None:
     assert {each.name for each in path.parent.iterdir()} == {
         path.name,
         f"{path.name}.lock",
+        f"{path.stem}.runs.jsonl",
         Database(path).private_path.name,
     }
 
@@ -187,6 +188,7 @@ def test_a_link_is_followed_and_stays_one(run: Rfq, tmp_path: Path) -> None:
         "held.duckdb",
         "held.duckdb.lock",
         "held.duckdb.private.duckdb",
+        "held.runs.jsonl",
     }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipelines import build_settings
+from pipelines import alerts, build_settings
 from pipelines.build_settings import configured_maturity_s
 from pipelines.kalshi.extraction import Limits
 from pipelines.kalshi.found import LARGEST_FILE_BYTES, prefix
@@ -90,7 +90,7 @@ def test_a_value_out_of_range_in_a_file_is_named_with_its_range_and_its_file(
 
     expected = next(setting.kind.expected for setting in SETTINGS if setting.name == name)
     assert ended.code == 78
-    assert ended.err == (
+    assert ended.error == (
         f"rfq: [sources.kalshi] {name} in {path} is not {expected}. "
         "Change it, or remove it to have the default.\n"
     )
@@ -167,7 +167,7 @@ def test_a_maturity_out_of_range_is_named_with_its_range_and_its_file(
         ended = rfq(*command)
 
         assert ended.code == 78
-        assert ended.err == (
+        assert ended.error == (
             f"rfq: [transforms] maturity_s in {path} is not a whole number from 1 to 86,400. "
             "Change it, or remove it to have the default.\n"
         )
@@ -226,7 +226,7 @@ def test_a_found_file_leads_no_signed_request_away(
     ended = rfq("run", "--allow-unknown-host")
 
     assert ended.code == 78
-    assert ended.err == (
+    assert ended.error == (
         f"rfq: [sources.kalshi] base_url in {path} leads to 127.0.0.1, which is none of the "
         "exchange's hosts, so nothing was sent. If you mean it, say it with --base-url or "
         "SOURCES__KALSHI__BASE_URL; if not, remove the line.\n"
@@ -288,7 +288,7 @@ def test_the_file_that_is_handed_on_says_nothing_about_keys(
     ended = rfq("run")
 
     assert ended.code == 78
-    assert ended.err == (
+    assert ended.error == (
         f"rfq: [sources.kalshi] {line.split()[0]} in {path} is not taken from there, because that "
         "file is made to be handed on. Move it to .dlt/secrets.toml (chmod 600), or set it in the "
         "environment.\n"
@@ -489,7 +489,9 @@ def test_the_readme_and_the_config_file_say_what_the_table_says() -> None:
 
     readme = (ROOT / "README.md").read_text().split("## Configuration")[1].split("## Tables")[0]
     config = tomllib.loads((ROOT / ".dlt" / "config.toml").read_text())
+    readme, about_alerts = readme.split("| `[alerts]` |")
 
+    assert all(f"\n| `{name}` |" in about_alerts for name in alerts.NAMES)
     assert [line for line in readme.splitlines() if re.match(r"\| `\w+` \|", line)] == rows
     assert config == {
         "sources": {

@@ -59,7 +59,7 @@ def places(section: str = SECTION) -> tuple[Place, Place, Place]:
     Raises `ConfigurationError` for a file that cannot be read or is no TOML, and
     `CredentialsUnusable` for a `secrets.toml` that others can read.
     """
-    return _environment(section), _file(SECRETS, section), _file(CONFIG, section)
+    return environment(section), _file(SECRETS, section), _file(CONFIG, section)
 
 
 def without_effect(place: Place, known: tuple[str, ...]) -> str | None:
@@ -104,7 +104,8 @@ def _shown(name: str) -> str:
     return ascii(name[:SHOWN_CHARACTERS])[1:-1]
 
 
-def _environment(section: str) -> Place:
+def environment(section: str) -> Place:
+    """*section* in the environment alone, which needs no file to be readable."""
     begin, last = prefix(section), section.upper().split(".")[-1]
     ours = {name for name in os.environ if name.startswith(begin) and name == name.upper()}
     values = {name.removeprefix(begin).lower(): os.environ[name] for name in sorted(ours)}

@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pipelines.runs import read_record
 from tests.crash.points import POINTS
 from tests.crash.trial import RUN_LASTS_AT_MOST_S, Trial, ended, leftovers, trial, wait_until
 from tests.crash.worker import (
@@ -30,6 +31,7 @@ BUSY = FULL = 75
 REFUSED = 65
 STOPPED = {signal.SIGTERM: 143, signal.SIGINT: 130}
 KILLED = -9
+KILLED_RECORDED = 137
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +55,11 @@ def assert_made_good(tried: Trial) -> None:
     assert tried.run() == 0, tried.output()
     assert +tried.faults() == {}
     assert leftovers(tried) == []
+
+
+def last_recorded(tried: Trial) -> int | None:
+    """The exit code of the last run, as the record of runs has it."""
+    return read_record(tried.database.path).runs[-1].exit_code
 
 
 def is_whole(path: Path) -> bool:
@@ -87,7 +94,7 @@ def test_a_signal_ends_a_run_at_once_and_the_next_one_goes_on(
 
     code = tried.run(POINTS[point], act=partial(send, number))
 
-    assert code == STOPPED[number]
+    assert code == STOPPED[number] == last_recorded(tried)
     assert "Traceback" not in tried.output()
     assert "a bug" not in tried.output()
     assert tried.database.path.read_bytes() == before
@@ -294,6 +301,7 @@ def test_what_a_killed_run_left_is_never_read_nor_followed(tried: Trial, tmp_pat
 @pytest.mark.parametrize("point", ["merge: after its commit", "marts: committed"])
 def test_a_torn_log_of_the_private_file_is_made_good(tried: Trial, keep: float, point: str) -> None:
     assert tried.run(POINTS[point]) == KILLED
+    assert last_recorded(tried) == KILLED_RECORDED
     log = tried.database.private_path.with_name("rfq.private.duckdb.wal")
 
     os.truncate(log, int(log.stat().st_size * keep))

@@ -234,6 +234,7 @@ def wait_until(condition: Any, within_s: float = 600.0) -> None:
 def leftovers(trial: Trial) -> list[str]:
     """What lies beside the database and is none of the files that a run leaves on purpose."""
     kept = {"home", "rfq.duckdb", "rfq.private.duckdb", "rfq.duckdb.lock", "key.pem", "output"}
+    kept |= {"rfq.runs.jsonl"}
     beside = {path.name for path in trial.folder.iterdir()} - kept
     # A damaged log is put aside, for whoever wants to know what was in it.
     return sorted(name for name in beside if ".wal.damaged-" not in name)

@@ -166,7 +166,7 @@ def test_a_taken_port_is_named(rfq):
         ended = rfq("sandbox", "--days", "0", "--port", port)
 
     assert ended.code == 78
-    assert ended.err == (
+    assert ended.error == (
         f"rfq: port {port} is not to be had. "
         "Choose another one with --port, or 0 for any that is free.\n"
     )

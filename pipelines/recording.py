@@ -1,0 +1,180 @@
+"""One command as others see it: recorded in a file, told to who watches it, summed up in the log.
+
+Only runs are: `run`, `load`, `build`, `backfill`. Each begins once it holds the lock. One that
+fails before is recorded as a whole at its end; one that finds another run at work is not, as it
+says nothing of how this database fares.
+"""
+
+import logging
+import resource
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from uuid import uuid4
+
+import httpx
+
+from pipelines import effects, logs, stopping
+from pipelines.alerts import Alerts, Errand, configured_alerts, ping, write_textfile
+from pipelines.database import Database, DatabaseBusy, DatabaseError
+from pipelines.notices import notify
+from pipelines.runs import Run, append_end, append_start, record_path
+from pipelines.spans import told_bytes
+from pipelines.standing import Standing, sizes, standing
+
+WRONG_USAGE = 2
+
+_log = logging.getLogger(__name__)
+
+
+class _Recording:
+    """The run of this process that is recorded, if any: one command runs in a process."""
+
+    run: Run | None = None
+    database: Database | None = None
+    has_begun = False
+    alerts = Alerts()
+    started: Errand | None = None
+
+
+_recording = _Recording()
+
+
+def forget() -> None:
+    """Record nothing: a command begins that is no run, as far as is known."""
+    _recording.run = _recording.database = _recording.started = None
+    _recording.has_begun, _recording.alerts = False, Alerts()
+
+
+def expect() -> None:
+    """Note that the command is a run, which is told of however it ends."""
+    forget()
+    run = Run(uuid4().hex, effects.command() or "run", datetime.now(UTC))
+    logs.set_run_id(run.run_id)
+    _recording.run = run
+    _recording.alerts = configured_alerts()
+
+
+def place(database: Database) -> None:
+    """Say which database it is a run of."""
+    _recording.database = database
+
+
+def run_id() -> str:
+    """The id of the run that is recorded, or a new one."""
+    return _recording.run.run_id if _recording.run else uuid4().hex
+
+
+def begin() -> None:
+    """Record that the run begins. The run lock must be held."""
+    run, database = _recording.run, _recording.database
+    if run is None or database is None or _recording.has_begun:
+        return
+    # However it ends from here on, that has to be recorded, and so nothing ends it on the spot.
+    stopping.raise_from_here()
+    _recording.has_begun = True
+    _log.info("%s of %s", run.command, database.path, extra={"event": "run_started"})
+    try:
+        append_start(database.path, run)
+    except OSError as error:
+        _log.warning("the start of the run could not be recorded: %s", error.strerror)
+    if (url := _recording.alerts.ping_url) is not None:
+        _recording.started = Errand("ping", lambda: ping(url, "start"))
+
+
+def end(code: int, message: str | None, error: BaseException | None) -> None:
+    """Record how the run ended, tell of it, and say so in the last line of the log."""
+    run = _recording.run
+    if run is None or code == WRONG_USAGE:
+        return
+    ended = replace(
+        run,
+        ended_ts=datetime.now(UTC),
+        exit_code=code,
+        message=message and message.strip().splitlines()[-1],
+        published=effects.has_published(),
+    )
+    if _recording.has_begun or not isinstance(error, DatabaseBusy):
+        _record(ended)
+        _tell(ended)
+    _sum_up(ended)
+    forget()
+
+
+def _record(ended: Run) -> None:
+    database = _recording.database
+    if database is None or not (_recording.has_begun or _has_been_used(database)):
+        return
+    try:
+        whole = replace(ended, files=sizes(database))
+        append_end(database.path, whole, has_start=_recording.has_begun)
+    except OSError as error:
+        _log.warning("the end of the run could not be recorded: %s", error.strerror)
+
+
+def _has_been_used(database: Database) -> bool:
+    """Whether runs are recorded there, or could be: one that cannot begin leaves nothing behind."""
+    with suppress(OSError, DatabaseError):
+        return record_path(database.path).exists() or database.is_loaded
+    return False
+
+
+def _tell(ended: Run) -> None:
+    """Tell the ping service, the file for Prometheus and the chat, in at most some seconds."""
+    alerts, errands = _recording.alerts, [_recording.started]
+    if (url := alerts.ping_url) is not None:
+        errands.append(Errand("ping", partial(_ping_end, url, ended.exit_code, errands[0])))
+    found = _found() if alerts.textfile or alerts.webhook_url else None
+    if (path := alerts.textfile) is not None:
+        from pipelines.gauges import exposition
+
+        text = exposition(_recording.database, ended, found)
+        errands.append(Errand("textfile", lambda: write_textfile(path, text)))
+    if alerts.webhook_url and found and _recording.database and ended.command == "run":
+        notify(_recording.database, found, alerts.webhook_url)
+    said: set[str] = set()
+    for errand in errands:
+        failure = errand.failure() if errand else None
+        if errand and failure and errand.what not in said:
+            said.add(errand.what)
+            _log.warning("the %s of [alerts] could not be told: %s", errand.what, failure)
+
+
+def _ping_end(url: httpx.URL, code: int | None, started: Errand | None) -> str | None:
+    """Tell the start first, as a service counts from the one to the other."""
+    if started is not None:
+        started.failure()
+    return ping(url, str(code))
+
+
+def _found() -> Standing | None:
+    """How the database stands; None where it cannot be read, which the status says."""
+    if _recording.database is None:
+        return None
+    with suppress(DatabaseError, OSError):
+        return standing(_recording.database, datetime.now(UTC))
+    return None
+
+
+def _sum_up(ended: Run) -> None:
+    seconds = ((ended.ended_ts or ended.started_ts) - ended.started_ts).total_seconds()
+    phases = effects.phase_seconds()
+    new_versions, rejected = effects.loaded()
+    # Linux counts in kB.
+    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    figures = {
+        "exit_code": ended.exit_code,
+        "seconds": round(seconds, 3),
+        **{f"{name}_s": round(took_s, 3) for name, took_s in phases.items()},
+        "new_versions": new_versions,
+        "rejected": rejected,
+        "peak_bytes": peak_bytes,
+    }
+    took = ", ".join(f"{name} {took_s:.1f} s" for name, took_s in phases.items() if took_s)
+    line = (
+        f"{ended.command} ended with {ended.exit_code} after {seconds:.1f} s"
+        f"{f' ({took})' if took else ''}: {new_versions:,} new versions, "
+        f"{rejected:,} rows rejected, peak {told_bytes(peak_bytes)}"
+    )
+    _log.info("%s", line, extra={"event": "run_ended", "figures": figures})

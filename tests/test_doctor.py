@@ -11,7 +11,7 @@ import pytest
 
 from pipelines.database import Database
 from pipelines.runs import Run, append_end
-from pipelines.sandbox import Account, ManualClock, Market
+from pipelines.sandbox import Account, Market, SystemClock
 from pipelines.stamp import LAYOUT
 from tests.running import UNHURRIED, Command
 
@@ -23,13 +23,13 @@ MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    """The exchange's clock, which is right when the test begins."""
-    return ManualClock(datetime.now(UTC))
+def clock() -> SystemClock:
+    """The exchange's clock, which is right until a test moves it."""
+    return SystemClock()
 
 
 @pytest.fixture
-def market(clock: ManualClock) -> Market:
+def market(clock: SystemClock) -> Market:
     """An exchange that tells what a key may do."""
     return Market(clock=clock, behavior=replace(UNHURRIED, tells_scopes=True))
 
@@ -87,7 +87,7 @@ def test_what_is_wrong_is_told_with_what_to_do_and_credentials_go_first(
     key: Path,
     exchange: Any,
     healthy: Database,
-    clock: ManualClock,
+    clock: SystemClock,
     market: Market,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -181,10 +181,8 @@ def run(
     else:
         reached = nullcontext(configured_access(base_url, allow_unknown_host=allow_unknown_host))
     with shown_progress() as on_progress, reached as access:
-        outcome = job.run(
-            files, access, on_progress, accept_loss=accept_loss, maturity_s=maturity_s
-        )
-    _show(files, outcome.as_of)
+        job.run(files, access, on_progress, accept_loss=accept_loss, maturity_s=maturity_s)
+    _show(files)
 
 
 @app.command()
@@ -252,8 +250,8 @@ def backfill(
     if (by := until or now) and since >= by:
         raise typer.BadParameter("--since is not before --until")
     with shown_progress((since, until or datetime.now(UTC))) as on_progress:
-        outcome = job.backfill(files, access, since, until, on_progress, maturity_s=maturity_s)
-    _show(files, outcome.as_of)
+        job.backfill(files, access, since, until, on_progress, maturity_s=maturity_s)
+    _show(files)
 
 
 def _interval(until: datetime | None) -> tuple[datetime, datetime | None]:
@@ -273,14 +271,11 @@ def _in_utc(text: str) -> datetime:
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _show(files: "Database", as_of: datetime) -> None:
-    """Say what a run found: a line in a log, and more to whoever sits at a terminal."""
+def _show(files: "Database") -> None:
+    """Say what a run found: tables at a terminal, plain lines in a log."""
     from pipelines.summary import show_summary
 
-    if sys.stdout.isatty():
-        show_summary(files)
-    else:
-        say(f"{files.path} shows the data as of {as_of:%Y-%m-%d %H:%M:%S} UTC")
+    show_summary(files, is_plain=not sys.stdout.isatty())
 
 
 @app.command()

@@ -5,14 +5,21 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.console import say
 from pipelines.database import Database
-from pipelines.headline import headline
+from pipelines.headline import Part, headline
 
 
-def show_summary(database: Database) -> None:
-    """Print what the published file says to whoever the account is, and how to ask it more."""
+def show_summary(database: Database, *, is_plain: bool = False) -> None:
+    """Print what the published file says to whoever the account is, and how to ask it more.
+
+    Plain, for a log: each number on a line of its own, without boxes and without advice.
+    """
     with database.reading() as connection:
         parts = headline(connection)
+    if is_plain:
+        _show_plainly(database, parts)
+        return
     console = _console()
     for part in parts:
         table = Table(title=part.title, show_header=False, title_justify="left")
@@ -23,6 +30,12 @@ def show_summary(database: Database) -> None:
     for part in parts:
         if part.further:
             console.print(f"try: {part.further}", soft_wrap=True, highlight=False)
+
+
+def _show_plainly(database: Database, parts: list[Part]) -> None:
+    say(f"published: {database.path.resolve()}, {parts[0].title}")
+    for line in (line for part in parts for line in part.lines):
+        say(f"{line.name}: {line.value}" + (f" ({line.rests_on})" if line.rests_on else ""))
 
 
 def _console() -> Console:

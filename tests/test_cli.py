@@ -41,7 +41,10 @@ def test_a_run_ends_with_what_it_found(
     ended = rfq("run", "--base-url", exchange.base_url, "--database", database.path)
 
     assert ended.code == 0
-    assert ended.out == f"{database.path} shows the data as of 2026-11-20 12:00:00 UTC\n"
+    first, *lines = ended.out.splitlines()
+    assert first == f"published: {database.path}, as of 2026-11-20 12:00:00 UTC"
+    assert lines[0] == "RFQs: 1 (your own 1; of others 0 that you quoted, 0 that you did not)"
+    assert any(line.startswith("filled within 3600 s, singles: - (none is") for line in lines)
     assert read(database, "select maturity_s from marts.build_info") == [(3600.0,)]
     lines = [line for line in ended.err.splitlines() if "tokens" in line]
     (market_line,) = (line for line in lines if "rfqs_market" in line)

@@ -1,7 +1,9 @@
 """What `rfq run` says and ends with, when the exchange or something in front of it misbehaves."""
 
 import itertools
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +28,7 @@ from tests.client.fault_server import (
     streams,
 )
 from tests.extraction.dealings import ask, offer
-from tests.running import Command, Ended
+from tests.running import Command, Ended, read
 from tests.test_cli import assert_shows_no_key
 
 HTML = {"Content-Type": "text/html"}
@@ -199,3 +201,28 @@ def test_no_date_loses_a_row(
             found = held.execute("select count(distinct id) from raw.quote_versions").fetchall()
         assert found == [(number + 1,)]
         clock.advance(3600)
+
+
+def test_a_clock_of_ours_that_is_slow_is_told_of_once_and_loses_nothing(
+    rfq: Command,
+    key: Path,
+    exchange: Any,
+    market: Market,
+    desk: Account,
+    clock: ManualClock,
+    database: Database,
+) -> None:
+    """The exchange is an hour ahead: its RFQ is loaded, and shown when our clock is there."""
+    market.name = ""
+    clock.advance((datetime.now(UTC) - clock.now()).total_seconds() + 3_600)
+    market.create_rfq(desk, market_ticker="KXONE-26-A", contracts_fp="10.00")
+
+    ended = rfq("run", "--base-url", exchange.base_url, "--database", database.path)
+
+    assert ended.code == 0, ended.err
+    told = [line for line in ended.err.splitlines() if "behind the exchange's" in line]
+    assert len(told) == 1
+    assert re.search(r"clock is 36\d\d s behind|clock is 35\d\d s behind", told[0])
+    assert read(database, "select count(*) from staging.rfqs") == [(0,)]
+    with duckdb.connect(database.private_path, read_only=True) as connection:
+        assert connection.execute("select count(*) from raw.rfq_versions").fetchall() == [(1,)]

@@ -21,7 +21,7 @@ from pipelines.kalshi.pages import Rejected
 from pipelines.kalshi.paging import Batch
 from pipelines.kalshi.plausible import Bounds
 from pipelines.kalshi.versions import Tombstones, Versions
-from pipelines.kalshi.watermark import Watermark
+from pipelines.kalshi.watermark import FUTURE_TOLERANCE, Watermark
 from transforms.raw import TIMESTAMP, raw_schema
 
 _log = logging.getLogger(__name__)
@@ -115,6 +115,7 @@ class Extraction:
     finished: set[str] = field(default_factory=set)
     failures: list[ExchangeError] = field(default_factory=list)
     has_warned_of_gone_rows: bool = False
+    has_warned_of_slow_clock: bool = False
     quotes_changed_in_window: int | None = None
     load: int = 0
     _begun_anew: set[str] = field(default_factory=set)
@@ -211,6 +212,18 @@ class Extraction:
         own = rfqs.filter(pc.is_valid(rfqs.column("creator_user_id")))
         self.own_rfqs_seen.update(own.column("id").to_pylist())
 
+    def _warn_of_a_slow_clock(self) -> None:
+        """Say, once a run, that what our clock takes for the future is loaded but not yet shown."""
+        skew_s = self.reader.clock_skew_s or 0.0
+        if self.has_warned_of_slow_clock or skew_s <= FUTURE_TOLERANCE.total_seconds():
+            return
+        self.has_warned_of_slow_clock = True
+        _log.warning(
+            "this machine's clock is %.0f s behind the exchange's: what has happened there is "
+            "loaded, and shown once this clock has come so far. Set the clock",
+            skew_s,
+        )
+
     def watermark(self, resource_state: dict[str, Any], name: str) -> Watermark:
         """Return the watermark of pass *name* for this origin, account and scope.
 
@@ -231,6 +244,8 @@ class Extraction:
         # A sandbox's market may be days ahead: there no other clock says where its future begins.
         clock = (lambda: self.now) if self._is_named_sandbox else self.reader.local_clock
         watermark = Watermark(state, self.reader.clock_skew_s, clock)
+        if not self._is_named_sandbox:
+            self._warn_of_a_slow_clock()
         if not self.origin.startswith(SANDBOX):
             watermark.demand_no_leap()
         return watermark

@@ -18,6 +18,7 @@ from pipelines.kalshi.moments import read_to
 from pipelines.kalshi.origin import SANDBOX, origins_of_exchange
 from pipelines.kalshi.pages import Rejected
 from pipelines.kalshi.plausible import Bounds
+from pipelines.kalshi.purged import Purged
 from pipelines.kalshi.schema import QUOTE, RFQ, Entity
 from pipelines.kalshi.sweep import Batch
 from pipelines.kalshi.tombstones import Tombstones
@@ -125,6 +126,7 @@ class Extraction:
         self.cursor.execute("set timezone = 'UTC'")
         self.rfqs = Versions(self.connection, RFQ)
         self.quotes = Versions(self.connection, QUOTE)
+        self.purged = Purged(self.connection)
         self.gone_rfqs = Tombstones(self.connection, "rfqs")
         self.gone_quotes = Tombstones(self.connection, "quotes")
 

@@ -1,5 +1,6 @@
 """Forgetting for good, and copies that a run can go on from; on a market that is small and real."""
 
+import errno
 import json
 import shutil
 from datetime import UTC, datetime, timedelta
@@ -9,10 +10,11 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines import backup
+from pipelines import backup, purge
 from pipelines import database as files
 from pipelines.backup import back_up
 from pipelines.database import Database, DatabaseBusy, DatabaseError, DataRefused
+from pipelines.publish import put_in_place
 from pipelines.sandbox import Account, ManualClock, Market
 from tests.running import Command, read
 from tests.security.search import found_in_tables
@@ -47,6 +49,11 @@ def holds(database: Database, *ids: str) -> bool:
     return any(found_in_tables(path, ids) for path in (database.path, database.private_path))
 
 
+def _half_done(draft: Path, path: Path) -> None:
+    put_in_place(draft, path)
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_what_is_purged_is_in_no_file_and_does_not_come_back(
     rfq: Command,
     key: Path,
@@ -56,6 +63,7 @@ def test_what_is_purged_is_in_no_file_and_does_not_come_back(
     desk: Account,
     maker: Account,
     database: Database,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     other = market.add_account("other")
     old = executed(market, desk, maker, "OLD")
@@ -71,8 +79,13 @@ def test_what_is_purged_is_in_no_file_and_does_not_come_back(
 
     asked = rfq("purge", "--older-than", "1d", *at)
     assert (asked.code, database.private_path.read_bytes() == before) == (2, True)
+    with monkeypatch.context() as broken:
+        broken.setattr(purge, "put_in_place", _half_done)
+        half = rfq("purge", "--older-than", "1d", "--yes", *at)
     purged = rfq("purge", "--older-than", "1d", "--yes", *at)
 
+    # Stopped between the two files, it has lost nothing, and the next one finds what is left.
+    assert (half.code, half.err.endswith("published before that.\n")) == (75, True)
     assert purged.code == 0, purged.err
     assert "raw.rfq_versions: 1 rows\nraw.quote_versions: 1 rows\n" in purged.out
     assert asked.out.splitlines()[0] == purged.out.splitlines()[0]

@@ -15,7 +15,6 @@ from pipelines.sandbox import Account, ManualClock, Market
 from pipelines.stamp import LAYOUT
 from tests.running import UNHURRIED, Command
 
-NOW = datetime.now(UTC)
 CHECKS = [
     *("key", "scopes", "clock", "limits", "base_url"),
     *("disk", "permissions", "layout", "space", "schedule"),
@@ -23,10 +22,24 @@ CHECKS = [
 MINUTE = timedelta(minutes=1)
 
 
+class Ticking(ManualClock):
+    """This machine's clock, and what it was moved by."""
+
+    def __init__(self) -> None:
+        self._moved = timedelta()
+        super().__init__(datetime.now(UTC))
+
+    def now(self) -> datetime:
+        return datetime.now(UTC) + self._moved
+
+    def advance(self, seconds: float) -> None:
+        self._moved += timedelta(seconds=seconds)
+
+
 @pytest.fixture
 def clock() -> ManualClock:
-    """The exchange's clock, which is right."""
-    return ManualClock(NOW)
+    """The exchange's clock, which is right, however long a test takes."""
+    return Ticking()
 
 
 @pytest.fixture

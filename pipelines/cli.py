@@ -382,6 +382,62 @@ def doctor(
 
 
 @app.command()
+def purge(
+    database: DatabaseOption = PUBLISHED,
+    older_than: Annotated[
+        timedelta | None,
+        typer.Option(parser=_span, metavar="AGE", help="What was created longer ago, like 90d."),
+    ] = None,
+    account: Annotated[
+        str | None, typer.Option(help="What this id (communications or user) asked or quoted.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Forget RFQs with their quotes, in all files beside the database, for good.
+
+    Later runs do not load them again. Copies elsewhere, backups too, are yours to remove.
+    Examples: `rfq purge --older-than 365d` · `rfq purge --account ID --yes`
+    """
+    from pipelines.database import Database
+    from pipelines.purge import Wanted, carry_out, prepared
+
+    if (older_than is None) == (account is None):
+        raise typer.BadParameter("give one of --older-than and --account")
+    now = datetime.now(UTC)
+    wanted = Wanted(None if older_than is None else now - older_than, account)
+    with prepared(Database(database), wanted, now) as prepared_purge:
+        for table, rows in prepared_purge.rows.items():
+            say(f"raw.{table}: {rows:,} rows")
+        if not prepared_purge.is_needed:
+            say("nothing to forget")
+            return
+        if not yes and not (sys.stdin.isatty() and typer.confirm("Forget them for good?")):
+            raise typer.BadParameter("nothing was forgotten: say --yes to forget these rows")
+        for aside in carry_out(prepared_purge):
+            say(f"removed {aside}")
+    say("forgotten")
+
+
+@app.command()
+def backup(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Where to: a folder that is empty or not there.")
+    ],
+    database: DatabaseOption = PUBLISHED,
+) -> None:
+    """Copy the files of a database while no run writes them, and open the copies.
+
+    Waits a minute for a run to end. Restore by copying the files back.
+    Example: `rfq backup /backups/rfq-2026-11-20`
+    """
+    from pipelines.backup import back_up
+    from pipelines.database import Database
+
+    for name, size in back_up(Database(database), folder).items():
+        say(f"{folder / name}: {size:,} bytes")
+
+
+@app.command()
 def sandbox(
     recordings: Annotated[
         list[Path] | None,

@@ -9,7 +9,7 @@ from os import stat_result
 from pathlib import Path
 
 _log = logging.getLogger(__name__)
-WRITING = ("run", "load", "backfill", "build")
+WRITING = ("run", "load", "backfill", "build", "purge")
 PHASES = ("load", "build", "check", "publish")
 
 

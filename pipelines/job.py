@@ -64,6 +64,8 @@ class Work:
     database: Database
     directory: Path
     last: Last | None
+    is_published: bool = True
+    """Whether what is put in place is what readers see."""
 
 
 def run(
@@ -148,6 +150,23 @@ def rebuild(
         return _build_and_publish(
             *(connection, work, {}, limits), account=account, maturity_s=maturity_s, afresh=True
         )
+
+
+def published_anew(
+    database: Database,
+    connection: duckdb.DuckDBPyConnection,
+    settings: tuple[float, str | None],
+    maturity_s: float,
+) -> Outcome:
+    """Build every mart anew from the open private file, and publish beside it what is new there."""
+    rejected_share, account = settings
+    work = Work(database, database.path.parent, None, is_published=False)
+    return _build_and_publish(
+        *(connection, work, {}, Limits(rejected_share)),
+        account=account,
+        maturity_s=maturity_s,
+        afresh=True,
+    )
 
 
 def build_into(
@@ -371,7 +390,7 @@ def _publish(connection: duckdb.DuckDBPyConnection, work: Work) -> None:
                 note_publication(connection, "published")
             with effects.phase("check"):
                 demand_sound(connection, has_last=has_last)
-        replace_published(draft, work.database.path)
+        replace_published(draft, work.database.path, is_published=work.is_published)
         note_publication(connection)
 
 

@@ -86,7 +86,11 @@ def begin() -> None:
 def end(code: int, message: str | None, error: BaseException | None) -> None:
     """Record how the run ended, tell of it, and say so in the last line of the log."""
     run = _recording.run
-    if run is None or code == WRONG_USAGE:
+    if run is None:
+        return
+    if code == WRONG_USAGE:
+        # Nothing was run.
+        forget()
         return
     ended = replace(
         run,

@@ -164,6 +164,20 @@ def test_a_signal_after_all_is_done_changes_nothing(held: tuple[Database, dict[s
     assert process.returncode == 0
 
 
+def test_a_signal_while_others_are_told_how_a_run_ended_changes_nothing() -> None:
+    """The first one waits until they are told, a second one ends the process as it had ended."""
+    code = (
+        "import os, signal; from pipelines import stopping; stopping.heed();"
+        " stopping.raise_from_here(); stopping.finished(65);"
+        " os.kill(os.getpid(), signal.SIGTERM); print('still here', flush=True);"
+        " os.kill(os.getpid(), signal.SIGTERM); print('no more', flush=True)"
+    )
+
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert (ended.returncode, ended.stdout, ended.stderr) == (65, "still here\n", "")
+
+
 def test_what_nohup_ignores_stays_ignored(held: tuple[Database, dict[str, str]]) -> None:
     numbers = [int(signal.SIGHUP), int(signal.SIGINT)]
     ignoring = ("sh", "-c", 'trap "" HUP INT; exec "$@"', "sh")

@@ -71,7 +71,7 @@ def _compare(
     listed: set[str] = set()
     missed: set[str] = set()
     for batch in read_list(RFQ, fetch, RFQ_PAGES_PER_BATCH):
-        rows = batch.rows.table
+        rows = extraction.purged.left_of(batch, RFQ).rows.table
         report.served_ts = batch.served_ts if batch.is_first else report.served_ts
         is_due = pc.less_equal(rows.column("created_ts"), pa.scalar(due_ts, TIMESTAMP))
         due = rows.filter(is_due).column("id").to_pylist()

@@ -20,6 +20,7 @@ from pipelines.kalshi.moments import read_to
 from pipelines.kalshi.pages import Rejected
 from pipelines.kalshi.paging import Batch
 from pipelines.kalshi.plausible import Bounds
+from pipelines.kalshi.purged import Purged
 from pipelines.kalshi.versions import Tombstones, Versions
 from pipelines.kalshi.watermark import FUTURE_TOLERANCE, Watermark
 from transforms.raw import TIMESTAMP, raw_schema
@@ -125,6 +126,7 @@ class Extraction:
         self.cursor.execute("set timezone = 'UTC'")
         self.rfqs = Versions(self.connection, RFQ)
         self.quotes = Versions(self.connection, QUOTE)
+        self.purged = Purged(self.connection)
         self.gone_rfqs = Tombstones(self.connection, "rfqs")
         self.gone_quotes = Tombstones(self.connection, "quotes")
 

@@ -179,10 +179,11 @@ def report_rows(report: PassReport) -> Items:
 def new_version_items(
     report: PassReport, versions: Versions, gone: Tombstones, batch: Batch
 ) -> Generator[Any, None, set[int]]:
-    """Yield the new versions of *batch* and whose tombstones it outdates.
+    """Yield the new versions of *batch* and whose tombstones it outdates; nothing that was purged.
 
     Returns a number for each version in the batch, new or not, and for each rejected row.
     """
+    batch = report.extraction.purged.left_of(batch, versions.entity)
     rows = batch.rows.table
     rejected = {hash(row.row_hash) for row in batch.rows.rejected}
     if not rows.num_rows:

@@ -1,0 +1,83 @@
+"""`rfq backup`: copies of the files that belong together, opened before they count."""
+
+import os
+import shutil
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+import duckdb
+
+from pipelines.database import Database, DatabaseError, DataRefused, log_beside
+from pipelines.runs import record_path
+from pipelines.stamp import quoted_text, read_stamp, seal_of
+from pipelines.stopping import stoppable
+
+WAITS_S = 60.0
+
+
+def back_up(database: Database, folder: Path, within_s: float = WAITS_S) -> dict[str, int]:
+    """Copy the files of *database* into *folder*, which is made whole or not at all.
+
+    Waits *within_s* for a run to end. Returns the sizes by name. Raises `DatabaseBusy`,
+    `DataRefused` for a copy that cannot be read, `DatabaseError` for a folder that is in use.
+    """
+    target = _free(folder)
+    if not database.path.exists() and not database.may_be_loaded:
+        raise DatabaseError(f"there is nothing at {database.path} to back up: `rfq run` makes it")
+    with stoppable(), database.held(within_s):
+        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        try:
+            _copy(database, draft)
+            _demand_whole(Database(draft / database.path.name))
+            os.sync()
+            draft.replace(target)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+    return {path.name: path.stat().st_size for path in sorted(target.iterdir())}
+
+
+def _free(folder: Path) -> Path:
+    target = folder.absolute()
+    if not target.parent.is_dir():
+        raise DatabaseError(f"the folder {target.parent} does not exist: make it first")
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise DatabaseError(f"{target} is in use: name a folder that is empty or not there yet")
+    return target
+
+
+def _copy(database: Database, draft: Path) -> None:
+    private = database.private_path
+    log = log_beside(private)
+    for path in (database.path, private, log, record_path(database.path)):
+        if path.is_file():
+            with suppress(FileNotFoundError):
+                shutil.copyfile(path, draft / path.name)
+
+
+def _demand_whole(copy: Database) -> None:
+    """Open both copies; what a killed run left in the log of the private one is taken in."""
+    try:
+        if copy.is_loaded:
+            with copy.writing() as connection:
+                connection.execute("checkpoint")
+                connection.execute("select count(*) from raw.rfq_versions").fetchall()
+        if copy.path.exists():
+            _demand_sealed(copy.path)
+    except duckdb.Error as error:
+        raise DataRefused(
+            f"the copy cannot be read ({str(error).splitlines()[0]}), so there is no backup: "
+            "`rfq run` says what is wrong with the files"
+        ) from None
+
+
+def _demand_sealed(path: Path) -> None:
+    with duckdb.connect() as connection:
+        connection.execute(f"attach {quoted_text(path)} as copied (read_only)")
+        stamp = read_stamp(connection, "copied")
+        if stamp is not None and seal_of(connection, "copied") != stamp.seal:
+            raise DataRefused(
+                "the published file is not as it was published, so there is no backup: "
+                "`rfq build` makes it anew"
+            )

@@ -1,0 +1,175 @@
+"""Forgetting for good, and copies that a run can go on from; on a market that is small and real."""
+
+import errno
+import json
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from pipelines import backup, purge
+from pipelines import database as files
+from pipelines.backup import back_up
+from pipelines.database import Database, DatabaseBusy, DatabaseError, DataRefused
+from pipelines.publish import replace_published
+from pipelines.sandbox import Account, ManualClock, Market
+from tests.running import Command, read
+from tests.security.search import found_in_tables
+from tests.test_runs import at_work
+
+AGE = timedelta(days=3)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Three days ago."""
+    return ManualClock(datetime.now(UTC) - AGE)
+
+
+def executed(market: Market, desk: Account, maker: Account, name: str) -> tuple[str, str]:
+    """An RFQ of the desk's that the maker fills: the exchange keeps listing it."""
+    rfq_id = market.create_rfq(desk, market_ticker=f"KXONE-26-{name}", contracts_fp="10.00")
+    market.clock.advance(1.0)
+    quote_id = market.create_quote(maker, rfq_id=rfq_id, yes_bid="0.4000", no_bid="0.5500")
+    market.accept_quote(desk, quote_id, accepted_side="yes")
+    market.clock.advance(1.0)
+    market.confirm_quote(maker, quote_id)
+    market.clock.advance(60.0)
+    return rfq_id, quote_id
+
+
+def holds(database: Database, *ids: str) -> bool:
+    """Whether any file beside the database has one of *ids*, as bytes or in a table."""
+    for path in database.path.parent.rglob("*"):
+        if path.is_file() and any(id_.encode() in path.read_bytes() for id_ in ids):
+            return True
+    return any(found_in_tables(path, ids) for path in (database.path, database.private_path))
+
+
+def _half_done(draft: Path, path: Path) -> None:
+    replace_published(draft, path)
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_what_is_purged_is_in_no_file_and_does_not_come_back(
+    rfq: Command,
+    key: Path,
+    exchange: Any,
+    market: Market,
+    clock: ManualClock,
+    desk: Account,
+    maker: Account,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    other = market.add_account("other")
+    old = executed(market, desk, maker, "OLD")
+    clock.advance(AGE.total_seconds() - 3_600)
+    new = executed(market, desk, maker, "NEW")
+    others = executed(market, desk, other, "OTHERS")
+    where = ("--base-url", exchange.base_url, "--database", database.path)
+    at = ("--database", database.path)
+    assert rfq("run", *where).code == 0
+    (database.path.parent / "rfq.duckdb.changed-20261120").write_text(old[0])
+    before = database.private_path.read_bytes()
+    assert holds(database, *old)
+
+    asked = rfq("purge", "--older-than", "1d", *at)
+    assert (asked.code, database.private_path.read_bytes() == before) == (2, True)
+    with monkeypatch.context() as broken:
+        broken.setattr(purge, "replace_published", _half_done)
+        half = rfq("purge", "--older-than", "1d", "--yes", *at)
+    purged = rfq("purge", "--older-than", "1d", "--yes", *at)
+
+    # Stopped between the two files, it has lost nothing, and the next one finds what is left.
+    assert (half.code, half.err.endswith("published before that.\n")) == (75, True)
+    assert purged.code == 0, purged.err
+    assert "raw.rfq_versions: 1 rows\nraw.quote_versions: 1 rows\n" in purged.out
+    assert asked.out.splitlines()[0] == purged.out.splitlines()[0]
+    assert not holds(database, *old)
+    assert rfq("purge", "--account", other.communications_id, "--yes", *at).code == 0
+    assert not holds(database, others[1], other.communications_id)
+    again = rfq("run", *where)
+    assert again.code == 0, again.err
+    assert not holds(database, *old, others[1], other.communications_id)
+    assert read(database, "select quote_id from staging.quotes") == [(new[1],)]
+    assert {id_ for (id_,) in read(database, "select rfq_id from staging.rfqs")} == {
+        new[0],
+        others[0],
+    }
+    with duckdb.connect(database.private_path, read_only=True) as connection:
+        assert connection.execute("select count(*) from raw.quote_versions").fetchall() == [(1,)]
+    nothing = rfq("purge", "--older-than", "1d", "--yes", *at)
+    assert nothing.out.endswith("nothing to forget\n")
+    own = rfq("purge", "--account", desk.communications_id, "--yes", *at)
+    assert (own.code, "remove the files" in own.err) == (78, True)
+
+
+def test_a_purge_wants_one_thing_and_something_to_purge(rfq: Command, database: Database) -> None:
+    at = ("--database", database.path)
+
+    assert rfq("purge", *at).code == 2
+    assert rfq("purge", "--older-than", "1d", "--account", "x", *at).code == 2
+    assert rfq("purge", "--older-than", "1d", "--yes", *at).code == 78
+
+
+# Backup
+
+
+def test_a_run_goes_on_from_a_backup(
+    rfq: Command,
+    key: Path,
+    exchange: Any,
+    market: Market,
+    desk: Account,
+    maker: Account,
+    database: Database,
+    tmp_path: Path,
+) -> None:
+    """What happened after the copy is read again, and nothing is missing or doubled."""
+    before = executed(market, desk, maker, "BEFORE")
+    where = ("--base-url", exchange.base_url, "--database", database.path)
+    assert rfq("run", *where).code == 0
+    copy = tmp_path / "backup"
+
+    ended = rfq("backup", copy, "--database", database.path)
+    after = executed(market, desk, maker, "AFTER")
+    for path in tmp_path.glob("rfq.*"):
+        path.unlink()
+    shutil.copytree(copy, tmp_path, dirs_exist_ok=True)
+    again = rfq("run", *where)
+
+    assert (ended.code, again.code) == (0, 0), again.err
+    names = ["rfq.duckdb", "rfq.private.duckdb", "rfq.runs.jsonl"]
+    assert sorted(path.name for path in copy.iterdir()) == names
+    assert copy.stat().st_mode & 0o777 == 0o700
+    shown = read(database, "select rfq_id, quote_id, status from staging.quotes order by all")
+    assert shown == sorted((*each, "executed") for each in (before, after))
+    status = json.loads(rfq("status", "--json", "--database", database.path).out)
+    assert [run["exit_code"] for run in status["runs"]] == [0, 0]
+    assert rfq("backup", copy, "--database", database.path).code == 78
+
+
+def test_a_backup_waits_for_a_run_and_leaves_nothing_half(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(DatabaseError, match="nothing at"):
+        back_up(database, tmp_path / "copy")
+    with database.held(), database.writing(may_create=True):
+        pass
+    assert (backup.WAITS_S, files.LOCK_WITHIN_S) == (60, 0.25)
+    with at_work(database.path), pytest.raises(DatabaseBusy):
+        back_up(database, tmp_path / "copy", within_s=0.1)
+
+    whole = database.private_path.read_bytes()
+    database.private_path.write_bytes(whole[:4096] + bytes(len(whole) - 4096))
+    with pytest.raises(DataRefused):
+        back_up(database, tmp_path / "copy")
+
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "rfq.duckdb.lock",
+        "rfq.private.duckdb",
+    }

@@ -285,8 +285,8 @@ def test_an_error_after_publishing_does_not_say_that_nothing_was_published(
 ) -> None:
     real: Callable[..., Any] = job.replace_published
 
-    def replace_published(*arguments: Any) -> None:
-        real(*arguments)
+    def replace_published(*arguments: Any, **settings: Any) -> None:
+        real(*arguments, **settings)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(job, "replace_published", replace_published)

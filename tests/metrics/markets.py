@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hypothesis import strategies as st
-
 from transforms.metrics import evaluate
 
 ExchangeObject = dict[str, Any]
@@ -268,11 +266,6 @@ class Onlooker:
         span = [(moment(each) - MIDNIGHT).total_seconds() for each in (since, until)]
         reads = [read for served, read in self._read_s.items() if span[0] < served < span[1]]
         return at(reads[-1]) if reads else None
-
-
-def markets() -> st.SearchStrategy[Market]:
-    """Random markets that shrink."""
-    return st.randoms(use_true_random=False).map(random_market)
 
 
 def plain(metrics: Mapping[str, Any]) -> str:

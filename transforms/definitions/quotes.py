@@ -15,7 +15,7 @@ from decimal import Decimal
 import polars as pl
 
 from transforms.definitions.last_look import accept_ts, has_accept
-from transforms.definitions.populations import BACKFILL
+from transforms.definitions.populations import BACKFILL, is_own
 from transforms.definitions.rfqs import size_bucket, visibility_of
 from transforms.definitions.units import CONTRACTS, DOLLARS, ONE_DOLLAR, duration
 from transforms.settings import Settings
@@ -176,11 +176,7 @@ def _lost_ts() -> pl.Expr:
     is_announced = pl.any_horizontal(
         pl.col("cancelled_ts").is_not_null(), pl.col("accepted_ts").is_not_null()
     )
-    last_pass_ts = (
-        pl.when(pl.col("visibility") == "own")
-        .then("last_received_pass_ts")
-        .otherwise("last_made_pass_ts")
-    )
+    last_pass_ts = pl.when(is_own()).then("last_received_pass_ts").otherwise("last_made_pass_ts")
     is_missing = (pl.col("status") == "open") & (last_pass_ts >= pl.col("rfq_end_ts"))
     return (
         pl.when(is_announced)
@@ -282,7 +278,7 @@ def _fate_in_competition() -> pl.Expr:
         .then(pl.lit("cover"))
         .otherwise(pl.lit("done_away"))
     )
-    is_decided = pl.col("is_reference_executed") & (pl.col("visibility") == "own")
+    is_decided = pl.col("is_reference_executed") & is_own()
     return pl.when(pl.col("is_live_then") & is_decided).then(placed)
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import polars as pl
 
 from transforms.definitions.last_look import infer_fast_markets, windows
-from transforms.definitions.populations import BACKFILL, LATE, LIVE
+from transforms.definitions.populations import BACKFILL, LATE, LIVE, is_own
 from transforms.settings import Settings
 
 # The exchange keeps cancelled quotes for 7 days after their last update. An RFQ that was first
@@ -101,19 +101,18 @@ def _watched(rfqs: pl.LazyFrame, passes: pl.LazyFrame, settings: Settings) -> pl
     NULL unless it came 5 s or more after the creation. Nobody shows when an RFQ of somebody else
     ended unless we won it, so these count as alive only while they were seen open, won or lost.
     """
-    is_own = pl.col("visibility") == "own"
     alive_ts = pl.min_horizontal(
         pl.col("end_ts") - CLOCK_STEP,
-        pl.when(is_own).then(pl.lit(settings.as_of)).otherwise("last_seen_open_ts"),
+        pl.when(is_own()).then(pl.lit(settings.as_of)).otherwise("last_seen_open_ts"),
     )
-    is_alive_known = is_own | pl.col("last_seen_open_ts").is_not_null()
+    is_alive_known = is_own() | pl.col("last_seen_open_ts").is_not_null()
     served = passes.select(
         "side", watched_until_ts=pl.min_horizontal("served_ts", pl.lit(settings.as_of))
     )
     is_in_time = pl.col("watched_until_ts") >= pl.col("created_ts") + TIME_TO_ANSWER
     return (
         rfqs.with_columns(
-            side=pl.when(is_own).then(pl.lit("received")).otherwise(pl.lit("made")),
+            side=pl.when(is_own()).then(pl.lit("received")).otherwise(pl.lit("made")),
             alive_ts=pl.when(is_alive_known).then(alive_ts).otherwise("created_ts"),
         )
         .sort("alive_ts")
@@ -178,8 +177,7 @@ def is_out_of_sight(settings: Settings) -> pl.Expr:
         pl.col("last_seen_open_ts").fill_null(pl.col("created_ts")) < swept_ts
     )
     is_too_old = pl.col("created_ts") < settings.as_of - timedelta(seconds=settings.longest_life_s)
-    is_of_others = pl.col("visibility") != "own"
-    return is_of_others & (is_missing.fill_null(False) | is_too_old)
+    return ~is_own() & (is_missing.fill_null(False) | is_too_old)
 
 
 def recorded_end_ts() -> pl.Expr:

@@ -3,7 +3,7 @@
 import polars as pl
 
 from transforms.definitions.outcome_buckets import fates, outcome_bucket
-from transforms.definitions.populations import is_terminal
+from transforms.definitions.populations import is_own, is_terminal
 from transforms.definitions.rfqs import known_rfqs
 from transforms.definitions.units import CONTRACTS, DOLLARS, elapsed_s, skew_corrected_s
 from transforms.settings import Settings
@@ -114,10 +114,9 @@ def _gaps_closed(rfqs: pl.LazyFrame) -> pl.LazyFrame:
     counts = ("n_quotes_raw", "n_quotes_effective", "n_makers", "n_executed_quotes")
     stages = ("has_accept", "has_confirm", "is_accept_pending", "is_confirm_pending")
     flags = (*stages, "is_cover_unknown")
-    is_own = pl.col("visibility") == "own"
     return rfqs.with_columns(
         pl.col(counts).fill_null(0), pl.col(flags).fill_null(False)
-    ).with_columns(pl.when(is_own).then(pl.col(name)).alias(name) for name in SEEN_BY_REQUESTER)
+    ).with_columns(pl.when(is_own()).then(pl.col(name)).alias(name) for name in SEEN_BY_REQUESTER)
 
 
 def state() -> pl.Expr:
@@ -134,7 +133,7 @@ def state() -> pl.Expr:
         .then(pl.lit("accepted_pending"))
         .when(pl.col("end_cause").is_null())
         .then(pl.lit("open"))
-        .when(pl.col("visibility") == "own")
+        .when(is_own())
         .then(pl.lit("closed_unfilled"))
         .otherwise(pl.lit("closed_unknown"))
     )
@@ -149,7 +148,7 @@ def is_decided(settings: Settings) -> pl.Expr:
     read = pl.col("first_executed_observed_ts", "first_closed_observed_ts") <= settings.as_of
     seen = (read, pl.col("gone_ts").is_not_null(), pl.col("is_out_of_sight"))
     is_seen_over = pl.any_horizontal(*(each.fill_null(False) for each in seen))
-    return is_terminal() & ((pl.col("visibility") == "own") | is_seen_over)
+    return is_terminal() & (is_own() | is_seen_over)
 
 
 def _timed(rfqs: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:

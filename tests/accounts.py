@@ -11,7 +11,16 @@ from pathlib import Path
 import duckdb
 
 from pipelines.database import Database
-from tests.metrics.markets import MIDNIGHT, ExchangeObject, at, closed_rfq, followed, quote, rfq
+from tests.metrics.markets import (
+    MIDNIGHT,
+    ExchangeObject,
+    at,
+    closed_rfq,
+    followed,
+    moment,
+    quote,
+    rfq,
+)
 from transforms.build import build
 from transforms.catalogue import describe
 from transforms.marts import MARTS
@@ -134,3 +143,78 @@ def of_maker(me: str = "A") -> tuple[list[ExchangeObject], list[ExchangeObject]]
         followed(by(me, "m5", "pending", 981, "0.5500"), accepted=990),
     ]
     return rfqs, [each | {"rfq_creator_id": "stranger"} for each in quotes]
+
+
+WEEK_AND_A_DAY_S = 8 * 86_400.0
+
+
+def of_both() -> Shown:
+    """The account `desk` asked, quoted and looked on, of every capture and in every state.
+
+    Both passes were served at 20 s. What was created eight days before was first read today.
+
+    | RFQ           | asked by | lived      | capture  | what became of it                     |
+    |---------------|----------|------------|----------|---------------------------------------|
+    | o filled      | desk     | 0 to 27    | live     | A's and B's quotes; A's executed      |
+    | o closed      | desk     | 2 to 60    | live     | A's quote for YES alone               |
+    | o filled late | desk     | 100 to 437 | late     | B's quote executed after M            |
+    | o lapsed      | desk     | 300 to 400 | late     | A's quote accepted and not confirmed  |
+    | o open        | desk     | 500 on     | late     |                                       |
+    | o young       | desk     | 900 on     | late     | younger than M                        |
+    | o combo       | desk     | 200 to 230 | late     | A's quote                             |
+    | o old         | desk     | -8 d, 27 s | backfill | A's quote executed                    |
+    | t won         | stranger | 0 to 27    | live     | our quote executed                    |
+    | t lost        | stranger | 2 to 60    | live     | our quote left                        |
+    | t combo       | stranger | 4 on       | live     | our quote stands                      |
+    | t pending     | stranger | 980 on     | late     | our quote accepted at 990             |
+    | t old         | stranger | -8 d, 27 s | backfill | our quote executed                    |
+    | f seen        | stranger | 3 to 60    | live     |                                       |
+    | f dollars     | stranger | 700 on     | late     | for 25 dollars                        |
+    """
+    theirs = {"creator_id": "stranger"}
+    old, today = -WEEK_AND_A_DAY_S, {"observed_ts": at(0)}
+    rfqs = [
+        closed_rfq("o filled", 0, 27),
+        closed_rfq("o closed", 2, 60),
+        rfq("o filled late", 100),
+        closed_rfq("o lapsed", 300, 400),
+        rfq("o open", 500),
+        rfq("o young", 900),
+        closed_rfq("o combo", 200, 230, **COMBO),
+        closed_rfq("o old", old, old + 27, **today),
+        *seen_open(closed_rfq("t won", 0, 27, **theirs)),
+        *seen_open(closed_rfq("t lost", 2, 60, **theirs)),
+        *seen_open(rfq("t combo", 4, **theirs, **COMBO)),
+        rfq("t pending", 980, **theirs),
+        closed_rfq("t old", old, old + 27, **theirs, **today),
+        *seen_open(closed_rfq("f seen", 3, 60, **theirs)),
+        rfq("f dollars", 700, contracts_fp="0.00", target_cost_dollars="25.000000", **theirs),
+    ]
+    quotes = [
+        followed(by("A", "q1", "o filled", 1, "0.5500"), accepted=10, confirmed=12, executed=27),
+        followed(by("B", "q2", "o filled", 3, "0.5000"), cancelled=27),
+        followed(by("A", "q3", "o closed", 4, "0.0000"), cancelled=60),
+        followed(
+            by("B", "q4", "o filled late", 103, "0.5500"), accepted=420, confirmed=422, executed=437
+        ),
+        followed(by("A", "q5", "o lapsed", 301, "0.5400"), accepted=310),
+        followed(by("A", "q6", "o combo", 200.5, "0.5000"), cancelled=230),
+        _long_ago(by("A", "q7", "o old", old + 1, "0.5500")),
+    ]
+    ours = [
+        followed(by("desk", "m1", "t won", 1, "0.5500"), accepted=10, confirmed=12, executed=27),
+        by("desk", "m2", "t lost", 4, "0.5000"),
+        by("desk", "m3", "t combo", 4.5, "0.5000"),
+        followed(by("desk", "m4", "t pending", 981, "0.5500"), accepted=990),
+        _long_ago(by("desk", "m5", "t old", old + 1, "0.5500")),
+    ]
+    ours = [each | {"rfq_creator_id": "stranger"} for each in ours]
+    return Shown("desk", rfqs, [*quotes, *ours], compared=(20, 1))
+
+
+def _long_ago(each: ExchangeObject) -> ExchangeObject:
+    """A quote that was accepted 9 s after it, confirmed 2 s and executed 17 s after that."""
+    created_s = (moment(each["created_ts"]) - MIDNIGHT).total_seconds()
+    accepted, confirmed, executed = (created_s + s for s in (9, 11, 26))
+    stages = {"accepted": accepted, "confirmed": confirmed, "executed": executed}
+    return followed(each, **stages) | {"observed_ts": at(0)}

@@ -52,6 +52,42 @@ def wait():
 
 threading.Thread(target=wait, daemon=True).start()
 """
+# Is nudged while it undoes what it began, as it is ten times a second until it ends, and once more
+# where something has swallowed the first `Stopped`.
+WHILE_UNDOING = """
+import os, signal
+from pipelines import stopping
+
+stopping.heed()
+# The nudges come from here alone.
+stopping.RAISED_EVERY_S = stopping.UNDOING_LASTS_AT_MOST_S = 3600
+
+def undo():
+    signal.raise_signal(signal.SIGALRM)
+    try:
+        raise ValueError
+    except ValueError:
+        signal.raise_signal(signal.SIGALRM)
+    print("undone", flush=True)
+
+try:
+    with stopping.stoppable():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            {then}
+        finally:
+            undo()
+except stopping.Stopped as end:
+    print(end.code, flush=True)
+os._exit(0)
+"""
+SWALLOWED = """
+        except stopping.Stopped:
+            pass
+        try:
+            signal.raise_signal(signal.SIGALRM)
+            raise AssertionError("still here")
+"""
 # Sends itself a signal when all is done, and what is left is to write out a last line.
 AT_THE_END = """
 import os, signal
@@ -154,6 +190,18 @@ def test_a_signal_while_duckdb_opens_its_file_is_no_bug(
     told = "rfq: stopped by SIGTERM. Nothing was published.\n"
     assert (process.returncode, ended.out, ended.error) == (143, "", told)
     assert "build ended with 143" in ended.err
+
+
+@pytest.mark.parametrize("then", ["signal.pause()", f"signal.pause(){SWALLOWED}"])
+def test_undoing_is_not_interrupted_by_the_nudges_that_a_long_query_needs(then: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", WHILE_UNDOING.format(then=then)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ended.stdout.split() == ["undone", "143"], ended.stderr
 
 
 def test_a_signal_after_all_is_done_changes_nothing(held: tuple[Database, dict[str, str]]) -> None:

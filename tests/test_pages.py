@@ -1,6 +1,8 @@
 """Pages become typed Arrow tables; what cannot be read is set aside, never dropped."""
 
 import json
+import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -9,7 +11,9 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from pipelines.kalshi.client.transport import LATEST
 from pipelines.kalshi.entities import QUOTE, RFQ
+from pipelines.kalshi.fields import EARLIEST, LONGEST_TEXT, MOST_LEGS
 from pipelines.kalshi.pages import BadPage, next_cursor, read_pages, read_record
 from pipelines.kalshi.versions import Versions, keys
 from transforms.raw import create_raw_tables
@@ -62,6 +66,66 @@ def test_rows_keep_the_order_in_which_they_were_served() -> None:
     table = read_pages(RFQ, [page(*rows[:100]), page(*rows[100:200]), page(*rows[200:])]).table
 
     assert table.column("id").to_pylist() == [row["id"] for row in rows]
+
+
+# What a sound row holds at most, and at least.
+LONGEST = RFQ_ROW | {"market_ticker": "K" * LONGEST_TEXT}
+MOST = RFQ_ROW | {"mve_selected_legs": RFQ_ROW["mve_selected_legs"] * MOST_LEGS}
+EARLY, LATE = (
+    RFQ_ROW | {"created_ts": bound.isoformat().replace("+00:00", "Z")}
+    for bound in (EARLIEST, LATEST)
+)
+BARE = {name: RFQ_ROW[name] for name in RFQ.required}
+
+
+def calls_of_python(act: Callable[[], object]) -> int:
+    """How many functions of Python *act* calls."""
+    calls = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        act()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+@pytest.mark.parametrize(
+    "row",
+    [RFQ_ROW, LONGEST, MOST, EARLY, LATE, BARE],
+    ids=["plain", "longest text", "most legs", "earliest", "latest", "bare"],
+)
+def test_python_looks_at_no_single_row_of_a_sound_page(row: dict[str, Any]) -> None:
+    """Neither where its texts, legs and times are at the edge of what is taken."""
+    few, many = (page(*[row | {"id": str(n)} for n in range(size)]) for size in (2, 40))
+    read_pages(RFQ, [few])
+
+    calls = [calls_of_python(lambda each=each: read_pages(RFQ, [each])) for each in (few, many)]
+
+    assert calls[0] == calls[1]
+    assert read_pages(RFQ, [many]).table.num_rows == 40
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"market_ticker": "K" * (LONGEST_TEXT + 1)}, "market_ticker"),
+        ({"mve_selected_legs": RFQ_ROW["mve_selected_legs"] * (MOST_LEGS + 1)}, "legs"),
+        ({"created_ts": "2000-12-31T23:59:59.999999Z"}, "created_ts"),
+        ({"created_ts": "2100-12-31T00:00:00.000001Z"}, "created_ts"),
+    ],
+)
+def test_a_row_a_step_beyond_what_is_taken_is_set_aside(
+    change: dict[str, object], reason: str
+) -> None:
+    rows = read_pages(RFQ, [page(RFQ_ROW, RFQ_ROW | {"id": "2"} | change)])
+
+    assert rows.table.num_rows == 1
+    assert reason in rows.rejected[0].reason
 
 
 def test_an_empty_page_has_no_rows() -> None:

@@ -9,8 +9,18 @@ import pytest
 
 from pipelines.database import Database
 from pipelines.summary import show_summary
-from tests.accounts import Shown, of_desk, of_maker, published
-from tests.metrics.markets import rfq
+from tests.accounts import (
+    COMBO,
+    LEGS,
+    Shown,
+    by,
+    of_both,
+    of_desk,
+    of_maker,
+    published,
+    seen_open,
+)
+from tests.metrics.markets import closed_rfq, followed, rfq
 
 Said = dict[str, dict[str, tuple[str, str]]]
 """Value and what it rests on, by the name of the line, by the title of its table."""
@@ -262,3 +272,150 @@ def test_a_maker_that_reads_its_own_side_alone_is_not_told_a_share_of_what_it_di
 
     assert maker[MAKER]["quoted of seen"][0] == "-"
     assert maker[MAKER]["hit ratio, singles"][0] == "50.0%"
+
+
+def test_each_figure_leaves_out_what_is_not_of_it(said: Say) -> None:
+    """A market of every visibility, capture and state: `of_both` says what happened in it.
+
+    Of the desk's 6 timely singles 1 is too young; of the other 5 one was filled within 300 s and
+    one later, and the backfill is in no rate. Quote figures are of what was watched.
+    """
+    both = said(of_both())
+
+    assert both[HELD] == {
+        "RFQs": ("15", "your own 8; of others 5 that you quoted, 2 that you did not"),
+        "quotes": ("12", ""),
+        "days on record": (
+            "2",
+            "0 clean, 1 partial, 1 missing; 0.3 hours observed;"
+            " watched live 5 of 13 RFQs whose quotes you see",
+        ),
+    }
+    assert both[DESK] == {
+        "filled within 300 s, singles": (
+            "20.0%",
+            "1 of 5 at least 300 s old, 95 % interval 3.6% to 62.4%; 1 younger than 300 s left out",
+        ),
+        "filled by now, singles": (
+            "40.0%",
+            "2 of the same 5, 1 of them still open; filled after 300 s: 1 of 2 (50.0%)",
+        ),
+        "filled within 300 s, combos": (
+            "0.0%",
+            "0 of 1 at least 300 s old, 95 % interval 0.0% to 79.3%; 0 younger than 300 s left out",
+        ),
+        "filled by now, combos": (
+            "0.0%",
+            "0 of the same 1, 0 of them still open; filled after 300 s: 0 of 0",
+        ),
+        "answered within 5 s": (
+            "100.0%",
+            "2 own RFQs, live; weighted to all lifetimes 100.0%;"
+            " watched: 5-20 s -, 20-60 s 50%, 60-600 s 0%, longer -",
+        ),
+        "quote spread, singles, median": ("$0.0752", "2 two-sided of 3 last quotes, live"),
+        "response, singles, median": ("1.993 s", "3 first quotes, live; p90 (from 50) -"),
+    }
+    assert both[MAKER] == {
+        "quoted of seen, singles": (
+            "66.7%",
+            "2 of 3 of others, live, 95 % interval 20.8% to 93.9%",
+        ),
+        "quoted of seen, combos": (
+            "100.0%",
+            "1 of 1 of others, live, 95 % interval 20.7% to 100.0%",
+        ),
+        "won": ("2", "of 5 RFQs that you quoted, watched live or not"),
+        "hit ratio, singles": ("50.0%", "won 1 of 2 decided, live, 95 % interval 9.5% to 90.5%"),
+        "accepts": ("3", "2 executed, 1 still in the confirm window"),
+        "lapsed": ("0.0%", "0 of 2 accepts whose window is over, 95 % interval 0.0% to 65.8%"),
+        "own latency, singles, median": ("1.495 s", "2 first quotes, live; p90 (from 50) -"),
+        "own latency, combos, median": ("0.498 s", "1 first quotes, live; p90 (from 50) -"),
+        "quote spread, singles, median": ("$0.0752", "2 two-sided of 2 last quotes, live"),
+        "quote spread, combos, median": ("$0.1002", "1 two-sided of 1 last quotes, live"),
+    }
+
+
+def test_a_p90_is_told_from_fifty_on(said: Say) -> None:
+    """50 singles answered after 1 s to 50 s: 45.1 s, within 1 %. Of 49 combos none is told."""
+    singles = [(rfq(f"s{n}", 0), by("A", f"a{n}", f"s{n}", n + 1, "0.5500")) for n in range(50)]
+    combos = [(rfq(f"c{n}", 0, **COMBO), by("A", f"b{n}", f"c{n}", 1, "0.5500")) for n in range(49)]
+    rfqs, quotes = zip(*singles, *combos, strict=True)
+
+    desk = said(Shown("desk", rfqs, quotes))
+
+    rests_on, p90 = desk[DESK]["response, singles, median"][1].rsplit(" ", 2)[0:2]
+    assert rests_on == "50 first quotes, live; p90 (from 50)"
+    assert float(p90) == pytest.approx(45.1, rel=0.01)
+    assert desk[DESK]["response, combos, median"][1] == "49 first quotes, live; p90 (from 50) -"
+
+
+def test_nine_sizes_and_legs_of_every_number_are_told_of_the_market(said: Say) -> None:
+    """The six most frequent sizes by name, of equal ones by their text; the three others as one.
+
+    Of 12 RFQs 4 are combos: two of 2 legs, one of 3, one that shows none: 7 legs in 3 combos.
+    """
+    theirs = {"creator_id": "stranger"}
+    sizes = {"0.50": 2, "5.00": 1, "20.00": 1, "70.00": 1, "100.00": 1, "600.00": 1, "2000.00": 1}
+    several = [size for size, n in sizes.items() for _ in range(n)]
+    rfqs = [rfq(f"r{n}", 100, contracts_fp=size, **theirs) for n, size in enumerate(several)]
+    three = {"mve_selected_legs": [*LEGS, {"market_ticker": "KXLEG-2", "side": "no"}]}
+    unshown = {"mve_selected_legs": []}
+    large = {"contracts_fp": "9000.00", **theirs, **COMBO}
+    rfqs += [rfq("two", 100, **large), rfq("too", 100, **large), rfq("three", 100, **large | three)]
+    dollars = {"contracts_fp": "0.00", "target_cost_dollars": "25.000000"}
+    rfqs += [rfq("unshown", 100, **theirs, **COMBO | unshown | dollars)]
+
+    market = said(Shown("nobody", rfqs))
+
+    assert market[MARKET]["combos"] == ("33.3%", "4 of 12 RFQs")
+    assert market[MARKET]["legs of a combo, mean"] == ("2.3", "not shown: 1, 2: 2, 3: 1")
+    assert market[MARKET]["sizes"] == (
+        "9",
+        "5000+ contracts: 3, under 1 contracts: 2, $10-$50 target cost: 1,"
+        " 1-10 contracts: 1, 10-50 contracts: 1, 100-500 contracts: 1, other: 3",
+    )
+    assert market[MARKET]["open RFQs missed"] == (
+        "-",
+        "not compared yet: the list of open RFQs is once a day, from the second on",
+    )
+
+
+@pytest.mark.parametrize(
+    ("viewer", "title"), [("desk", DESK), ("A", MAKER)], ids=["as a desk", "as a maker"]
+)
+def test_who_has_but_an_execution_whose_rfq_is_gone_is_told_of_it(
+    said: Say, viewer: str, title: str
+) -> None:
+    """Accepted quotes are kept for good, and RFQs are not: one of another account stands beside."""
+    quote = followed(by("A", "q", "gone", 1, "0.5500"), accepted=10, confirmed=12, executed=27)
+    strangers = closed_rfq("other", 50, 80, creator_id="stranger")
+
+    told = said(Shown(viewer, [strangers], [quote]))
+
+    assert list(told) == [HELD, title]
+    if title == DESK:
+        assert told[DESK]["filled within 300 s"] == (
+            "-",
+            "no own RFQ was read within 7 days of its end",
+        )
+    else:
+        assert told[MAKER]["accepts"] == ("1", "1 executed, 0 still in the confirm window")
+        assert told[MAKER]["hit ratio"] == ("-", "none that you quoted is known to be over, late")
+
+
+def test_where_nothing_was_watched_the_quote_figures_are_of_what_was_read_late(said: Say) -> None:
+    """The maker's quotes on two RFQs that nobody watched: one live RFQ changes whose they are."""
+    late = rfq("late", 100, creator_id="stranger")
+    live = seen_open(rfq("live", 0, creator_id="stranger"))
+    quotes = [
+        each | {"rfq_creator_id": "stranger"}
+        for each in (by("A", "q1", "late", 101, "0.5500"), by("A", "q2", "live", 2, "0.5500"))
+    ]
+
+    unwatched = said(Shown("A", [late], quotes[:1]))
+    watched = said(Shown("A", [late, *live], quotes))
+
+    name = "own latency, singles, median"
+    assert unwatched[MAKER][name] == ("0.997 s", "1 first quotes, late; p90 (from 50) -")
+    assert watched[MAKER][name] == ("1.993 s", "1 first quotes, live; p90 (from 50) -")

@@ -105,3 +105,75 @@ def test_money_in_trades_is_spent_and_money_of_lapsed_ones_is_not(market, clock,
     market.accept_quote(desk, quotes[2], "no")
 
     assert market.get_quote(desk, quotes[0])["status"] == "executed"
+
+
+@pytest.mark.parametrize(
+    ("ticker", "yes_bid", "is_taken"),
+    [
+        # Cents on singles, to either end of the dollar.
+        (SINGLE, "0.0100", True),
+        (SINGLE, "0.0099", False),
+        (SINGLE, "0.0101", False),
+        (SINGLE, "0.9900", True),
+        (SINGLE, "0.9999", False),
+        # Tenths of a cent on combos, and hundredths within a cent of 0 and 1.
+        (COMBO, "0.0001", True),
+        (COMBO, "0.0099", True),
+        (COMBO, "0.0100", True),
+        (COMBO, "0.0101", False),
+        (COMBO, "0.0110", True),
+        (COMBO, "0.9890", True),
+        (COMBO, "0.9899", False),
+        (COMBO, "0.9900", True),
+        (COMBO, "0.9901", True),
+        (COMBO, "0.9999", True),
+    ],
+)
+@pytest.mark.parametrize("side", ["yes_bid", "no_bid"])
+def test_a_bid_is_taken_on_the_grid_up_to_its_edges(market, desk, ticker, yes_bid, is_taken, side):
+    market.behavior = Behavior(enforce_price_grid=True)
+    rfq_id = market.create_rfq(desk, market_ticker=ticker, contracts=1)
+    bids = {"yes_bid": "0", "no_bid": "0", side: yes_bid}
+
+    if is_taken:
+        assert quote(market, rfq_id, **bids)
+    else:
+        with pytest.raises(Refused, match="grid"):
+            quote(market, rfq_id, **bids)
+
+
+@pytest.mark.parametrize(
+    ("bids", "is_taken"),
+    [
+        (("0.4", "0.6"), True),  # locked: the two add up to a dollar
+        (("0.4", "0.6001"), False),
+        (("0.9999", "0.0001"), True),
+        (("0.9999", "0"), True),
+        (("0", "0.9999"), True),
+        (("0", "0.0001"), True),
+        (("1.0000", "0"), False),
+        (("0", "1.0000"), False),
+        (("0", "0"), False),
+    ],
+)
+def test_bids_are_below_a_dollar_and_add_up_to_one_at_most(market, desk, bids, is_taken):
+    rfq_id = market.create_rfq(desk, market_ticker=SINGLE, contracts=1)
+
+    if is_taken:
+        assert quote(market, rfq_id, *bids)
+    else:
+        with pytest.raises(Refused, match="400"):
+            quote(market, rfq_id, *bids)
+
+
+@pytest.mark.parametrize(
+    ("subaccount", "is_taken"), [(-1, False), (0, True), (63, True), (64, False)]
+)
+def test_subaccounts_go_from_0_to_63(market, desk, subaccount, is_taken):
+    asked = {"market_ticker": SINGLE, "contracts": 1, "subaccount": subaccount}
+
+    if is_taken:
+        assert market.create_rfq(desk, **asked)
+    else:
+        with pytest.raises(Refused, match="between 0 and 63"):
+            market.create_rfq(desk, **asked)

@@ -161,10 +161,10 @@ def of_both() -> Shown:
     | o lapsed      | desk     | 300 to 400 | late     | A's quote accepted and not confirmed  |
     | o open        | desk     | 500 on     | late     |                                       |
     | o young       | desk     | 900 on     | late     | younger than M                        |
-    | o combo       | desk     | 200 to 230 | late     | A's quote                             |
+    | o combo       | desk     | 200 to 230 | late     | A's quote, and a better one           |
     | o old         | desk     | -8 d, 27 s | backfill | A's quote executed                    |
     | t won         | stranger | 0 to 27    | live     | our quote executed                    |
-    | t lost        | stranger | 2 to 60    | live     | our quote left                        |
+    | t lost        | stranger | 2 to 60    | live     | our quote left, and a better one      |
     | t combo       | stranger | 4 on       | live     | our quote stands                      |
     | t pending     | stranger | 980 on     | late     | our quote accepted at 990             |
     | t old         | stranger | -8 d, 27 s | backfill | our quote executed                    |
@@ -198,12 +198,14 @@ def of_both() -> Shown:
             by("B", "q4", "o filled late", 103, "0.5500"), accepted=420, confirmed=422, executed=437
         ),
         followed(by("A", "q5", "o lapsed", 301, "0.5400"), accepted=310),
-        followed(by("A", "q6", "o combo", 200.5, "0.5000"), cancelled=230),
+        followed(by("A", "q6", "o combo", 200.5, "0.5000"), cancelled=210),
+        followed(by("A", "q8", "o combo", 210, "0.5200"), cancelled=230),
         _long_ago(by("A", "q7", "o old", old + 1, "0.5500")),
     ]
     ours = [
         followed(by("desk", "m1", "t won", 1, "0.5500"), accepted=10, confirmed=12, executed=27),
         by("desk", "m2", "t lost", 4, "0.5000"),
+        by("desk", "m6", "t lost", 10, "0.5200"),
         by("desk", "m3", "t combo", 4.5, "0.5000"),
         followed(by("desk", "m4", "t pending", 981, "0.5500"), accepted=990),
         _long_ago(by("desk", "m5", "t old", old + 1, "0.5500")),

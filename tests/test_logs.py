@@ -104,3 +104,17 @@ def test_a_terminal_shows_the_phase_and_a_bar_where_the_end_is_known(
     assert not LOGGED.search(shown)
     assert _share(read, span) == pytest.approx(0.6)
     assert _share(replace(read, name="rfqs_market"), span) is None
+
+
+def test_each_phase_is_told_as_it_begins_and_the_one_around_it_again_as_it_ends() -> None:
+    told: list[str] = []
+    effects.begin("run")
+    effects.watch_phases(told.append)
+
+    with effects.phase("load"):
+        with effects.phase("build"):
+            inside = list(told)
+        after = list(told)
+
+    assert inside == ["load", "build"]
+    assert after == told == ["load", "build", "load"]

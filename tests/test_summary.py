@@ -284,7 +284,7 @@ def test_each_figure_leaves_out_what_is_not_of_it(said: Say) -> None:
 
     assert both[HELD] == {
         "RFQs": ("15", "your own 8; of others 5 that you quoted, 2 that you did not"),
-        "quotes": ("12", ""),
+        "quotes": ("14", ""),
         "days on record": (
             "2",
             "0 clean, 1 partial, 1 missing; 0.3 hours observed;"
@@ -331,7 +331,7 @@ def test_each_figure_leaves_out_what_is_not_of_it(said: Say) -> None:
         "lapsed": ("0.0%", "0 of 2 accepts whose window is over, 95 % interval 0.0% to 65.8%"),
         "own latency, singles, median": ("1.495 s", "2 first quotes, live; p90 (from 50) -"),
         "own latency, combos, median": ("0.498 s", "1 first quotes, live; p90 (from 50) -"),
-        "quote spread, singles, median": ("$0.0752", "2 two-sided of 2 last quotes, live"),
+        "quote spread, singles, median": ("$0.0654", "2 two-sided of 2 last quotes, live"),
         "quote spread, combos, median": ("$0.1002", "1 two-sided of 1 last quotes, live"),
     }
 

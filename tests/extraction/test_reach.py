@@ -269,3 +269,18 @@ def test_a_paused_market_sweep_goes_on_in_the_next_run_and_then_catches_up(
 
     assert 0 < begun < 12
     assert {id_ for (id_,) in store.rows("select rfq_id from staging.rfqs")} == set(ids)
+
+
+@pytest.mark.parametrize(("waited_s", "is_read"), [(86_399, False), (86_400, True)])
+def test_our_own_rfqs_are_read_again_after_a_day_to_the_second(
+    store: Store, clock: ManualClock, reader: InProcessReader, waited_s: int, is_read: bool
+) -> None:
+    """Beside the list of the market, in which they are read by every run."""
+    run(store, reader, MARKET)
+    reader.calls.clear()
+    clock.advance(waited_s)
+
+    run(store, reader, MARKET)
+
+    own = [parameters.get("user_filter") for name, parameters in reader.calls if name == "rfqs"]
+    assert any(own) is is_read

@@ -37,17 +37,19 @@ RFQS = [
 ]
 QUOTES = [
     ("m1", "quoted", "live", "done", "accepted", 9.0, 1.0, 2.0, 15.0, 0.05),
-    ("m2", "quoted", "live", "not_done_unknown", "rfq_end", 56.0, 2.0, None, None, 0.1),
+    ("m2", "quoted", "live", "replaced", "replaced", 6.0, 2.0, None, None, 0.1),
     ("m3", "quoted", "live", "live", None, None, 0.5, None, None, 0.1),
     ("m4", "quoted", "late", "pending", "accepted", 9.0, 1.0, None, None, 0.05),
     ("m5", "quoted", "backfill", "done", "accepted", 9.0, 1.0, 2.0, 15.0, 0.05),
+    ("m6", "quoted", "live", "not_done_unknown", "rfq_end", 50.0, None, None, None, 0.08),
     ("q1", "own", "live", "done", "accepted", 9.0, 1.0, 2.0, 15.0, 0.05),
     ("q2", "own", "live", "cover", "rfq_end", 24.0, 3.0, None, None, 0.1),
     ("q3", "own", "live", "not_traded", "rfq_end", 56.0, 2.0, None, None, None),
     ("q4", "own", "late", "done", "accepted", 317.0, 3.0, 2.0, 15.0, 0.05),
     ("q5", "own", "late", "lapsed", "accepted", 9.0, 1.0, None, None, 0.06),
-    ("q6", "own", "late", "not_traded", "rfq_end", 29.5, 0.5, None, None, 0.1),
+    ("q6", "own", "late", "replaced", "replaced", 9.5, 0.5, None, None, 0.1),
     ("q7", "own", "backfill", "done", "accepted", 9.0, 1.0, 2.0, 15.0, 0.05),
+    ("q8", "own", "late", "not_traded", "rfq_end", 20.0, None, None, None, 0.08),
 ]
 # Of the late singles `o filled late`, `o lapsed` and `o open` are 300 s old, `o young` is not.
 FUNNEL = [
@@ -95,10 +97,10 @@ QUOTE_SPREADS = [
     (DAY, "own", 1, "live", "A", 2, 1, 1, 50_000, *[None] * 6),
     (DAY, "own", 1, "live", "B", 1, 0, 1, 100_000, *[None] * 6),
     (DAY, "own", 1, "live", None, *[None] * 4, 1, 50_000, 1, 1, 50_000, 5.0),
-    (DAY, "own", 2, "late", "A", 1, 0, 1, 100_000, *[None] * 6),
-    (DAY, "own", 2, "late", None, *[None] * 4, 1, 100_000, 0, 0, 0, 0.0),
+    (DAY, "own", 2, "late", "A", 1, 0, 1, 80_000, *[None] * 6),
+    (DAY, "own", 2, "late", None, *[None] * 4, 1, 80_000, 0, 0, 0, 0.0),
     (DAY, "quoted", 1, "late", "desk", 1, 0, 1, 50_000, *[None] * 6),
-    (DAY, "quoted", 1, "live", "desk", 2, 0, 2, 150_000, *[None] * 6),
+    (DAY, "quoted", 1, "live", "desk", 2, 0, 2, 130_000, *[None] * 6),
     (DAY, "quoted", 2, "live", "desk", 1, 0, 1, 100_000, *[None] * 6),
 ]
 # Happened, competing, censored, and the sum of what happened in seconds.
@@ -165,10 +167,11 @@ MY_DAY = [
 # `m1` and `m5` won 100 contracts at 55 cents each.
 MY_QUOTES = [
     ("m1", "t won", "live", "done", 1.0, 100, 55),
-    ("m2", "t lost", "live", "not_done_unknown", 2.0, None, None),
+    ("m2", "t lost", "live", "replaced", 2.0, None, None),
     ("m3", "t combo", "live", "live", 0.5, None, None),
     ("m4", "t pending", "late", "pending", 1.0, None, None),
     ("m5", "t old", "backfill", "done", 1.0, 100, 55),
+    ("m6", "t lost", "live", "not_done_unknown", None, None, None),
 ]
 # Of 5 s or more lived `o filled`, `o closed`, `o combo` and `o old` (20-60 s, half of them watched)
 # and `o filled late` and `o lapsed` (60-600 s, none of them): 4 of 6 are stood for.
@@ -187,7 +190,7 @@ LIVE_FIGURES = [
 ]
 WATCHED = [
     (OLD, "backfill", "20-60 s", 1, 1, 1, 1, 0, 0, 1, 1, 1, 0, 1, 50_000),
-    (DAY, "late", "20-60 s", 1, 1, 1, 1, 1, 0, 1, 0, 1, 0, 1, 100_000),
+    (DAY, "late", "20-60 s", 1, 1, 1, 1, 1, 0, 1, 0, 1, 0, 1, 80_000),
     (DAY, "late", "60-600 s", 2, 2, 2, 2, 0, 0, 2, 1, 2, 0, 2, 110_000),
     (DAY, "late", None, 2, *[0] * 11),
     (DAY, "live", "20-60 s", 2, 2, 2, 2, 1, 1, 3, 1, 3, 1, 2, 150_000),

@@ -18,13 +18,13 @@ from tests.extraction.reading import InProcessReader
 LISTINGS = ("keyset", "newest", "oldest", "by id")
 OVERLAP_S = 60
 LATEST_S = 40.0
-STEPS = ("ask", "quote", "ask", "quote", "accept", "confirm", "withdraw", "delete", "tick")
+STEPS = ("request", "quote", "request", "quote", "accept", "confirm", "withdraw", "delete", "tick")
 ENDS = ("closed", "executed", "cancelled")
-# Every version with a fingerprint of all that is held of it.
-HELD = """
-select id, version_hash, hash(held) from raw.rfq_versions as held
+# Every version with a fingerprint of the whole row.
+VERSIONS = """
+select id, version_hash, hash(version) from raw.rfq_versions as version
 union all
-select id, version_hash, hash(held) from raw.quote_versions as held
+select id, version_hash, hash(version) from raw.quote_versions as version
 """
 COME_BACK = f"""
 select id from raw.rfq_versions join staging.rfqs on id = rfq_id
@@ -96,7 +96,7 @@ class ExchangeAndUs(RuleBasedStateMachine):
             quotes_per_page=page,
         )
         self.read_in(self.scope)
-        self.held: dict[tuple[str, str], int] = {}
+        self.stored: dict[tuple[str, str], int] = {}
         self.has_been_elsewhere = False
         self.tickers = 0
 
@@ -126,12 +126,12 @@ class ExchangeAndUs(RuleBasedStateMachine):
     def run_while_a_list_moves(
         self, moving: str, page: int, steps: list[tuple[str, int]], more: list[tuple[str, int]]
     ) -> None:
-        self.reader.moves[moving] = {
+        self.reader.before_page[moving] = {
             page: lambda: self.take(steps),
             page + 1: lambda: self.take(more),
         }
         self.run()
-        self.reader.moves.clear()
+        self.reader.before_page.clear()
         self.market.faults.before_page.clear()
 
     @rule(
@@ -170,7 +170,7 @@ class ExchangeAndUs(RuleBasedStateMachine):
     @rule()
     def run_as_somebody_else(self) -> None:
         self.run_once(self.other)
-        self.check_what_is_held()
+        self.check_stored_versions()
 
     @precondition(lambda self: not self.has_been_elsewhere)
     @rule()
@@ -180,7 +180,7 @@ class ExchangeAndUs(RuleBasedStateMachine):
         elsewhere = Market(clock=self.clock, behavior=self.market.behavior)
         reader = InProcessReader(elsewhere, self.me, exchange="https://demo.test:443")
         run(self.store, reader, self.reach, self.me.communications_id)
-        self.check_what_is_held()
+        self.check_stored_versions()
 
     def teardown(self) -> None:
         if not hasattr(self, "market"):
@@ -192,9 +192,9 @@ class ExchangeAndUs(RuleBasedStateMachine):
         self.run()
         self.compare("rfqs", self.true_rfqs())
         self.compare("quotes", self.true_quotes())
-        held = self.held
+        stored = self.stored
         self.run()
-        assert self.held == held, "a run without changes adds a version"
+        assert self.stored == stored, "a run without changes adds a version"
         assert not self.store.rows(COME_BACK), "what had ended is shown as open"
 
     def run(self) -> None:
@@ -207,25 +207,25 @@ class ExchangeAndUs(RuleBasedStateMachine):
             )
         after = self.store.watermarks()
         assert all(after[key] >= mark for key, mark in before.items()), "a watermark fell"
-        self.check_what_is_held()
+        self.check_stored_versions()
 
-    def check_what_is_held(self) -> None:
-        """What raw held it holds as it was: versions come, and none changes, doubles or goes."""
-        rows = self.store.rows(HELD)
-        held = {(id_, version): whole for id_, version, whole in rows}
-        assert len(held) == len(rows), "a version is stored twice"
-        assert self.held.items() <= held.items(), "a version was lost or changed"
-        self.held = held
+    def check_stored_versions(self) -> None:
+        """Raw only grows: a stored version never changes, is never doubled and never goes."""
+        rows = self.store.rows(VERSIONS)
+        stored = {(id_, version): whole for id_, version, whole in rows}
+        assert len(stored) == len(rows), "a version is stored twice"
+        assert self.stored.items() <= stored.items(), "a version was lost or changed"
+        self.stored = stored
 
     def compare(self, entity: str, truth: dict[str, str]) -> None:
-        """Everything of ours is held as it is, and what has vanished is not held as open."""
-        held = {id_: row[0] for id_, row in self.store.current(entity).items()}
+        """Everything of ours is stored as it is, and nothing that vanished is stored as open."""
+        stored = {id_: row[0] for id_, row in self.store.current(entity).items()}
         if self.reader.local_ahead_s:
             # What happened on a clock set back looks older than what it replaced: it must be there.
             known = set(self.store.rows(f"select id, status from raw.{entity[:-1]}_versions"))
-            held |= {id_: status for id_, status in truth.items() if (id_, status) in known}
-        assert {id_: held.get(id_, "missing") for id_ in truth} == truth
-        vanished = {id_: held[id_] for id_ in held.keys() - truth.keys()}
+            stored |= {id_: status for id_, status in truth.items() if (id_, status) in known}
+        assert {id_: stored.get(id_, "missing") for id_ in truth} == truth
+        vanished = {id_: stored[id_] for id_ in stored.keys() - truth.keys()}
         ours = self.store.rows(OWN[entity].format(self.me.user_id))
         assert not [id_ for (id_,) in ours if vanished.get(id_) == "open"]
 
@@ -250,7 +250,7 @@ class ExchangeAndUs(RuleBasedStateMachine):
     def tick(self, choice: int) -> None:
         self.clock.advance(choice / 10)
 
-    def ask(self, choice: int) -> None:
+    def request(self, choice: int) -> None:
         self.tickers += 1
         who = (self.me, self.me, self.other, self.third)[choice % 4]
         self.market.create_rfq(who, market_ticker=f"KX-{self.tickers}", contracts_fp="1.00")

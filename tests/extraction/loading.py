@@ -61,16 +61,16 @@ def _remember_answers() -> None:
     hashes_of, rows_of = dict[str, pa.Array](), dict[tuple[str, ...], Rows]()
 
     def hashes(self: Versions, rows: pa.Table) -> pa.Array:
-        asked = self.table + repr(rows.to_pylist())
-        if asked not in hashes_of:
-            hashes_of[asked] = compute(self, rows)
-        return hashes_of[asked]
+        key = self.table + repr(rows.to_pylist())
+        if key not in hashes_of:
+            hashes_of[key] = compute(self, rows)
+        return hashes_of[key]
 
     def read_pages(entity: Entity, bodies: Sequence[bytes]) -> Rows:
-        asked = (entity.key, *(body.decode() for body in bodies))
-        if asked not in rows_of:
-            rows_of[asked] = parse(entity, bodies)
-        return rows_of[asked]
+        key = (entity.key, *(body.decode() for body in bodies))
+        if key not in rows_of:
+            rows_of[key] = parse(entity, bodies)
+        return rows_of[key]
 
     Versions.hashes = hashes  # type: ignore[method-assign]
     paging.read_pages = read_pages

@@ -19,8 +19,8 @@ class InProcessReader:
     """The reader's methods over a market. `listing` is how lists are served:
 
     "keyset" as the sandbox does; "newest", "oldest" (by update), "by id" or "open first" with
-    offset cursors, which skip and repeat rows when the list shifts. `moves` holds what happens
-    before which page once "rfqs" or "quotes" are read.
+    offset cursors, which skip and repeat rows when the list shifts. `before_page` holds what
+    happens before which page, by the list that is read.
     """
 
     market: Market
@@ -32,7 +32,7 @@ class InProcessReader:
     budget: RateBudget = field(default_factory=RateBudget)
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     fails: dict[str, Exception] = field(default_factory=dict)
-    moves: dict[str, dict[int, Callable[[], None]]] = field(default_factory=dict)
+    before_page: dict[str, dict[int, Callable[[], None]]] = field(default_factory=dict)
 
     def local_clock(self) -> datetime:
         return self.market.clock.now() + timedelta(seconds=self.local_ahead_s)
@@ -42,25 +42,25 @@ class InProcessReader:
         served_ts = self._served_ts()
         return served_ts and (served_ts - self.local_clock()).total_seconds()
 
-    def get_rfqs(self, *, cursor: str | None = None, limit: int = 100, **asked: Any) -> Page:
-        self.calls.append(("rfqs", {"cursor": cursor} | asked))
-        self.market.faults.before_page.update(self.moves.pop("rfqs", {}))
-        mine = self.caller.user_id if asked.get("user_filter") else None
-        filters = RfqFilters(status=asked.get("status"), requester=mine)
+    def get_rfqs(self, *, cursor: str | None = None, limit: int = 100, **parameters: Any) -> Page:
+        self.calls.append(("rfqs", {"cursor": cursor} | parameters))
+        self.market.faults.before_page.update(self.before_page.pop("rfqs", {}))
+        mine = self.caller.user_id if parameters.get("user_filter") else None
+        filters = RfqFilters(status=parameters.get("status"), requester=mine)
 
         def listed(limit: int, cursor: str | None) -> Any:
             return self.market.get_rfqs(self.caller, filters, limit=limit, cursor=cursor)
 
         return self._list("rfqs", listed, limit, 100, cursor)
 
-    def get_quotes(self, *, cursor: str | None = None, limit: int = 500, **asked: Any) -> Page:
-        self.calls.append(("quotes", {"cursor": cursor} | asked))
-        self.market.faults.before_page.update(self.moves.pop("quotes", {}))
+    def get_quotes(self, *, cursor: str | None = None, limit: int = 500, **parameters: Any) -> Page:
+        self.calls.append(("quotes", {"cursor": cursor} | parameters))
+        self.market.faults.before_page.update(self.before_page.pop("quotes", {}))
         me, behavior = self.caller.user_id, self.market.behavior
-        low, high = asked["min_ts"], asked["max_ts"]
+        low, high = parameters["min_ts"], parameters["max_ts"]
         filters = QuoteFilters(
-            maker=me if asked["user_filter"] else None,
-            requester=me if asked["rfq_user_filter"] else None,
+            maker=me if parameters["user_filter"] else None,
+            requester=me if parameters["rfq_user_filter"] else None,
             low_us=low * 1_000_000 + (not behavior.min_ts_inclusive),
             high_us=(ALWAYS_US if high is None else high * 1_000_000)
             - (not behavior.max_ts_inclusive),
@@ -109,10 +109,10 @@ class InProcessReader:
         script = scripts.pop(start // limit + 1, None)
         if script:
             script()
-        held, scripts_left = dict(scripts), scripts.clear()
+        kept, scripts_left = dict(scripts), scripts.clear()
         assert scripts_left is None
         rows = listed(most, None).rows
-        scripts.update(held)
+        scripts.update(kept)
         if self.listing == "oldest":
             rows = rows[::-1]
         if self.listing == "by id":

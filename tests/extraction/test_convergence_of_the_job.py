@@ -28,7 +28,7 @@ from raw.extraction_runs group by all having count(watermark_after_ts) > 0
 
 
 class Databases:
-    """The files of one history; what a test asks the private one, as it would ask a `Store`."""
+    """The files of one history; the private one answers queries as a `Store` does."""
 
     def __init__(self, folder: Path) -> None:
         self.database = Database(folder / "rfq.duckdb")
@@ -58,7 +58,7 @@ class Served:
     def __init__(self) -> None:
         self.listing = "keyset"
         self.local_ahead_s = 0.0
-        self.moves: dict[str, Any] = {}
+        self.before_page: dict[str, Any] = {}
 
 
 class ExchangeAndJob(ExchangeAndUs):
@@ -82,8 +82,8 @@ class ExchangeAndJob(ExchangeAndUs):
         self.reader, self.store = Served(), Databases(folder)
 
     def run_once(self, who: Party) -> None:
-        for moves in self.reader.moves.values():
-            self.market.faults.before_page.update(moves)
+        for scripts in self.reader.before_page.values():
+            self.market.faults.before_page.update(scripts)
         try:
             job.run(self.store.database, access_of(self.exchange, who, self.reach), ignore)
         except PipelineStepFailed as failed:

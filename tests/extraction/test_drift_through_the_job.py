@@ -76,28 +76,28 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     database, ids = told.at("now"), told.ids
     database.path.parent.mkdir()
 
-    def ask(name: str, who: Any = desk) -> None:
+    def create_rfq(name: str, who: Any = desk) -> None:
         ids[name] = market.create_rfq(who, market_ticker=f"KX-{name}", contracts_fp="10.00")
 
-    def offer(name: str, rfq: str, who: Any = maker) -> None:
+    def create_quote(name: str, rfq: str, who: Any = maker) -> None:
         ids[name] = market.create_quote(who, rfq_id=ids[rfq], **BIDS)
 
     with serve(market) as exchange, pytest.MonkeyPatch.context() as patch:
         drift.install(patch)
         access = access_of(exchange, desk, DAY)
-        ask("known")
-        offer("quoted", "known")
-        ask("foreign", rival)
+        create_rfq("known")
+        create_quote("quoted", "known")
+        create_rfq("foreign", rival)
         # From the first run on: after one that could read all, what is shown would stay as it was.
-        ask("nameless")
+        create_rfq("nameless")
         drift.changes = {ids["nameless"]: _drift_of_id}
         job.run(database, access, ignore)
         _keep(told, "sound")
 
         clock.advance(30)
-        ask("new")
-        offer("numeric", "new")
-        offer("undated", "new", rival)
+        create_rfq("new")
+        create_quote("numeric", "new")
+        create_quote("undated", "new", rival)
         drift.changes = _drift(ids)
         job.run(database, access, ignore)
         _keep(told, "drifted")

@@ -12,7 +12,7 @@ from pipelines.kalshi.pages import BadPage
 from pipelines.kalshi.paging import read_list
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.accounts import Party
-from tests.extraction.dealings import BY_TWOS, MARKET, ask, asked, status
+from tests.extraction.exchange_objects import BY_TWOS, MARKET, create_rfq, create_rfqs, status
 from tests.extraction.loading import NOON, SMALL, Store, run
 from tests.extraction.reading import InProcessReader
 
@@ -21,7 +21,7 @@ def test_a_row_skipped_because_another_left_its_page_is_found(
     store: Store, market: Market, clock: ManualClock, me: Party, reader: InProcessReader
 ) -> None:
     reader.listing = "oldest"
-    first, second, third = asked(market, clock, me, 3)
+    first, second, third = create_rfqs(market, clock, me, 3)
     market.faults.before_page[2] = lambda: market.delete_rfq(me, first)
 
     run(store, reader, replace(SMALL, rfqs_per_page=1))
@@ -32,10 +32,10 @@ def test_a_row_skipped_because_another_left_its_page_is_found(
 def test_an_expired_cursor_starts_the_list_again(
     store: Store, market: Market, clock: ManualClock, me: Party, reader: Any
 ) -> None:
-    ids = asked(market, clock, me, 5)
+    ids = create_rfqs(market, clock, me, 5)
     pages = market.faults.before_page
     market.faults.cursor_expires_after_page = 1
-    reader.moves["rfqs"] = {1: lambda: pages.update({1: market.faults.clear})}
+    reader.before_page["rfqs"] = {1: lambda: pages.update({1: market.faults.clear})}
 
     run(store, reader, BY_TWOS)
 
@@ -45,7 +45,7 @@ def test_an_expired_cursor_starts_the_list_again(
 def test_a_cursor_that_leads_back_is_an_error(
     store: Store, market: Market, clock: ManualClock, me: Party, reader: Any
 ) -> None:
-    asked(market, clock, me, 7)
+    create_rfqs(market, clock, me, 7)
     market.faults.cursor_loops_at_page = 2
 
     with pytest.raises(ExchangeUnavailable, match="cursor twice"):
@@ -58,7 +58,7 @@ def test_a_cursor_that_leads_back_is_an_error(
 def test_a_page_served_twice_is_stored_once(
     store: Store, market: Market, clock: ManualClock, me: Party, reader: Any
 ) -> None:
-    ids = asked(market, clock, me, 5)
+    ids = create_rfqs(market, clock, me, 5)
     market.faults.repeated_page = 1
 
     run(store, reader, BY_TWOS)
@@ -79,7 +79,7 @@ def test_pages_that_bring_nothing_new_for_ever_are_an_error() -> None:
 def test_an_empty_page_with_a_cursor_is_not_the_end(
     store: Store, market: Market, clock: ManualClock, me: Party, reader: Any
 ) -> None:
-    ids = asked(market, clock, me, 5)
+    ids = create_rfqs(market, clock, me, 5)
     market.faults.empty_page = 2
 
     run(store, reader, BY_TWOS)
@@ -98,11 +98,11 @@ def test_a_list_in_another_order_is_read_to_its_end(
 ) -> None:
     reader.listing = "oldest"
     for n in range(4):
-        ask(market, other, n)
+        create_rfq(market, other, n)
         clock.advance(600)
     run(store, reader, MARKET)
     clock.advance(600)
-    new = ask(market, other, 9)
+    new = create_rfq(market, other, 9)
 
     run(store, reader, MARKET)
 
@@ -116,10 +116,10 @@ def test_an_order_that_hides_what_closed_hides_nothing_of_ours_for_more_than_a_d
     market.behavior = replace(market.behavior, rfq_lifetime_s=7 * 86_400)
     reader.listing = "open first"
     for n in range(4):
-        ask(market, other, n)
+        create_rfq(market, other, n)
         clock.advance(600)
     run(store, reader, MARKET)
-    unquoted = ask(market, me, 9)
+    unquoted = create_rfq(market, me, 9)
     market.delete_rfq(me, unquoted)
     clock.advance(600)
     run(store, reader, MARKET)
@@ -135,10 +135,12 @@ def test_a_page_shorter_than_asked_for_is_not_the_last(
     store: Store, market: Market, clock: ManualClock, me: Party
 ) -> None:
     class Clamping(InProcessReader):
-        def get_rfqs(self, *, cursor: str | None = None, limit: int = 100, **asked: Any) -> Page:
-            return super().get_rfqs(cursor=cursor, limit=min(limit, 2), **asked)
+        def get_rfqs(
+            self, *, cursor: str | None = None, limit: int = 100, **parameters: Any
+        ) -> Page:
+            return super().get_rfqs(cursor=cursor, limit=min(limit, 2), **parameters)
 
-    ids = asked(market, clock, me, 5)
+    ids = create_rfqs(market, clock, me, 5)
 
     run(store, Clamping(market, me))
 

@@ -10,7 +10,7 @@ from pipelines.kalshi.client.errors import ExchangeUnavailable
 from pipelines.kalshi.client.reader import Page
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.accounts import Party
-from tests.extraction.dealings import ask, gone, offer, status
+from tests.extraction.exchange_objects import create_quote, create_rfq, gone, status
 from tests.extraction.loading import SMALL, Store, run
 from tests.extraction.reading import InProcessReader
 
@@ -18,8 +18,8 @@ from tests.extraction.reading import InProcessReader
 def test_an_rfq_that_left_no_list_behind_is_read_by_id_when_it_must_be_over(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
-    rfq = ask(market, other)
-    offer(market, me, rfq)
+    rfq = create_rfq(market, other)
+    create_quote(market, me, rfq)
     run(store, reader)
     clock.advance(3 * 3600 + 1)
 
@@ -32,8 +32,8 @@ def test_an_rfq_opened_and_closed_between_runs_is_found_through_its_quote(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
     market.behavior = replace(market.behavior, quotes_of_deleted_rfq="cancel")
-    rfq = ask(market, other)
-    offer(market, me, rfq)
+    rfq = create_rfq(market, other)
+    create_quote(market, me, rfq)
     market.delete_rfq(other, rfq)
 
     run(store, reader)
@@ -44,7 +44,7 @@ def test_an_rfq_opened_and_closed_between_runs_is_found_through_its_quote(
 def test_an_id_is_gone_after_two_runs_missed_it_and_back_once_it_is_seen(
     store: Store, market: Market, me: Party, reader: Any
 ) -> None:
-    rfq = ask(market, me)
+    rfq = create_rfq(market, me)
     run(store, reader)
     market.faults.vanished.add(rfq)
     run(store, reader)
@@ -61,8 +61,8 @@ def test_an_id_is_gone_after_two_runs_missed_it_and_back_once_it_is_seen(
 def test_a_quote_that_vanished_with_its_rfq_is_gone(
     store: Store, market: Market, me: Party, other: Party, reader: Any
 ) -> None:
-    rfq = ask(market, me)
-    quote = offer(market, other, rfq)
+    rfq = create_rfq(market, me)
+    quote = create_quote(market, other, rfq)
     run(store, reader)
     market.delete_rfq(me, rfq)
 
@@ -76,7 +76,7 @@ def test_a_quote_that_vanished_with_its_rfq_is_gone(
 def test_who_asked_is_read_once_a_quote_executed(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
-    quote = offer(market, me, ask(market, other))
+    quote = create_quote(market, me, create_rfq(market, other))
     run(store, reader)
     market.accept_quote(other, quote, "no")
     market.confirm_quote(me, quote)
@@ -100,8 +100,8 @@ def test_what_a_list_by_creation_does_not_show_is_read_by_id(
 ) -> None:
     """A quote of ours on somebody's RFQ, and somebody's on ours, older than the overlap."""
     market.behavior = replace(market.behavior, quote_window_of="created_ts")
-    quotes = {offer(market, me, ask(market, other)): (other, me)}
-    quotes |= {offer(market, other, ask(market, me)): (me, other)}
+    quotes = {create_quote(market, me, create_rfq(market, other)): (other, me)}
+    quotes |= {create_quote(market, other, create_rfq(market, me)): (me, other)}
     clock.advance(3_600)
     deal(market, quotes, until=last)
     run(store, reader)
@@ -137,7 +137,7 @@ def test_an_accepted_quote_is_looked_at_twice_at_most(
 ) -> None:
     """Its accept has lapsed: it stays accepted for good. One seen so late needs no look at all."""
     market.behavior = replace(market.behavior, rfq_lifetime_s=30 * 86_400)
-    late, quote = (offer(market, other, ask(market, me, n)) for n in range(2))
+    late, quote = (create_quote(market, other, create_rfq(market, me, n)) for n in range(2))
     market.accept_quote(me, late, "no")
     clock.advance(86_400)
     market.accept_quote(me, quote, "no")
@@ -146,10 +146,10 @@ def test_an_accepted_quote_is_looked_at_twice_at_most(
     for seconds in (0, 30, 90, 600, 86_400, 600, 86_400, 86_400):
         clock.advance(seconds)
         run(store, reader, reach)
-        looks.append(sum(asked.get("id") == quote for _, asked in reader.calls))
+        looks.append(sum(parameters.get("id") == quote for _, parameters in reader.calls))
 
     assert looks == [0, 0, 1, 1, 2, 2, 2, 2]
-    assert not any(asked.get("id") == late for _, asked in reader.calls)
+    assert not any(parameters.get("id") == late for _, parameters in reader.calls)
 
 
 def test_a_list_that_shows_an_update_proves_its_filter_for_a_week(
@@ -162,7 +162,7 @@ def test_a_list_that_shows_an_update_proves_its_filter_for_a_week(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     market.behavior = replace(market.behavior, rfq_lifetime_s=30 * 86_400)
-    quote = offer(market, other, ask(market, me))
+    quote = create_quote(market, other, create_rfq(market, me))
     said = []
     for seconds in (0, 3_600, 3_600, 6 * 86_400, 8 * 86_400):
         clock.advance(seconds)
@@ -184,10 +184,10 @@ def test_each_pass_has_a_watermark_of_its_own_and_failure_moves_none(
     reader: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    quote = offer(market, other, ask(market, me))
+    quote = create_quote(market, other, create_rfq(market, me))
     clock.advance(3600)
 
-    def refuse(**asked: Any) -> Page:
+    def refuse(**parameters: Any) -> Page:
         raise ExchangeUnavailable("down")
 
     with monkeypatch.context() as patched:
@@ -205,7 +205,7 @@ def test_each_pass_has_a_watermark_of_its_own_and_failure_moves_none(
 def test_another_account_or_scope_starts_at_nothing(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
-    theirs = ask(market, other)
+    theirs = create_rfq(market, other)
     clock.advance(3600)
     run(store, reader)
 
@@ -220,7 +220,7 @@ def test_another_exchange_starts_at_nothing(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
     run(store, InProcessReader(market, me, exchange="https://demo.test:443"))
-    quote = offer(market, other, ask(market, me))
+    quote = create_quote(market, other, create_rfq(market, me))
     clock.advance(3600)
     run(store, InProcessReader(market, other, exchange="https://demo.test:443"))
 

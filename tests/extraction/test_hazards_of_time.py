@@ -11,7 +11,14 @@ from pipelines.kalshi.client.errors import ExchangeUnavailable
 from pipelines.kalshi.client.reader import open_reader
 from pipelines.sandbox import Account, ManualClock, Market, routes
 from pipelines.sandbox.accounts import Party
-from tests.extraction.dealings import BY_TWOS, MARKET, ask, offer, received, status
+from tests.extraction.exchange_objects import (
+    BY_TWOS,
+    MARKET,
+    create_quote,
+    create_quotes,
+    create_rfq,
+    status,
+)
 from tests.extraction.loading import SMALL, Store, run
 from tests.running import access_of
 
@@ -19,7 +26,7 @@ from tests.running import access_of
 def test_what_changes_behind_a_sweep_is_read_by_the_next_run(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
-    *_, newest = received(market, clock, me, other, 3)
+    *_, newest = create_quotes(market, clock, me, other, 3)
 
     pages = market.faults.before_page
 
@@ -42,7 +49,7 @@ def test_what_changes_behind_a_sweep_is_read_by_the_next_run(
 def test_a_change_at_the_same_instant_is_a_change(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
-    quote = offer(market, other, ask(market, me))
+    quote = create_quote(market, other, create_rfq(market, me))
     run(store, reader)
     market.accept_quote(me, quote, "no")
 
@@ -60,7 +67,7 @@ def test_whole_seconds_leave_nothing_out_whether_bounds_count_or_not(
     )
     no_overlap = replace(SMALL, overlap=timedelta(0))
     run(store, reader, no_overlap)
-    quote = offer(market, other, ask(market, me))
+    quote = create_quote(market, other, create_rfq(market, me))
 
     run(store, reader, no_overlap)
 
@@ -71,7 +78,7 @@ def test_a_row_that_shows_up_late_is_found(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
     market.faults.late_visibility_s = 200
-    quote = offer(market, other, ask(market, me))
+    quote = create_quote(market, other, create_rfq(market, me))
     clock.advance(199)
     run(store, reader)
     assert store.current("quotes") == {}
@@ -89,7 +96,7 @@ def test_what_happens_after_the_exchanges_clock_was_set_back_is_found(
     before = store.watermarks()
     clock.advance(-3600)
     reader.local_ahead_s += 3600
-    quote = offer(market, other, ask(market, me))
+    quote = create_quote(market, other, create_rfq(market, me))
     clock.advance(1800)
 
     run(store, reader)
@@ -105,7 +112,7 @@ def test_what_was_dated_too_early_is_found_though_it_shows_up_once_the_clock_is_
     clock.advance(-3600)
     reader.local_ahead_s += 3600
     market.fall_behind(100)
-    quote = offer(market, other, ask(market, me))
+    quote = create_quote(market, other, create_rfq(market, me))
     run(store, reader)
     assert store.current("quotes") == {}
     market.faults.clear()
@@ -130,7 +137,7 @@ def test_our_own_clock_decides_nothing(
     reader.local_ahead_s = ahead_s
     run(store, reader)
     clock.advance(1000)
-    quote = offer(market, other, ask(market, me))
+    quote = create_quote(market, other, create_rfq(market, me))
     clock.advance(1000)
 
     run(store, reader)
@@ -146,13 +153,13 @@ def test_without_a_date_what_a_row_proves_is_the_watermark_and_not_our_clock(
     reader.tells_the_time = False
     reader.local_ahead_s = 86_400
     week = replace(MARKET, history=timedelta(days=7))
-    first = offer(market, other, ask(market, me))
+    first = create_quote(market, other, create_rfq(market, me))
     run(store, reader, week)
     for minutes in range(3):
         clock.advance(600)
-        late = ask(market, other, minutes)
+        late = create_rfq(market, other, minutes)
         market.delete_rfq(other, late)
-        quote = offer(market, other, ask(market, me, minutes + 10))
+        quote = create_quote(market, other, create_rfq(market, me, minutes + 10))
 
         run(store, reader, week)
 
@@ -198,7 +205,7 @@ def test_one_date_far_ahead_moves_nothing(
 
     monkeypatch.setattr(routes, "format_datetime", dated)
     for n in range(2):
-        quote = offer(market, maker, ask(market, desk, n))
+        quote = create_quote(market, maker, create_rfq(market, desk, n))
         with open_reader(exchange.base_url, signer) as reader:
             reader.get_communications_id()
             reader.learn_budget()
@@ -238,7 +245,7 @@ def test_a_clock_far_ahead_does_not_carry_the_watermark_away(
     run(store, reader)
     market.faults.clear()
     clock.advance(3600)
-    quote = offer(market, other, ask(market, me))
+    quote = create_quote(market, other, create_rfq(market, me))
     clock.advance(3600)
 
     run(store, reader)

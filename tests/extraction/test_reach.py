@@ -13,7 +13,7 @@ from pipelines.kalshi.extraction import LoadSettings
 from pipelines.kalshi.watermark import Window, slices
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.accounts import Party
-from tests.extraction.dealings import MARKET, ask, offer, received
+from tests.extraction.exchange_objects import MARKET, create_quote, create_quotes, create_rfq
 from tests.extraction.loading import NOON, SMALL, Store, run
 from tests.extraction.reading import InProcessReader
 
@@ -41,7 +41,7 @@ def backfill(**others: Any) -> LoadSettings:
 
 def old_quotes(market: Market, clock: ManualClock, me: Party, other: Party) -> list[str]:
     clock.advance(-3 * 86_400)
-    quotes = received(market, clock, me, other, 4)
+    quotes = create_quotes(market, clock, me, other, 4)
     clock.advance(3 * 86_400)
     return quotes
 
@@ -68,11 +68,11 @@ def test_a_backfill_reads_the_markets_list_down_to_where_it_begins(
 ) -> None:
     """What the list had left out when it was read shows further down than a usual run looks."""
     market.behavior = replace(market.behavior, rfq_lifetime_s=7 * 86_400)
-    left_out = ask(market, other)
+    left_out = create_rfq(market, other)
     market.faults.vanished.add(left_out)
     clock.advance(3_600)
     for n in range(1, 5):
-        ask(market, other, n)
+        create_rfq(market, other, n)
         clock.advance(1_200)
     run(store, reader, MARKET)
     market.faults.clear()
@@ -92,44 +92,44 @@ def test_an_interrupted_backfill_goes_on_where_it_stood_and_a_finished_one_start
     usual = reader.get_quotes
     reach = backfill(rows_per_load=1)
 
-    def break_off(**asked: Any) -> Any:
-        is_late = (asked["max_ts"] or 0) > (NOON - DAY).timestamp()
-        if asked["rfq_user_filter"] and is_late:
+    def break_off(**parameters: Any) -> Any:
+        is_late = (parameters["max_ts"] or 0) > (NOON - DAY).timestamp()
+        if parameters["rfq_user_filter"] and is_late:
             raise ExchangeUnavailable("down")
-        return usual(**asked)
+        return usual(**parameters)
 
     reader.get_quotes = break_off
     with pytest.raises(ExchangeUnavailable):
         run(store, reader, reach)
     assert store.current("quotes").keys() == set(quotes)
-    asked_from: list[int] = []
+    starts: list[int] = []
 
-    def noted(**asked: Any) -> Any:
-        if asked["max_ts"]:
-            asked_from.append(asked["min_ts"])
-        return usual(**asked)
+    def noted(**parameters: Any) -> Any:
+        if parameters["max_ts"]:
+            starts.append(parameters["min_ts"])
+        return usual(**parameters)
 
     reader.get_quotes = noted
     run(store, reader, reach)
-    assert asked_from.count(Window(NOON - 5 * DAY).min_ts) == 1  # of the side that was finished
+    assert starts.count(Window(NOON - 5 * DAY).min_ts) == 1  # of the side that was finished
 
-    asked_from.clear()
+    starts.clear()
     run(store, reader, reach)
-    assert asked_from.count(Window(NOON - 5 * DAY).min_ts) == 2
+    assert starts.count(Window(NOON - 5 * DAY).min_ts) == 2
 
 
 def forgotten(store: Store) -> dict[str, Any]:
     """What the last run found gone, by pass."""
     last = "run_id = (select run_id from raw.extraction_runs order by rowid desc limit 1)"
-    asked = f"select pass, forgotten_before_ts from raw.extraction_runs where {last}"
-    return dict(store.rows(asked))
+    query = f"select pass, forgotten_before_ts from raw.extraction_runs where {last}"
+    return dict(store.rows(query))
 
 
 def test_a_first_load_says_what_the_exchange_no_longer_holds(
     store: Store, market: Market, clock: ManualClock, me: Party, reader: Any, caplog: Any
 ) -> None:
     market.behavior = replace(market.behavior, retention_s=SMALL.retention.total_seconds())
-    market.delete_rfq(me, ask(market, me))
+    market.delete_rfq(me, create_rfq(market, me))
     clock.advance(SMALL.retention.total_seconds() + 1)
 
     run(store, reader)
@@ -179,8 +179,8 @@ def test_a_backfill_says_what_of_its_span_is_gone(
 def test_a_window_too_busy_to_be_swept_twice_alike_is_cut_until_it_is(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
-    received(market, clock, me, other, 6)
-    restless(market, clock, other, ask(market, me, 99))
+    create_quotes(market, clock, me, other, 6)
+    restless(market, clock, other, create_rfq(market, me, 99))
 
     run(store, reader)
 
@@ -200,8 +200,8 @@ def test_a_sweep_that_never_agrees_keeps_its_rows_and_its_watermark(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Window, "halves", lambda self, now: None)
-    quotes = received(market, clock, me, other, 6)
-    restless(market, clock, other, ask(market, me, 99))
+    quotes = create_quotes(market, clock, me, other, 6)
+    restless(market, clock, other, create_rfq(market, me, 99))
 
     run(store, reader)
 
@@ -217,7 +217,7 @@ def restless(market: Market, clock: ManualClock, maker: Party, rfq_id: str) -> N
 
     def stir() -> None:
         clock.advance(1)
-        offer(market, maker, rfq_id)
+        create_quote(market, maker, rfq_id)
         pages[2] = stir
 
     pages[2] = stir
@@ -227,7 +227,7 @@ def test_the_coverage_counts_open_rfqs_that_no_run_had_read_once_a_day(
     store: Store, market: Market, clock: ManualClock, other: Party, reader: Any
 ) -> None:
     market.behavior = replace(market.behavior, rfq_lifetime_s=7 * 86_400)
-    held, missed = ask(market, other, 1), ask(market, other, 2)
+    known, missed = create_rfq(market, other, 1), create_rfq(market, other, 2)
     market.faults.vanished.add(missed)
     clock.advance(3600)
     run(store, reader, MARKET)
@@ -236,34 +236,34 @@ def test_the_coverage_counts_open_rfqs_that_no_run_had_read_once_a_day(
 
     for new in (3, 4):
         clock.advance(86_400)
-        ask(market, other, new)
+        create_rfq(market, other, new)
         run(store, reader, MARKET)
         market.faults.vanished.clear()
 
     counts = "select open_rfqs_listed, open_rfqs_missed, is_complete from raw.coverage"
     assert store.rows(counts) == [(1, 0, True), (2, 1, True)]
-    assert {held, missed} <= {id_ for (id_,) in store.rows("select rfq_id from staging.rfqs")}
+    assert {known, missed} <= {id_ for (id_,) in store.rows("select rfq_id from staging.rfqs")}
 
 
 def test_a_paused_market_sweep_goes_on_in_the_next_run_and_then_catches_up(
     store: Store, market: Market, clock: ManualClock, other: Party
 ) -> None:
     class Interrupted(InProcessReader):
-        def get_rfqs(self, **asked: Any) -> Any:
+        def get_rfqs(self, **parameters: Any) -> Any:
             if len(self.calls) > 3:
                 raise ExchangeUnavailable("down")
-            return super().get_rfqs(**asked)
+            return super().get_rfqs(**parameters)
 
     ids = []
     for n in range(12):
-        ids.append(ask(market, other, n))
+        ids.append(create_rfq(market, other, n))
         clock.advance(10)
     reach = replace(MARKET, rfqs_per_page=2, rows_per_load=2)
     with pytest.raises(ExchangeUnavailable):
         run(store, Interrupted(market, other), reach)
     begun = len(store.rows("select rfq_id from staging.rfqs"))
     clock.advance(600)
-    ids.append(ask(market, other, 99))
+    ids.append(create_rfq(market, other, 99))
 
     run(store, InProcessReader(market, other), reach)
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.accounts import Party
-from tests.extraction.dealings import ask, offer
+from tests.extraction.exchange_objects import create_quote, create_rfq
 from tests.extraction.loading import NOON, SMALL, Store, run
 from tests.extraction.reading import InProcessReader
 from transforms.catalogue import description
@@ -33,8 +33,8 @@ def test_every_pass_is_described(
 ) -> None:
     """Everything that a run may do, so that every name of a pass is met."""
     everyones = replace(SMALL, scope="market")
-    rfq = ask(market, other)
-    offer(market, me, rfq)
+    rfq = create_rfq(market, other)
+    create_quote(market, me, rfq)
     for reach in (SMALL, everyones):
         run(store, reader, reach)
     market.delete_rfq(other, rfq)

@@ -20,7 +20,7 @@ from pipelines.kalshi.pages import BadPage, Rows, next_cursor, read_pages, read_
 from pipelines.kalshi.versions import Versions
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.accounts import Party
-from tests.extraction.dealings import ask, offer
+from tests.extraction.exchange_objects import create_quote, create_rfq
 from tests.extraction.loading import Store, run
 from tests.extraction.reading import InProcessReader, serve_changed
 
@@ -330,8 +330,8 @@ def test_a_value_that_goes_takes_nothing_away(
     value: object, store: Store, market: Market, me: Party, other: Party, reader: InProcessReader
 ) -> None:
     """The row without it is a state of its own; what was known stays known."""
-    rfq = ask(market, me)
-    quote = offer(market, other, rfq)
+    rfq = create_rfq(market, me)
+    quote = create_quote(market, other, rfq)
     run(store, reader)
     gone = ("market_ticker", "contracts_fp", "updated_ts", "yes_bid_dollars")
 
@@ -343,8 +343,8 @@ def test_a_value_that_goes_takes_nothing_away(
     run(store, reader)
 
     assert store.current("rfqs").keys() | store.current("quotes").keys() == {rfq, quote}
-    held = "select {}, count(*) from raw.{} where id = '{}' group by 1 order by 1"
-    assert store.rows(held.format("market_ticker", "rfq_versions", rfq)) == [
+    query = "select {}, count(*) from raw.{} where id = '{}' group by 1 order by 1"
+    assert store.rows(query.format("market_ticker", "rfq_versions", rfq)) == [
         ("KX-0", 1),
         (None, 1),
     ]
@@ -363,7 +363,7 @@ def known(entity: str, id_: str) -> str:
 def test_a_field_that_every_row_had_and_none_has_stops_publishing_and_loses_nothing(
     store: Store, market: Market, clock: ManualClock, me: Party, reader: InProcessReader
 ) -> None:
-    rfqs = [ask(market, me, n) for n in range(10)]
+    rfqs = [create_rfq(market, me, n) for n in range(10)]
     run(store, reader)
     demand_few_rejected(store.connection, Limits())
     clock.advance(1)
@@ -404,7 +404,7 @@ def test_a_field_that_is_sent_with_nothing_in_it_is_as_good_as_absent(
     lacks: str | None,
 ) -> None:
     for n in range(10):
-        offer(market, other, ask(market, me, n))
+        create_quote(market, other, create_rfq(market, me, n))
     serve_changed(reader, lambda row: row | empty)
 
     run(store, reader)
@@ -437,7 +437,7 @@ def test_a_value_out_of_bounds_is_kept_and_not_believed(
     value: str,
     shown: str,
 ) -> None:
-    quote = offer(market, other, ask(market, me))
+    quote = create_quote(market, other, create_rfq(market, me))
     serve_changed(reader, lambda row: row | {field: value}, "quotes")
 
     run(store, reader)
@@ -453,7 +453,7 @@ def test_a_value_out_of_bounds_is_kept_and_not_believed(
 def test_a_possible_value_seen_before_stays(
     store: Store, market: Market, me: Party, other: Party, reader: InProcessReader
 ) -> None:
-    offer(market, other, ask(market, me))
+    create_quote(market, other, create_rfq(market, me))
     run(store, reader)
     serve_changed(reader, lambda row: row | {"yes_bid_dollars": "40.0000"}, "quotes")
 
@@ -466,8 +466,8 @@ def test_a_possible_value_seen_before_stays(
 def test_a_field_that_comes_and_goes_is_one_new_version_and_no_row_is_lost(
     store: Store, market: Market, me: Party, other: Party, reader: InProcessReader
 ) -> None:
-    rfq = ask(market, me)
-    quote = offer(market, other, rfq)
+    rfq = create_rfq(market, me)
+    quote = create_quote(market, other, rfq)
     run(store, reader)
     serve_changed(reader, lambda row: row | {"venue": "shard 1"})
     run(store, reader)
@@ -491,8 +491,8 @@ def test_an_older_version_from_a_replica_changes_nothing(
     reader: InProcessReader,
 ) -> None:
     """Neither one that was seen before, nor one that was not."""
-    rfq, closed = ask(market, me, 0), ask(market, me, 1)
-    quote = offer(market, other, rfq)
+    rfq, closed = create_rfq(market, me, 0), create_rfq(market, me, 1)
+    quote = create_quote(market, other, rfq)
     run(store, reader)
     clock.advance(1)
     market.accept_quote(me, quote, "no")
@@ -516,10 +516,10 @@ def test_an_older_version_from_a_replica_changes_nothing(
 def test_a_page_refused_for_one_row_leaves_everything_where_it_was(
     store: Store, market: Market, me: Party, reader: InProcessReader
 ) -> None:
-    ask(market, me)
+    create_rfq(market, me)
     run(store, reader)
     before = store.watermarks(), store.versions()
-    ask(market, me, 1)
+    create_rfq(market, me, 1)
     serve_changed(reader, lambda row: row | {"contracts_fp": float("nan")})
 
     with pytest.raises(ExchangeUnavailable):

@@ -11,7 +11,14 @@ from pipelines.kalshi import coverage
 from pipelines.kalshi.moments import Moments, last_moments
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.accounts import Party
-from tests.extraction.dealings import BY_TWOS, MARKET, ask, asked, offer, received
+from tests.extraction.exchange_objects import (
+    BY_TWOS,
+    MARKET,
+    create_quote,
+    create_quotes,
+    create_rfq,
+    create_rfqs,
+)
 from tests.extraction.loading import NOON, Store, run
 from tests.extraction.reading import InProcessReader, serve_changed
 from transforms.raw import create_raw_tables
@@ -46,12 +53,12 @@ def test_a_pass_of_several_pages_was_served_when_the_sweep_that_verified_it_bega
     other: Party,
 ) -> None:
     """Whoever came and went between the first page of the first sweep and its last is in none."""
-    received(market, clock, me, other, 3)
+    create_quotes(market, clock, me, other, 3)
     run(store, reader, BY_TWOS)
     store.connection.execute("truncate raw.passes")
     clock.advance(60 - 6)
     later = {page: lambda: bool(clock.advance(10)) for page in (1, 2)}
-    reader.moves = {"quotes": {2: lambda: market.faults.before_page.update(later)}}
+    reader.before_page = {"quotes": {2: lambda: market.faults.before_page.update(later)}}
 
     run(store, reader, BY_TWOS)
 
@@ -67,10 +74,10 @@ def a_list_that_does_not_rest(
 
     def one_more() -> None:
         clock.advance(1)
-        offer(market, other, rfqs.pop())
+        create_quote(market, other, rfqs.pop())
         market.faults.before_page.update({2: one_more} if rfqs else {})
 
-    reader.moves = {"quotes": {2: one_more}}
+    reader.before_page = {"quotes": {2: one_more}}
 
 
 def no_clock(reader: InProcessReader, *_: Any) -> None:
@@ -91,9 +98,9 @@ def test_a_pass_that_is_not_certain_of_a_moment_leaves_none(
     me: Party,
     other: Party,
 ) -> None:
-    rfqs = asked(market, clock, me, 20)
+    rfqs = create_rfqs(market, clock, me, 20)
     for rfq in rfqs[:3]:
-        offer(market, other, rfq)
+        create_quote(market, other, rfq)
     trouble(reader, market, clock, other)
 
     run(store, reader, BY_TWOS)
@@ -129,12 +136,12 @@ def test_only_a_sweep_of_all_open_rfqs_tells_which_are_over(
     other: Party,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    asked(market, clock, other, 2)
+    create_rfqs(market, clock, other, 2)
     small = replace(MARKET, rfqs_per_page=1)
     run(store, reader, small)
     clock.advance(86_400)
     for n in (2, 3):
-        ask(market, other, n)
+        create_rfq(market, other, n)
     monkeypatch.setattr(coverage, "PAGES", pages)
 
     run(store, reader, small)
@@ -154,8 +161,8 @@ def test_what_is_held_open_and_shown_again_is_noted_and_nothing_else(
     other: Party,
 ) -> None:
     """Of two RFQs one closes between the runs; of their quotes one was accepted before them."""
-    stays, ends = asked(market, clock, me, 2)
-    quote, accepted = offer(market, other, stays), offer(market, other, ends)
+    stays, ends = create_rfqs(market, clock, me, 2)
+    quote, accepted = create_quote(market, other, stays), create_quote(market, other, ends)
     market.accept_quote(me, accepted, accepted_side="no")
     run(store, reader)
     assert store.rows(SIGHTS) == []
@@ -188,12 +195,12 @@ def test_a_sight_by_id_counts(
 ) -> None:
     """An RFQ that lives longer than RFQs do is on no page that a run reads."""
     market.behavior = replace(market.behavior, rfq_lifetime_s=20_000)
-    rfq = ask(market, other)
-    offer(market, me, rfq)
+    rfq = create_rfq(market, other)
+    create_quote(market, me, rfq)
     run(store, reader, MARKET)
     clock.advance(10_900)
     for n in range(6):
-        ask(market, other, n + 1)
+        create_rfq(market, other, n + 1)
     reader.calls.clear()
 
     run(store, reader, MARKET)
@@ -210,7 +217,7 @@ def test_every_row_carries_the_number_of_its_load(
 ) -> None:
     numbers = []
     for n in range(2):
-        offer(market, other, ask(market, me, n))
+        create_quote(market, other, create_rfq(market, me, n))
         run(store, reader)
         numbers.append(store.rows("select max(load) from raw.loads where is_whole")[0][0])
 
@@ -219,8 +226,8 @@ def test_every_row_carries_the_number_of_its_load(
         assert all(0 < load <= numbers[1] for load in loads)
         assert any(load > numbers[0] for load in loads)
         assert any(load <= numbers[0] for load in loads)
-    held = store.rows("select load from raw.rfq_versions order by created_ts, load")
-    assert held[0] <= (numbers[0],) < held[-1]
+    loads = store.rows("select load from raw.rfq_versions order by created_ts, load")
+    assert loads[0] <= (numbers[0],) < loads[-1]
     whole = f"select bool_and(is_whole) from raw.loads where load > {numbers[0]}"
     assert store.rows(whole) == [(True,)]
 
@@ -237,13 +244,13 @@ def test_what_is_shown_is_what_every_list_has_been_read_up_to(
     other: Party,
 ) -> None:
     """A day apart, so that the daily lists are read; each list takes 20 s, reads by id 5 s."""
-    offer(market, me, ask(market, other))
+    create_quote(market, me, create_rfq(market, other))
     run(store, reader, MARKET)
     market.delete_rfq(other, market.get_rfqs(other).rows[0]["id"])
     clock.advance(86_400)
     serve_changed(reader, lambda row: [row, clock.advance(5)][0])
     for _ in range(2):
-        offer(market, other, ask(market, me, 1 + len(market.get_rfqs(me).rows)))
+        create_quote(market, other, create_rfq(market, me, 1 + len(market.get_rfqs(me).rows)))
     began = clock.now()
 
     run(store, reader, MARKET)
@@ -257,7 +264,7 @@ def test_a_list_that_nothing_vouches_for_holds_back_what_is_shown(
 ) -> None:
     run(store, reader)
     clock.advance(600)
-    ask(market, me)
+    create_rfq(market, me)
     nameless_rows(reader)
     serve_changed(reader, lambda row: {k: v for k, v in row.items() if k != "id"}, only="rfqs")
 
@@ -270,7 +277,7 @@ def test_a_list_that_was_never_verified_is_shown_as_it_was_read(
     store: Store, reader: InProcessReader, market: Market, clock: ManualClock, me: Party
 ) -> None:
     """The list of RFQs shows a row that cannot be read from the first run on."""
-    ask(market, me)
+    create_rfq(market, me)
     serve_changed(reader, lambda row: {k: v for k, v in row.items() if k != "id"}, only="rfqs")
 
     for _ in range(2):

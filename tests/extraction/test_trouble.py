@@ -19,7 +19,15 @@ from pipelines.kalshi.client.errors import (
 from pipelines.kalshi.client.reader import Page
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.accounts import Party
-from tests.extraction.dealings import MARKET, ask, asked, gone, offer, received, status
+from tests.extraction.exchange_objects import (
+    MARKET,
+    create_quote,
+    create_quotes,
+    create_rfq,
+    create_rfqs,
+    gone,
+    status,
+)
 from tests.extraction.loading import SMALL, Store, run
 from tests.extraction.reading import InProcessReader
 
@@ -30,15 +38,17 @@ IN_SLICES = replace(MARKET, rfqs_per_page=2, rows_per_load=2)
 class Troubled(InProcessReader):
     """Raises what `trouble` says to the arguments of a list call."""
 
-    trouble: Callable[[dict[str, Any]], ExchangeError | None] = staticmethod(lambda asked: None)
+    trouble: Callable[[dict[str, Any]], ExchangeError | None] = staticmethod(
+        lambda parameters: None
+    )
 
-    def get_rfqs(self, **asked: Any) -> Page:
-        if failure := self.trouble(asked):
+    def get_rfqs(self, **parameters: Any) -> Page:
+        if failure := self.trouble(parameters):
             raise failure
-        return super().get_rfqs(**asked)
+        return super().get_rfqs(**parameters)
 
 
-def held(store: Store) -> set[str]:
+def stored_ids(store: Store) -> set[str]:
     return {id_ for (id_,) in store.rows("select rfq_id from staging.rfqs")}
 
 
@@ -48,15 +58,15 @@ def held(store: Store) -> set[str]:
 def test_an_id_that_cannot_be_read_holds_back_neither_the_others_nor_later_runs(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
-    rfqs = [ask(market, other, n) for n in range(3)]
+    rfqs = [create_rfq(market, other, n) for n in range(3)]
     for rfq in rfqs:
-        offer(market, me, rfq)
+        create_quote(market, me, rfq)
     reader.fails[min(rfqs)] = ExchangeUnavailable("HTTP 500")
 
     run(store, reader)
 
-    held = {id_ for (id_,) in store.rows("select rfq_id from staging.rfqs")}
-    assert held == set(rfqs) - {min(rfqs)}
+    stored = {id_ for (id_,) in store.rows("select rfq_id from staging.rfqs")}
+    assert stored == set(rfqs) - {min(rfqs)}
     reasons = store.rows("select reason from raw.rejected_rows")
     assert reasons == [("it could not be read by id: ExchangeUnavailable",)]
 
@@ -75,9 +85,9 @@ def test_where_many_reads_fail_the_rest_waits_and_the_lists_do_not(
     reader: Any,
     failure: Any,
 ) -> None:
-    rfqs = [ask(market, other, n) for n in range(5)]
+    rfqs = [create_rfq(market, other, n) for n in range(5)]
     for rfq in rfqs:
-        offer(market, me, rfq)
+        create_quote(market, me, rfq)
         reader.fails[rfq] = failure
 
     run(store, reader)
@@ -87,35 +97,35 @@ def test_where_many_reads_fail_the_rest_waits_and_the_lists_do_not(
     assert len(store.watermarks()) == 3
     reader.fails.clear()
     run(store, reader)
-    assert held(store) == set(rfqs)
+    assert stored_ids(store) == set(rfqs)
 
 
 def test_records_that_always_fail_do_not_keep_the_others_waiting_for_ever(
     store: Store, market: Market, me: Party, other: Party, reader: Any
 ) -> None:
-    rfqs = sorted(ask(market, other, n) for n in range(6))
+    rfqs = sorted(create_rfq(market, other, n) for n in range(6))
     for rfq in rfqs:
-        offer(market, me, rfq)
+        create_quote(market, me, rfq)
     reader.fails |= dict.fromkeys(rfqs[: FAILURES + 1], DOWN)
 
     run(store, reader)
-    assert held(store) == set()
+    assert stored_ids(store) == set()
     run(store, reader)
 
-    assert held(store) == set(rfqs[FAILURES + 1 :])
+    assert stored_ids(store) == set(rfqs[FAILURES + 1 :])
 
 
 def test_records_that_are_refused_for_good_keep_no_other_from_being_read(
     store: Store, market: Market, me: Party, other: Party, reader: Any
 ) -> None:
-    rfqs = sorted(ask(market, other, n) for n in range(6))
+    rfqs = sorted(create_rfq(market, other, n) for n in range(6))
     for rfq in rfqs:
-        offer(market, me, rfq)
+        create_quote(market, me, rfq)
     reader.fails |= dict.fromkeys(rfqs[:5], RequestRefused("HTTP 400", status=400))
 
     run(store, reader)
 
-    assert held(store) == {rfqs[5]}
+    assert stored_ids(store) == {rfqs[5]}
     assert store.rows("select count(*) from raw.rejected_rows") == [(5,)]
     # They are no broken rows, of which a few stop publishing.
     assert store.rows("select sum(rejected_rows) from raw.extraction_runs") == [(0,)]
@@ -125,11 +135,11 @@ def test_quotes_that_cannot_be_read_one_by_one_do_not_stop_the_lists(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
     market.behavior = replace(market.behavior, rfq_lifetime_s=7 * 86_400)
-    old = received(market, clock, me, other, 4)
+    old = create_quotes(market, clock, me, other, 4)
     run(store, reader)
     reader.fails |= dict.fromkeys(old, DOWN)
     clock.advance(4 * 3600)
-    new = offer(market, other, ask(market, me, 9))
+    new = create_quote(market, other, create_rfq(market, me, 9))
 
     run(store, reader)
 
@@ -142,7 +152,7 @@ def test_another_accounts_run_does_not_bury_our_quotes(
     """They are not found with its key."""
     market.behavior = replace(market.behavior, rfq_lifetime_s=7 * 86_400)
     third = market.add_account("third", key="ed25519")
-    quote = offer(market, other, ask(market, me))
+    quote = create_quote(market, other, create_rfq(market, me))
     ours, theirs = InProcessReader(market, me), InProcessReader(market, third)
     run(store, ours, account=me.communications_id)
     clock.advance(4 * 3600)
@@ -163,7 +173,7 @@ def test_what_is_still_to_be_read_is_not_written_down_again_and_again(
     """A busy maker's quotes name hundreds of thousands of RFQs, and each load stores the state."""
     monkeypatch.setattr("pipelines.kalshi.by_id.READS_PER_LOAD", 2)
     for n in range(7):
-        offer(market, me, ask(market, other, n))
+        create_quote(market, me, create_rfq(market, other, n))
     sizes = []
     usual = store.load
 
@@ -175,7 +185,7 @@ def test_what_is_still_to_be_read_is_not_written_down_again_and_again(
 
     run(store, reader)
 
-    assert len(held(store)) == 7
+    assert len(stored_ids(store)) == 7
     assert sizes == [0]
 
 
@@ -189,13 +199,13 @@ def test_the_daily_lists_do_not_hold_back_the_markets(
     reader = Troubled(market, me)
     run(store, reader, MARKET)
     clock.advance(86_500)
-    new, own = ask(market, other, 1), ask(market, me, 2)
-    reader.trouble = lambda asked: DOWN if filtered.items() <= asked.items() else None
+    new, own = create_rfq(market, other, 1), create_rfq(market, me, 2)
+    reader.trouble = lambda parameters: DOWN if filtered.items() <= parameters.items() else None
 
     with pytest.raises(ExchangeUnavailable):
         run(store, reader, MARKET)
 
-    assert {new, own} <= held(store)
+    assert {new, own} <= stored_ids(store)
     marks = {key.split()[-1]: mark for (_, key), mark in store.watermarks().items()}
     assert marks["rfqs_market"] == clock.now().isoformat()
 
@@ -204,9 +214,9 @@ def test_the_markets_list_does_not_hold_back_our_quotes(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party
 ) -> None:
     """Not even where the exchange wants us to wait, which ends the run."""
-    quote = offer(market, other, ask(market, me))
+    quote = create_quote(market, other, create_rfq(market, me))
     reader = Troubled(market, me)
-    reader.trouble = lambda asked: TryLater("HTTP 429")
+    reader.trouble = lambda parameters: TryLater("HTTP 429")
 
     with pytest.raises(TryLater):
         run(store, reader, MARKET)
@@ -218,13 +228,13 @@ def test_a_list_of_nothing_but_broken_rows_is_read_to_its_end(
     store: Store, market: Market, clock: ManualClock, me: Party
 ) -> None:
     class Broken(InProcessReader):
-        def get_rfqs(self, **asked: Any) -> Page:
-            page = super().get_rfqs(**asked)
+        def get_rfqs(self, **parameters: Any) -> Page:
+            page = super().get_rfqs(**parameters)
             return replace(
                 page, body=page.body.replace(b'"contracts_fp": "1.00"', b'"contracts_fp": {}')
             )
 
-    asked(market, clock, me, 20)
+    create_rfqs(market, clock, me, 20)
 
     run(store, Broken(market, me), replace(SMALL, rfqs_per_page=1))
 
@@ -237,43 +247,43 @@ def test_a_list_of_nothing_but_broken_rows_is_read_to_its_end(
 def test_an_old_cursor_that_is_refused_in_any_way_starts_the_markets_list_again(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, refusal: Any
 ) -> None:
-    ids = asked(market, clock, other, 12)
+    ids = create_rfqs(market, clock, other, 12)
     reader = Troubled(market, me)
-    reader.trouble = lambda asked: DOWN if len(reader.calls) > 6 else None
+    reader.trouble = lambda parameters: DOWN if len(reader.calls) > 6 else None
     with pytest.raises(ExchangeUnavailable):
         run(store, reader, IN_SLICES)
-    assert 0 < len(held(store)) < 12
+    assert 0 < len(stored_ids(store)) < 12
     (state,) = (s for key, s in store.states["rfqs"].items() if key.endswith("rfqs_market"))
     old = state["paused"]["cursor"]
     reader.calls.clear()
 
-    def refuse(asked: dict[str, Any]) -> ExchangeError | None:
+    def refuse(parameters: dict[str, Any]) -> ExchangeError | None:
         is_first = not any(name == "rfqs" for name, _ in reader.calls)
-        return refusal if is_first and asked.get("cursor") == old else None
+        return refusal if is_first and parameters.get("cursor") == old else None
 
     reader.trouble = refuse
 
     run(store, reader, IN_SLICES)
 
-    assert held(store) == set(ids)
+    assert stored_ids(store) == set(ids)
 
 
 def test_an_outage_leaves_where_the_market_was_read_to(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party
 ) -> None:
-    ids = asked(market, clock, other, 12)
+    ids = create_rfqs(market, clock, other, 12)
     reader = Troubled(market, me)
-    reader.trouble = lambda asked: DOWN if len(reader.calls) > 6 else None
+    reader.trouble = lambda parameters: DOWN if len(reader.calls) > 6 else None
     for _ in range(5):
         with pytest.raises(ExchangeUnavailable):
             run(store, reader, IN_SLICES)
-        reader.trouble = lambda asked: DOWN
-    reader.trouble = lambda asked: None
+        reader.trouble = lambda parameters: DOWN
+    reader.trouble = lambda parameters: None
     reader.calls.clear()
 
     run(store, reader, IN_SLICES)
 
-    assert held(store) == set(ids)
+    assert stored_ids(store) == set(ids)
     first = next(call for name, call in reader.calls if name == "rfqs")
     assert first["cursor"] is not None
 
@@ -286,31 +296,31 @@ def test_cursors_that_do_not_outlive_a_slice_do_not_keep_a_run_going_for_ever(
 
         loads = 0
 
-        def get_rfqs(self, *, cursor: str | None = None, **asked: Any) -> Page:
+        def get_rfqs(self, *, cursor: str | None = None, **parameters: Any) -> Page:
             stored = store.rows("select count(*) from raw.extraction_runs")[0][0]
             if cursor and stored != self.loads:
                 raise CursorRefused("HTTP 400", status=400)
             self.loads = stored
-            return super().get_rfqs(cursor=cursor, **asked)
+            return super().get_rfqs(cursor=cursor, **parameters)
 
-    ids = asked(market, clock, other, 12)
+    ids = create_rfqs(market, clock, other, 12)
 
     run(store, Forgetful(market, me), IN_SLICES)
 
-    assert held(store) == set(ids)
+    assert stored_ids(store) == set(ids)
 
 
 def test_a_window_that_is_too_long_to_be_answered_is_cut(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
-    quotes = received(market, clock, me, other, 3)
+    quotes = create_quotes(market, clock, me, other, 3)
     usual = reader.get_quotes
     longest_s = 14 * 86_400
 
-    def within(**asked: Any) -> Page:
-        if (asked["max_ts"] or clock.now().timestamp()) - asked["min_ts"] > longest_s:
+    def within(**parameters: Any) -> Page:
+        if (parameters["max_ts"] or clock.now().timestamp()) - parameters["min_ts"] > longest_s:
             raise ExchangeUnavailable("HTTP 504")
-        return usual(**asked)
+        return usual(**parameters)
 
     reader.get_quotes = within
 
@@ -323,44 +333,44 @@ def test_a_clock_set_back_while_the_market_is_read_in_slices_is_noticed(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party
 ) -> None:
     market.behavior = replace(market.behavior, rfq_lifetime_s=7 * 86_400)
-    asked(market, clock, other, 12)
+    create_rfqs(market, clock, other, 12)
     reader = Troubled(market, me)
     run(store, reader, MARKET)
     clock.advance(3000)
     for n in range(50, 70):
-        ask(market, other, n)
+        create_rfq(market, other, n)
     clock.advance(600)
-    asked(market, clock, me, 12)
-    reader.trouble = lambda asked: DOWN if asked.get("cursor") else None
+    create_rfqs(market, clock, me, 12)
+    reader.trouble = lambda parameters: DOWN if parameters.get("cursor") else None
     with pytest.raises(ExchangeUnavailable):
         run(store, reader, IN_SLICES)
     clock.advance(-1800)
     reader.local_ahead_s += 1800
-    reader.trouble = lambda asked: None
+    reader.trouble = lambda parameters: None
     run(store, reader, IN_SLICES)
-    closed = ask(market, other, 99)
+    closed = create_rfq(market, other, 99)
     market.delete_rfq(other, closed)
     clock.advance(1900)
 
     run(store, reader, IN_SLICES)
 
-    assert closed in held(store)
+    assert closed in stored_ids(store)
 
 
 def test_a_backfill_of_the_market_that_was_broken_off_reads_the_rest_once(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party
 ) -> None:
-    asked(market, clock, other, 12)
+    create_rfqs(market, clock, other, 12)
     reader = Troubled(market, me)
     run(store, reader, IN_SLICES)
     again = replace(IN_SLICES, since=clock.now() - timedelta(hours=1))
     clock.advance(900)
     reader.calls.clear()
-    reader.trouble = lambda asked: DOWN if len(reader.calls) > 9 else None
+    reader.trouble = lambda parameters: DOWN if len(reader.calls) > 9 else None
     with pytest.raises(ExchangeUnavailable):
         run(store, reader, again)
     reader.calls.clear()
-    reader.trouble = lambda asked: None
+    reader.trouble = lambda parameters: None
 
     run(store, reader, again)
 

@@ -11,7 +11,14 @@ from pipelines.kalshi.by_id import READS_OF_REJECTED
 from pipelines.kalshi.client.errors import ExchangeUnavailable
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.accounts import Party
-from tests.extraction.dealings import MARKET, ask, asked, offer, received, status
+from tests.extraction.exchange_objects import (
+    MARKET,
+    create_quote,
+    create_quotes,
+    create_rfq,
+    create_rfqs,
+    status,
+)
 from tests.extraction.loading import SMALL, Store, run
 from tests.extraction.reading import InProcessReader, serve_changed
 
@@ -27,10 +34,10 @@ def spoiled(*ids: str, **change: Any) -> Change:
 
 def reads(reader: InProcessReader, id_: str) -> int:
     """How often a record was asked for by its id."""
-    return sum(asked.get("id") == id_ for _, asked in reader.calls)
+    return sum(parameters.get("id") == id_ for _, parameters in reader.calls)
 
 
-def held(store: Store, entity: str) -> set[str]:
+def stored_ids(store: Store, entity: str) -> set[str]:
     """Whosever they are."""
     return {id_ for (id_,) in store.rows(f"select {entity[:-1]}_id from staging.{entity}")}
 
@@ -45,8 +52,8 @@ def test_a_row_that_is_no_object_makes_its_page_bad(
     store: Store, market: Market, me: Party, other: Party, reader: Any, entity: str, row: object
 ) -> None:
     """Beside a readable row, and where the page has no other."""
-    rfq = ask(market, me)
-    quote = offer(market, other, rfq)
+    rfq = create_rfq(market, me)
+    quote = create_quote(market, other, rfq)
     serve_changed(reader, lambda _: row, entity)
 
     with pytest.raises(ExchangeUnavailable, match="a row that is no object"):
@@ -71,8 +78,8 @@ def test_a_row_without_an_id_holds_its_watermark_back(
     run(store, reader, reach)
     before = marks(store)
     clock.advance(600)
-    rfq = ask(market, me)
-    quote = offer(market, other, rfq)
+    rfq = create_rfq(market, me)
+    quote = create_quote(market, other, rfq)
     serve_changed(reader, spoiled(rfq, quote, id=None))
     run(store, reader, reach)
     list_of_rfqs = "rfqs_market" if reach is MARKET else "rfqs_self"
@@ -90,7 +97,7 @@ def test_a_row_without_an_id_holds_its_watermark_back(
 def test_a_nameless_row_in_a_slice_of_the_markets_list_is_remembered_by_the_next(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
-    ids = asked(market, clock, other, 12)
+    ids = create_rfqs(market, clock, other, 12)
     serve_changed(reader, spoiled(ids[-1], id=""))
 
     run(store, reader, replace(MARKET, rfqs_per_page=2, rows_per_load=2))
@@ -102,7 +109,7 @@ def test_a_nameless_row_in_a_slice_of_the_markets_list_is_remembered_by_the_next
 def test_more_unreadable_rows_than_allowed_hold_the_watermark_back(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
-    quotes = received(market, clock, me, other, 11)
+    quotes = create_quotes(market, clock, me, other, 11)
     serve_changed(reader, spoiled(*quotes[:10], **UNTYPED))
 
     run(store, reader, IN_PAGES)
@@ -121,7 +128,7 @@ def test_each_unreadable_row_counts_and_each_content_is_kept_once(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
     """Rows that have lost all that made them differ, and served by every run."""
-    quotes = received(market, clock, me, other, 3)
+    quotes = create_quotes(market, clock, me, other, 3)
     alike = {"id": "x", "rfq_id": "y", "created_ts": "soon"}
     serve_changed(reader, lambda row: alike if row["id"] in quotes else row)
 
@@ -139,7 +146,7 @@ def test_what_cannot_be_read_is_asked_for_by_id_in_three_more_runs_then_daily_wh
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
     market.behavior = replace(market.behavior, rfq_lifetime_s=30 * 86_400)
-    quote = offer(market, other, ask(market, me))
+    quote = create_quote(market, other, create_rfq(market, me))
     serve_changed(reader, spoiled(quote, **UNTYPED))
     before = marks(store)
     weekly = replace(SMALL, retention=timedelta(days=3))
@@ -172,22 +179,22 @@ def test_what_can_be_read_again_by_id_is_read_and_leaves_the_list(
     entity: str,
 ) -> None:
     """Though no list shows it any more: it has not changed since the watermark passed it."""
-    rfq = ask(market, other)
-    quote = offer(market, me, rfq)
+    rfq = create_rfq(market, other)
+    quote = create_quote(market, me, rfq)
     id_ = rfq if entity == "rfqs" else quote
     clock.advance(60)
-    ask(market, other, 1)
+    create_rfq(market, other, 1)
     clock.advance(600)
     serve_changed(reader, spoiled(id_, contracts_fp="many"))
     reach = replace(MARKET, rfqs_per_page=1)
     run(store, reader, reach)
-    assert id_ not in held(store, entity)
+    assert id_ not in stored_ids(store, entity)
     clock.advance(3_600)
     serve_changed(reader)
 
     run(store, reader, reach)
 
-    assert id_ in held(store, entity)
+    assert id_ in stored_ids(store, entity)
     assert reads(reader, id_) == 2
     clock.advance(600)
     run(store, reader, reach)
@@ -197,7 +204,7 @@ def test_what_can_be_read_again_by_id_is_read_and_leaves_the_list(
 def test_what_is_readable_again_as_it_was_known_leaves_the_list_too(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
-    quote = offer(market, other, ask(market, me))
+    quote = create_quote(market, other, create_rfq(market, me))
     run(store, reader)
     serve_changed(reader, spoiled(quote, **UNTYPED))
     run(store, reader)
@@ -213,8 +220,8 @@ def test_what_is_readable_again_as_it_was_known_leaves_the_list_too(
 def test_an_answer_by_id_without_its_id_is_asked_for_again(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
-    rfq = ask(market, other)
-    offer(market, me, rfq)
+    rfq = create_rfq(market, other)
+    create_quote(market, me, rfq)
     serve_changed(reader, spoiled(rfq, id=None))
     run(store, reader)
     assert store.rows("select reason, id from raw.rejected_rows") == [("id is missing", rfq)]
@@ -222,23 +229,23 @@ def test_an_answer_by_id_without_its_id_is_asked_for_again(
 
     run(store, reader)
 
-    assert held(store, "rfqs") == {rfq}
+    assert stored_ids(store, "rfqs") == {rfq}
 
 
 def test_an_answer_by_id_with_another_record_is_none(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
-    wanted, wrong = ask(market, other), ask(market, other, 1)
-    offer(market, me, wanted)
+    wanted, wrong = create_rfq(market, other), create_rfq(market, other, 1)
+    create_quote(market, me, wanted)
     usual = reader.get_rfq
     reader.get_rfq = lambda _: usual(wrong)
     run(store, reader)
-    assert held(store, "rfqs") == set()
+    assert stored_ids(store, "rfqs") == set()
     reader.get_rfq = usual
 
     run(store, reader)
 
-    assert held(store, "rfqs") == {wanted}
+    assert stored_ids(store, "rfqs") == {wanted}
 
 
 def test_what_was_read_in_an_earlier_load_of_a_run_is_not_remembered_as_unread(
@@ -251,7 +258,7 @@ def test_what_was_read_in_an_earlier_load_of_a_run_is_not_remembered_as_unread(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("pipelines.kalshi.by_id.READS_PER_LOAD", 2)
-    quotes = received(market, clock, me, other, 4)
+    quotes = create_quotes(market, clock, me, other, 4)
     serve_changed(reader, spoiled(*quotes, **UNTYPED))
 
     run(store, reader)
@@ -271,7 +278,7 @@ def test_of_very_many_unreadable_rows_the_content_of_some_is_kept(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("pipelines.kalshi.extraction.MOST_KEPT_WHOLE", 2)
-    quotes = received(market, clock, me, other, 4)
+    quotes = create_quotes(market, clock, me, other, 4)
     serve_changed(reader, spoiled(*quotes, **UNTYPED))
 
     run(store, reader, IN_PAGES)

@@ -1,4 +1,4 @@
-"""What the tests of hazards do on the exchange, and how they look at what is held."""
+"""Builders of RFQs and quotes on an exchange in this process, and the state that a store shows."""
 
 from dataclasses import replace
 
@@ -11,26 +11,28 @@ MARKET = replace(SMALL, scope="market")
 BY_TWOS = replace(SMALL, rfqs_per_page=2, quotes_per_page=2)
 
 
-def ask(market: Market, who: Party, n: int = 0) -> str:
+def create_rfq(market: Market, who: Party, n: int = 0) -> str:
     return market.create_rfq(who, market_ticker=f"KX-{n}", contracts_fp="1.00")
 
 
-def offer(market: Market, maker: Party, rfq_id: str) -> str:
+def create_quote(market: Market, maker: Party, rfq_id: str) -> str:
     return market.create_quote(maker, rfq_id=rfq_id, yes_bid="0.4000", no_bid="0.5500")
 
 
-def asked(market: Market, clock: ManualClock, who: Party, times: int) -> list[str]:
+def create_rfqs(market: Market, clock: ManualClock, who: Party, times: int) -> list[str]:
     ids = []
     for n in range(times):
-        ids.append(ask(market, who, n))
+        ids.append(create_rfq(market, who, n))
         clock.advance(1)
     return ids
 
 
-def received(market: Market, clock: ManualClock, me: Party, other: Party, times: int) -> list[str]:
+def create_quotes(
+    market: Market, clock: ManualClock, me: Party, other: Party, times: int
+) -> list[str]:
     quotes = []
-    for rfq_id in asked(market, clock, me, times):
-        quotes.append(offer(market, other, rfq_id))
+    for rfq_id in create_rfqs(market, clock, me, times):
+        quotes.append(create_quote(market, other, rfq_id))
         clock.advance(1)
     return quotes
 

@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from pipelines.database import Database
+from pipelines.doctor import examined
 from pipelines.runs import Run, append_end
 from pipelines.sandbox import Account, Market, SystemClock
 from pipelines.stamp import LAYOUT
@@ -175,3 +176,29 @@ def test_a_doctor_of_nothing_says_how_to_begin(rfq: Command, key: Path, tmp_path
     assert ended.code == 78
     assert states(ended.out)["disk"] == "fail"
     assert states(ended.out)["layout"] == "warn"
+
+
+@pytest.mark.parametrize(
+    ("runs", "since_h", "state"),
+    [
+        (5, 3, "ok"),
+        (5, 3.001, "fail"),
+        (4, 3.001, "warn"),
+        (2, 3, "ok"),
+        (1, 0, "warn"),
+    ],
+)
+def test_a_schedule_of_five_runs_is_dead_after_three_missed_ones(
+    database: Database, runs: int, since_h: float, state: str
+) -> None:
+    """Runs came every hour; few of them may have been started by hand."""
+    hour, last = timedelta(hours=1), datetime(2026, 11, 20, 12, tzinfo=UTC)
+    for number in range(runs):
+        began = last - (runs - 1 - number) * hour
+        append_end(database.path, Run(f"x{number}", "run", began, began, 0), has_start=False)
+
+    found = examined(
+        database.path, None, last + since_h * hour, allow_unknown_host=False, is_offline=True
+    )
+
+    assert {each.check: each.state.value for each in found}["schedule"] == state

@@ -211,6 +211,21 @@ def test_a_rejected_row_is_kept_without_its_private_fields() -> None:
     assert RFQ_ROW["id"] in rejected.redacted_row
 
 
+@pytest.mark.parametrize(("characters", "is_whole"), [(16_384, True), (16_385, False)])
+def test_a_rejected_row_is_kept_whole_up_to_a_length(characters: int, is_whole: bool) -> None:
+    """A longer one by its id, its length, its number of fields and its hash."""
+    row = RFQ_ROW | {"created_ts": "?", "note": ""}
+    row["note"] = "n" * (characters - len(json.dumps(row, sort_keys=True)))
+
+    (rejected,) = read_pages(RFQ, [page(row)]).rejected
+
+    kept = json.loads(rejected.redacted_row or "")
+    assert ("note" in kept) is is_whole
+    if not is_whole:
+        assert kept["id"] == RFQ_ROW["id"]
+        assert (kept["characters"], kept["fields"]) == (characters, len(row))
+
+
 def test_unknown_fields_and_statuses_are_kept() -> None:
     row = RFQ_ROW | {"status": "paused", "venue": {"shard": 1}, "weight": 1.25}
 

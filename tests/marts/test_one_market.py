@@ -278,8 +278,9 @@ TABLES: dict[str, tuple[str, list[Row]]] = {
     ),
     "maker_league": (
         "select maker_id, cohort_date::varchar, capture, series_ticker, n_legs, n_rfq,"
-        " n_rfq_quoted, n_rfq_decided, n_rfq_won, n_covered from marts.maker_league",
-        LEAGUE,
+        " n_rfq_quoted, n_rfq_decided, n_rfq_won, n_covered, is_hit_ratio_suppressed"
+        " from marts.maker_league",
+        [(*row, True) for row in LEAGUE],
     ),
     "my_day": (
         "select cohort_date::varchar, capture, n_rfq_seen, n_rfq_quoted, n_rfq_decided, n_rfq_won,"
@@ -406,6 +407,51 @@ def test_each_value_of_a_table_is_the_one_worked_by_hand(
 
 def _about(value: Any) -> Any:
     return pytest.approx(value) if isinstance(value, float) else value
+
+
+# When what an event ends happened, in seconds.
+EVENTS = [
+    ("accept", "accepted", "backfill", 1, 10.0),
+    ("accept", "accepted", "late", 1, 10.0),
+    ("accept", "accepted", "late", 1, 320.0),
+    ("accept", "accepted", "live", 1, 10.0),
+    ("confirm", "confirmed", "backfill", 1, 2.0),
+    ("confirm", "confirmed", "late", 1, 2.0),
+    ("confirm", "confirmed", "live", 1, 2.0),
+    ("confirm", "lapsed", "late", 1, 30.0),
+    ("fill", "closed", "late", 1, 100.0),
+    ("fill", "closed", "late", 2, 30.0),
+    ("fill", "closed", "live", 1, 58.0),
+    ("fill", "executed", "backfill", 1, 27.0),
+    ("fill", "executed", "late", 1, 337.0),
+    ("fill", "executed", "live", 1, 27.0),
+    ("lifetime", "accepted", "backfill", 1, 9.0),
+    ("lifetime", "accepted", "late", 1, 9.0),
+    ("lifetime", "accepted", "late", 1, 317.0),
+    ("lifetime", "accepted", "live", 1, 9.0),
+    ("lifetime", "replaced", "late", 2, 9.5),
+    ("lifetime", "rfq_end", "late", 2, 20.0),
+    ("lifetime", "rfq_end", "live", 1, 24.0),
+    ("lifetime", "rfq_end", "live", 1, 56.0),
+    ("ttfq", "quote", "backfill", 1, 1.0),
+    ("ttfq", "quote", "late", 1, 1.0),
+    ("ttfq", "quote", "late", 1, 3.0),
+    ("ttfq", "quote", "late", 2, 0.5),
+    ("ttfq", "quote", "live", 1, 1.0),
+    ("ttfq", "quote", "live", 1, 2.0),
+]
+
+
+def test_an_event_is_in_the_bin_of_its_time(marts: duckdb.DuckDBPyConnection) -> None:
+    """A bin ends at its `time_s`, which is later than what is in it by 2 % at most."""
+    found = marts.execute(
+        "select clock, cause, capture, n_legs, time_s from marts.survival_curves"
+        " where n_events > 0 and cause <> 'ended' order by all"
+    ).fetchall()
+
+    assert [row[:-1] for row in found] == [row[:-1] for row in EVENTS]
+    late = [row[-1] / event[-1] for row, event in zip(found, EVENTS, strict=True)]
+    assert all(1 - 1e-9 <= each <= 1.02 for each in late)
 
 
 def test_every_mart_is_worked_by_hand() -> None:

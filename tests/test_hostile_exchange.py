@@ -27,7 +27,7 @@ from tests.client.fault_server import (
     stays_silent,
     streams,
 )
-from tests.extraction.dealings import ask, offer
+from tests.extraction.exchange_objects import create_quote, create_rfq
 from tests.running import Command, Ended, read
 from tests.test_cli import assert_shows_no_key
 
@@ -191,7 +191,7 @@ def test_no_date_loses_a_row(
         turns = itertools.cycle(texts)
         dated = lambda now, usegmt, turns=turns: next(turns) or usual(now, usegmt=usegmt)  # noqa: E731
         monkeypatch.setattr(routes, "format_datetime", dated)
-        offer(market, maker, ask(market, desk, number))
+        create_quote(market, maker, create_rfq(market, desk, number))
 
         ended = rfq("run", *where)
 

@@ -79,9 +79,10 @@ def is_admitted(opened: SignedTransport, request: httpx.Request) -> bool:
     [(READS, ADMITTED_READS), (WRITES, ADMITTED_WRITES)],
     ids=["reads", "writes"],
 )
-def test_every_combination_of_known_methods_and_paths_is_decided_by_the_list(
+def test_the_allowlist_decides_every_method_and_path(
     allowed: dict[str, str], admitted: set[tuple[str, str]]
 ) -> None:
+    """Every combination of known methods and paths is decided by the list."""
     paths = {path for _, path in ADMITTED_READS | ADMITTED_WRITES}
 
     with transport(allowed) as opened:

@@ -46,9 +46,8 @@ def test_the_spelling_of_a_key_id_is_no_way_around(
         demand_reading_key(reader, KEY_ID)
 
 
-def test_a_scope_is_printed_without_what_a_terminal_would_obey_and_without_the_key_id(
-    exchange: FaultServer, reader: ExchangeReader
-) -> None:
+def test_a_printed_scope_is_plain_text(exchange: FaultServer, reader: ExchangeReader) -> None:
+    """A scope is printed without what a terminal would obey and without the key id."""
     exchange.answers(says(200, {"api_keys": [listed([f"write\x1b[2J{KEY_ID}" + "e" * 500])]}))
 
     with pytest.raises(CredentialsUnusable) as refused:

@@ -59,9 +59,10 @@ def test_every_kind_of_error_is_among_those_tried() -> None:
 
 
 @pytest.mark.parametrize("kind", OURS)
-def test_an_error_raised_while_rows_are_read_ends_the_command_as_itself(
+def test_an_error_among_rows_ends_the_command_as_itself(
     kind: type[ExchangeError], tmp_path: Path
 ) -> None:
+    """An error raised while rows are read ends the command as itself."""
     error = kind("GET /communications/rfqs: HTTP 400")
 
     assert ended_by(error, tmp_path) == (f"rfq: {error}", kind.exit_code)

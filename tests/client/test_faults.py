@@ -235,7 +235,7 @@ def test_a_name_that_is_not_found_in_time_is_unavailable(
     let_go.set()
 
 
-def test_when_the_time_for_all_attempts_is_used_up_the_last_fault_is_told(
+def test_the_last_fault_is_told_when_time_is_up(
     exchange: FaultServer, reader_of: Callable[..., ExchangeReader], clock: Clock
 ) -> None:
     """Slow answers spend it; whether the exchange asks to wait is then of no matter."""

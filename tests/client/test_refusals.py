@@ -362,9 +362,10 @@ def test_a_refusal_that_is_no_json_is_shown_cut_and_cleaned(
 
 
 @pytest.mark.parametrize("answer", [http(200, b"<html>log in</html>", HTML), http(403, b"", HTML)])
-def test_a_write_that_something_else_answered_may_have_been_carried_out(
+def test_a_write_answered_by_a_proxy_may_have_happened(
     exchange: FaultServer, writer: ExchangeWriter, answer: bytes
 ) -> None:
+    """A write that something else answered may have been carried out."""
     exchange.answers(sends(answer))
 
     with pytest.raises(ExchangeUnavailable, match="It may or may not have been carried out"):

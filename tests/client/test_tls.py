@@ -63,9 +63,10 @@ def read_over_tls(server: FaultServer, signer: Signer, **changes: float) -> str:
         return reader.get_communications_id()
 
 
-def test_an_unknown_certificate_is_refused_even_if_the_environment_trusts_it(
+def test_a_certificate_trusted_by_the_environment_is_refused(
     secure: FaultServer, signer: Signer, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """An unknown certificate is refused even if the environment trusts it."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     monkeypatch.setenv("SSL_CERT_DIR", str(certificate.parent))
 

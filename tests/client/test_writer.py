@@ -117,9 +117,10 @@ UNCERTAIN: dict[str, FaultStep] = {
 
 
 @pytest.mark.parametrize("fault", UNCERTAIN.values(), ids=UNCERTAIN.keys())
-def test_a_write_without_an_answer_is_not_repeated_and_says_it_may_have_happened(
+def test_a_write_without_an_answer_is_not_repeated(
     exchange: FaultServer, writer: ExchangeWriter, fault: FaultStep
 ) -> None:
+    """A write without an answer is not repeated and says it may have happened."""
     exchange.answers(fault, says(201, {"id": RFQ}))
 
     with pytest.raises(ExchangeUnavailable, match="may or may not have been carried out"):

@@ -109,7 +109,7 @@ def test_a_list_in_another_order_is_read_to_its_end(
     assert (new,) in store.rows("select rfq_id from staging.rfqs")
 
 
-def test_an_order_that_hides_what_closed_hides_nothing_of_ours_for_more_than_a_day(
+def test_own_rfqs_hidden_by_another_order_are_found_within_a_day(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
     """The open rows alone look as expected, so the list is left before the closed ones."""

@@ -15,9 +15,10 @@ from tests.extraction.loading import SMALL, Store, run
 from tests.extraction.reading import InProcessReader
 
 
-def test_an_rfq_that_left_no_list_behind_is_read_by_id_when_it_must_be_over(
+def test_an_rfq_in_no_list_is_read_by_id(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
+    """An RFQ that left no list behind is read by id when it must be over."""
     rfq = create_rfq(market, other)
     create_quote(market, me, rfq)
     run(store, reader)
@@ -28,9 +29,10 @@ def test_an_rfq_that_left_no_list_behind_is_read_by_id_when_it_must_be_over(
     assert store.rows("select rfq_id, status from staging.rfqs") == [(rfq, "closed")]
 
 
-def test_an_rfq_opened_and_closed_between_runs_is_found_through_its_quote(
+def test_an_rfq_between_runs_is_found_through_its_quote(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
+    """An RFQ opened and closed between runs is found through its quote."""
     market.behavior = replace(market.behavior, quotes_of_deleted_rfq="cancel")
     rfq = create_rfq(market, other)
     create_quote(market, me, rfq)
@@ -41,9 +43,10 @@ def test_an_rfq_opened_and_closed_between_runs_is_found_through_its_quote(
     assert store.rows("select rfq_id, status from staging.rfqs") == [(rfq, "closed")]
 
 
-def test_an_id_is_gone_after_two_runs_missed_it_and_back_once_it_is_seen(
+def test_an_id_is_gone_after_two_misses_and_may_come_back(
     store: Store, market: Market, me: Party, reader: Any
 ) -> None:
+    """An id is gone after two runs missed it and back once it is seen."""
     rfq = create_rfq(market, me)
     run(store, reader)
     market.faults.vanished.add(rfq)
@@ -175,7 +178,7 @@ def test_a_list_that_shows_an_update_proves_its_filter_for_a_week(
     assert said == [False, True, False, False, True]
 
 
-def test_each_pass_has_a_watermark_of_its_own_and_failure_moves_none(
+def test_each_pass_has_its_own_watermark(
     store: Store,
     market: Market,
     clock: ManualClock,
@@ -184,6 +187,7 @@ def test_each_pass_has_a_watermark_of_its_own_and_failure_moves_none(
     reader: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Each pass has a watermark of its own and failure moves none."""
     quote = create_quote(market, other, create_rfq(market, me))
     clock.advance(3600)
 

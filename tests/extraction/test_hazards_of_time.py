@@ -59,9 +59,10 @@ def test_a_change_at_the_same_instant_is_a_change(
 
 
 @pytest.mark.parametrize("is_inclusive", [True, False])
-def test_whole_seconds_leave_nothing_out_whether_bounds_count_or_not(
+def test_whole_seconds_leave_nothing_out(
     store: Store, market: Market, me: Party, other: Party, reader: Any, is_inclusive: bool
 ) -> None:
+    """Whole seconds leave nothing out whether bounds count or not."""
     market.behavior = replace(
         market.behavior, min_ts_inclusive=is_inclusive, max_ts_inclusive=is_inclusive
     )
@@ -89,9 +90,10 @@ def test_a_row_that_shows_up_late_is_found(
     assert status(store, "quotes", quote) == "open"
 
 
-def test_what_happens_after_the_exchanges_clock_was_set_back_is_found(
+def test_rows_after_a_clock_set_back_are_found(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
+    """What happens after the exchange's clock was set back is found."""
     run(store, reader)
     before = store.watermarks()
     clock.advance(-3600)
@@ -105,9 +107,10 @@ def test_what_happens_after_the_exchanges_clock_was_set_back_is_found(
     assert store.watermarks() == before
 
 
-def test_what_was_dated_too_early_is_found_though_it_shows_up_once_the_clock_is_right_again(
+def test_rows_dated_by_a_slow_clock_are_found_later(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
+    """What was dated too early is found though it shows up once the clock is right again."""
     run(store, reader)
     clock.advance(-3600)
     reader.local_ahead_s += 3600
@@ -146,7 +149,7 @@ def test_our_own_clock_decides_nothing(
     assert all(datetime.fromisoformat(mark) <= clock.now() for mark in store.watermarks().values())
 
 
-def test_without_a_date_what_a_row_proves_is_the_watermark_and_not_our_clock(
+def test_without_a_date_rows_prove_the_watermark(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
     """Ours is a day ahead, and no answer says so."""
@@ -218,9 +221,10 @@ def test_one_date_far_ahead_moves_nothing(
         clock.advance(3600)
 
 
-def test_a_clock_that_leapt_ahead_since_the_last_run_is_refused_with_the_figures(
+def test_a_clock_that_leapt_ahead_is_refused(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
+    """A clock that leapt ahead since the last run is refused with the figures."""
     run(store, reader)
     before = store.watermarks()
     market.faults.clock_step_s = 86_400

@@ -59,7 +59,7 @@ def a_version_is_an_id_and_an_update_time(patch: Patch) -> None:
     patch.setattr(Versions, "hashes", hashes)
 
 
-@kills(4, time.test_whole_seconds_leave_nothing_out_whether_bounds_count_or_not)
+@kills(4, time.test_whole_seconds_leave_nothing_out)
 def min_ts_is_not_a_second_early(patch: Patch) -> None:
     patch.setattr(Window, "min_ts", property(lambda self: int(self.start.timestamp())))
 
@@ -74,14 +74,14 @@ def nothing_is_read_twice(patch: Patch) -> None:
     patch.setattr(list_passes, "windows", windows)
 
 
-@kills(5, time.test_what_happens_after_the_exchanges_clock_was_set_back_is_found)
+@kills(5, time.test_rows_after_a_clock_set_back_are_found)
 def a_clock_set_back_is_not_noticed(patch: Patch) -> None:
     patch.setattr(watermark, "CLOCK_STEP", timedelta(days=1))
 
 
 @kills(
     5,
-    time.test_what_was_dated_too_early_is_found_though_it_shows_up_once_the_clock_is_right_again,
+    time.test_rows_dated_by_a_slow_clock_are_found_later,
 )
 def a_clock_put_right_is_as_if_it_had_never_been_wrong(patch: Patch) -> None:
     patch.setattr(
@@ -89,7 +89,7 @@ def a_clock_put_right_is_as_if_it_had_never_been_wrong(patch: Patch) -> None:
     )
 
 
-@kills(5, trouble.test_a_clock_set_back_while_the_market_is_read_in_slices_is_noticed)
+@kills(5, trouble.test_a_clock_set_back_between_slices_is_noticed)
 def a_slice_forgets_its_clock(patch: Patch) -> None:
     finish = market_list.MarketSweep.finish
     patch.setattr(market_list.MarketSweep, "finish", lambda self: (finish(self)[0], None))
@@ -100,7 +100,7 @@ def our_clock_dates_the_pages(patch: Patch) -> None:
     patch.setattr(paging, "earned_ts", lambda page, rows: page.received_ts)
 
 
-@kills(6, time.test_without_a_date_what_a_row_proves_is_the_watermark_and_not_our_clock)
+@kills(6, time.test_without_a_date_rows_prove_the_watermark)
 @kills(6, time.test_without_a_date_a_list_without_rows_proves_nothing)
 def without_a_date_our_clock_earns_the_watermark(patch: Patch) -> None:
     patch.setattr(paging, "earned_ts", lambda page, rows: paging.served_ts(page))
@@ -111,12 +111,12 @@ def an_expired_cursor_is_fatal(patch: Patch) -> None:
     patch.setattr(paging, "RESTARTS", 0)
 
 
-@kills(7, trouble.test_an_old_cursor_that_is_refused_in_any_way_starts_the_markets_list_again)
+@kills(7, trouble.test_a_refused_cursor_starts_the_market_list_again)
 def an_old_cursor_is_refused_in_one_way(patch: Patch) -> None:
     patch.setattr(market_list, "ERRORS_OF_ONE_LIST", ())
 
 
-@kills(7, trouble.test_cursors_that_do_not_outlive_a_slice_do_not_keep_a_run_going_for_ever)
+@kills(7, trouble.test_cursors_shorter_than_a_slice_end_the_run)
 def a_pause_may_lead_back_to_the_top(patch: Patch) -> None:
     patch.setattr(market_list.MarketSweep, "ask", lambda self, cursor: None)
 
@@ -153,17 +153,17 @@ def a_missing_list_is_an_empty_one(patch: Patch) -> None:
     patch.setattr(paging, "read_pages", lambda entity, bodies: Rows(none))
 
 
-@kills(12, records.test_an_rfq_that_left_no_list_behind_is_read_by_id_when_it_must_be_over)
+@kills(12, records.test_an_rfq_in_no_list_is_read_by_id)
 def what_is_held_open_is_not_read_again(patch: Patch) -> None:
     patch.setattr(by_id, "_HELD_OPEN", "select '' where $1 is null")
 
 
-@kills(13, records.test_an_rfq_opened_and_closed_between_runs_is_found_through_its_quote)
+@kills(13, records.test_an_rfq_between_runs_is_found_through_its_quote)
 def quotes_name_no_rfqs(patch: Patch) -> None:
     patch.setattr(by_id, "_NAMED_BY_A_QUOTE", "select '' where false")
 
 
-@kills(14, records.test_an_id_is_gone_after_two_runs_missed_it_and_back_once_it_is_seen)
+@kills(14, records.test_an_id_is_gone_after_two_misses_and_may_come_back)
 def one_miss_buries(patch: Patch) -> None:
     usual = Tombstones.missed
 
@@ -173,7 +173,7 @@ def one_miss_buries(patch: Patch) -> None:
     patch.setattr(Tombstones, "missed", missed)
 
 
-@kills(14, records.test_an_id_is_gone_after_two_runs_missed_it_and_back_once_it_is_seen)
+@kills(14, records.test_an_id_is_gone_after_two_misses_and_may_come_back)
 def gone_is_gone(patch: Patch) -> None:
     patch.setattr(Tombstones, "_gone", lambda self: {})
 
@@ -196,7 +196,7 @@ def _mark_named(patch: Patch, key: Callable[[Extraction, str], str]) -> None:
     patch.setattr(Extraction, "watermark", mark)
 
 
-@kills(16, records.test_each_pass_has_a_watermark_of_its_own_and_failure_moves_none)
+@kills(16, records.test_each_pass_has_its_own_watermark)
 def the_passes_share_a_watermark(patch: Patch) -> None:
     _mark_named(patch, lambda run, name: f"{run.origin} {run.account} {run.reach.scope}")
 
@@ -218,7 +218,7 @@ def the_order_is_taken_on_trust(patch: Patch) -> None:
     patch.setattr(market_list.MarketSweep, "_check_order", check)
 
 
-@kills(17, lists.test_an_order_that_hides_what_closed_hides_nothing_of_ours_for_more_than_a_day)
+@kills(17, lists.test_own_rfqs_hidden_by_another_order_are_found_within_a_day)
 def our_own_list_is_never_read(patch: Patch) -> None:
     patch.setattr(resources, "own_rfqs_pass", lambda extraction, state, every: iter(()))
 
@@ -260,7 +260,7 @@ def every_date_is_believed(patch: Patch) -> None:
     patch.setattr(session, "TOLERANCE", timedelta(days=500))
 
 
-@kills(21, time.test_a_clock_that_leapt_ahead_since_the_last_run_is_refused_with_the_figures)
+@kills(21, time.test_a_clock_that_leapt_ahead_is_refused)
 def a_leap_ahead_is_followed(patch: Patch) -> None:
     patch.setattr(watermark, "LEAP_S", 1e9)
 
@@ -270,7 +270,7 @@ def a_watermark_passes_what_nobody_can_find_again(patch: Patch) -> None:
     patch.setattr(PassReport, "may_vouch", True)
 
 
-@kills(22, unreadable.test_a_nameless_row_in_a_slice_of_the_markets_list_is_remembered_by_the_next)
+@kills(22, unreadable.test_the_next_slice_remembers_a_row_without_an_id)
 def a_slice_forgets_what_it_could_not_read(patch: Patch) -> None:
     pause = market_list.MarketSweep.pause
 
@@ -314,7 +314,7 @@ def what_stays_accepted_is_read_by_every_run(patch: Patch) -> None:
     )
 
 
-@kills(24, sights.test_a_pass_of_several_pages_was_served_when_the_sweep_that_verified_it_began)
+@kills(24, sights.test_served_ts_is_the_start_of_the_verifying_sweep)
 @kills(24, sights.test_a_pass_that_is_not_certain_of_a_moment_leaves_none)
 def a_pass_was_served_when_its_first_sweep_began(patch: Patch) -> None:
     swept = list_passes.Swept
@@ -325,7 +325,7 @@ def a_pass_was_served_when_its_first_sweep_began(patch: Patch) -> None:
     )
 
 
-@kills(24, sights.test_what_is_held_open_and_shown_again_is_noted_and_nothing_else)
+@kills(24, sights.test_a_second_sight_of_an_open_row_is_noted)
 def what_is_seen_again_is_not_noted(patch: Patch) -> None:
     patch.setattr(PassReport, "see_again", lambda self, entity, known: None)
 

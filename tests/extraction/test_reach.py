@@ -84,9 +84,10 @@ def test_a_backfill_reads_the_markets_list_down_to_where_it_begins(
     assert (left_out,) in store.rows("select rfq_id from staging.rfqs")
 
 
-def test_an_interrupted_backfill_goes_on_where_it_stood_and_a_finished_one_starts_anew(
+def test_an_interrupted_backfill_resumes(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
+    """An interrupted backfill goes on where it stood and a finished one starts anew."""
     market.behavior = replace(market.behavior, rfq_lifetime_s=7 * 86_400)
     quotes = old_quotes(market, clock, me, other)
     usual = reader.get_quotes
@@ -245,9 +246,11 @@ def test_the_coverage_counts_open_rfqs_that_no_run_had_read_once_a_day(
     assert {known, missed} <= {id_ for (id_,) in store.rows("select rfq_id from staging.rfqs")}
 
 
-def test_a_paused_market_sweep_goes_on_in_the_next_run_and_then_catches_up(
+def test_a_paused_market_sweep_resumes(
     store: Store, market: Market, clock: ManualClock, other: Party
 ) -> None:
+    """A paused market sweep goes on in the next run and then catches up."""
+
     class Interrupted(InProcessReader):
         def get_rfqs(self, **parameters: Any) -> Any:
             if len(self.calls) > 3:

@@ -75,7 +75,8 @@ def test_a_new_field_is_kept(entity: Entity) -> None:
     assert json.loads(row["unknown_fields"]) == {"venue": {"shard": 1}}
 
 
-def test_text_that_is_half_a_character_is_kept_as_text_that_duckdb_takes(store: Store) -> None:
+def test_half_a_character_is_kept_as_text(store: Store) -> None:
+    """Text that is half a character is kept as text that DuckDB takes."""
     row = read_one(RFQ, venue="\ud800", place="\U0001f600")
     assert "not Unicode" in set_aside(RFQ, market_ticker="\ud800")
 
@@ -100,9 +101,10 @@ def test_text_that_becomes_a_number_is_read_exactly(entity: Entity) -> None:
 
 
 @BOTH
-def test_a_whole_number_stays_one_however_it_is_written_and_a_fraction_is_set_aside(
+def test_whole_numbers_in_any_notation(
     entity: Entity,
 ) -> None:
+    """A whole number stays one however it is written and a fraction is set aside."""
     assert read_one(entity, creator_subaccount=2.0)["creator_subaccount"] == 2
     assert "64-bit integer" in set_aside(entity, creator_subaccount=2.5)
 
@@ -253,7 +255,7 @@ def test_very_many_unknown_fields_are_kept_as_their_hash() -> None:
     assert kept(1)["sha256"] != kept(2)["sha256"]
 
 
-def test_odd_rows_among_many_leave_their_neighbors_and_the_order_as_they_were() -> None:
+def test_odd_rows_leave_their_neighbors_in_order() -> None:
     """In a page that is halved: broken ones, unknown fields, numbers instead of texts."""
     odd: dict[int, dict[str, Any]] = {
         3: {"created_ts": "soon"},
@@ -303,9 +305,10 @@ def test_a_leg_that_says_more_is_kept_whole() -> None:
 
 
 @BOTH
-def test_a_renamed_field_is_kept_under_its_new_name_and_one_that_must_be_there_is_missed(
+def test_a_renamed_field_is_kept_under_its_new_name(
     entity: Entity,
 ) -> None:
+    """A renamed field is kept under its new name and one that must be there is missed."""
     row = read_one(entity, status=ABSENT, state="open")
 
     assert row["status"] is None
@@ -360,9 +363,10 @@ def known(entity: str, id_: str) -> str:
     return f"staging.{entity} where {entity.removesuffix('s')}_id = '{id_}'"
 
 
-def test_a_field_that_every_row_had_and_none_has_stops_publishing_and_loses_nothing(
+def test_a_field_missing_from_all_rows_stops_publishing(
     store: Store, market: Market, clock: ManualClock, me: Party, reader: InProcessReader
 ) -> None:
+    """A field that every row had and none has stops publishing and loses nothing."""
     rfqs = [create_rfq(market, me, n) for n in range(10)]
     run(store, reader)
     demand_few_rejected(store.connection, Limits())
@@ -394,7 +398,7 @@ def test_a_field_that_every_row_had_and_none_has_stops_publishing_and_loses_noth
         ({"creator_id": "", "mve_collection_ticker": ""}, None),
     ],
 )
-def test_a_field_that_is_sent_with_nothing_in_it_is_as_good_as_absent(
+def test_an_empty_field_is_as_good_as_absent(
     store: Store,
     market: Market,
     me: Party,
@@ -403,6 +407,7 @@ def test_a_field_that_is_sent_with_nothing_in_it_is_as_good_as_absent(
     empty: dict[str, Any],
     lacks: str | None,
 ) -> None:
+    """A field that is sent with nothing in it is as good as absent."""
     for n in range(10):
         create_quote(market, other, create_rfq(market, me, n))
     serve_changed(reader, lambda row: row | empty)
@@ -463,9 +468,10 @@ def test_a_possible_value_seen_before_stays(
     assert found == [(Decimal("0.40"), "yes_bid_dollars")]
 
 
-def test_a_field_that_comes_and_goes_is_one_new_version_and_no_row_is_lost(
+def test_a_field_that_comes_and_goes_is_one_version(
     store: Store, market: Market, me: Party, other: Party, reader: InProcessReader
 ) -> None:
+    """A field that comes and goes is one new version and no row is lost."""
     rfq = create_rfq(market, me)
     quote = create_quote(market, other, rfq)
     run(store, reader)

@@ -44,7 +44,7 @@ def test_a_pass_of_one_page_was_served_when_the_exchange_says(
     assert store.rows(PASSES) == [("made", after(7)), ("received", after(7))]
 
 
-def test_a_pass_of_several_pages_was_served_when_the_sweep_that_verified_it_began(
+def test_served_ts_is_the_start_of_the_verifying_sweep(
     store: Store,
     reader: InProcessReader,
     market: Market,
@@ -152,7 +152,7 @@ def test_only_a_sweep_of_all_open_rfqs_tells_which_are_over(
 # Last sights
 
 
-def test_what_is_held_open_and_shown_again_is_noted_and_nothing_else(
+def test_a_second_sight_of_an_open_row_is_noted(
     store: Store,
     reader: InProcessReader,
     market: Market,

@@ -55,9 +55,10 @@ def stored_ids(store: Store) -> set[str]:
 # Records
 
 
-def test_an_id_that_cannot_be_read_holds_back_neither_the_others_nor_later_runs(
+def test_an_unreadable_id_holds_nothing_else_back(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
+    """An id that cannot be read holds back neither the others nor later runs."""
     rfqs = [create_rfq(market, other, n) for n in range(3)]
     for rfq in rfqs:
         create_quote(market, me, rfq)
@@ -100,9 +101,10 @@ def test_where_many_reads_fail_the_rest_waits_and_the_lists_do_not(
     assert stored_ids(store) == set(rfqs)
 
 
-def test_records_that_always_fail_do_not_keep_the_others_waiting_for_ever(
+def test_failing_records_do_not_block_the_others(
     store: Store, market: Market, me: Party, other: Party, reader: Any
 ) -> None:
+    """Records that always fail do not keep the others waiting for ever."""
     rfqs = sorted(create_rfq(market, other, n) for n in range(6))
     for rfq in rfqs:
         create_quote(market, me, rfq)
@@ -115,9 +117,10 @@ def test_records_that_always_fail_do_not_keep_the_others_waiting_for_ever(
     assert stored_ids(store) == set(rfqs[FAILURES + 1 :])
 
 
-def test_records_that_are_refused_for_good_keep_no_other_from_being_read(
+def test_refused_records_do_not_block_the_others(
     store: Store, market: Market, me: Party, other: Party, reader: Any
 ) -> None:
+    """Records that are refused for good keep no other from being read."""
     rfqs = sorted(create_rfq(market, other, n) for n in range(6))
     for rfq in rfqs:
         create_quote(market, me, rfq)
@@ -131,9 +134,10 @@ def test_records_that_are_refused_for_good_keep_no_other_from_being_read(
     assert store.rows("select sum(rejected_rows) from raw.extraction_runs") == [(0,)]
 
 
-def test_quotes_that_cannot_be_read_one_by_one_do_not_stop_the_lists(
+def test_unreadable_quotes_do_not_stop_the_lists(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
+    """Quotes that cannot be read one by one do not stop the lists."""
     market.behavior = replace(market.behavior, rfq_lifetime_s=7 * 86_400)
     old = create_quotes(market, clock, me, other, 4)
     run(store, reader)
@@ -167,7 +171,7 @@ def test_another_accounts_run_does_not_bury_our_quotes(
     assert gone(store, "quotes") == {quote}
 
 
-def test_what_is_still_to_be_read_is_not_written_down_again_and_again(
+def test_unread_ids_are_noted_once(
     store: Store, market: Market, me: Party, other: Party, reader: Any, monkeypatch: Any
 ) -> None:
     """A busy maker's quotes name hundreds of thousands of RFQs, and each load stores the state."""
@@ -244,9 +248,10 @@ def test_a_list_of_nothing_but_broken_rows_is_read_to_its_end(
 @pytest.mark.parametrize(
     "refusal", [CursorRefused("HTTP 400", status=400), RequestRefused("HTTP 404", status=404), DOWN]
 )
-def test_an_old_cursor_that_is_refused_in_any_way_starts_the_markets_list_again(
+def test_a_refused_cursor_starts_the_market_list_again(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, refusal: Any
 ) -> None:
+    """An old cursor that is refused in any way starts the market's list again."""
     ids = create_rfqs(market, clock, other, 12)
     reader = Troubled(market, me)
     reader.trouble = lambda parameters: DOWN if len(reader.calls) > 6 else None
@@ -288,9 +293,11 @@ def test_an_outage_leaves_where_the_market_was_read_to(
     assert first["cursor"] is not None
 
 
-def test_cursors_that_do_not_outlive_a_slice_do_not_keep_a_run_going_for_ever(
+def test_cursors_shorter_than_a_slice_end_the_run(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party
 ) -> None:
+    """Cursors that do not outlive a slice do not keep a run going for ever."""
+
     class Forgetful(InProcessReader):
         """Forgets its cursors whenever a load is stored."""
 
@@ -329,9 +336,10 @@ def test_a_window_that_is_too_long_to_be_answered_is_cut(
     assert store.current("quotes").keys() == set(quotes)
 
 
-def test_a_clock_set_back_while_the_market_is_read_in_slices_is_noticed(
+def test_a_clock_set_back_between_slices_is_noticed(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party
 ) -> None:
+    """A clock set back while the market is read in slices is noticed."""
     market.behavior = replace(market.behavior, rfq_lifetime_s=7 * 86_400)
     create_rfqs(market, clock, other, 12)
     reader = Troubled(market, me)
@@ -357,9 +365,10 @@ def test_a_clock_set_back_while_the_market_is_read_in_slices_is_noticed(
     assert closed in stored_ids(store)
 
 
-def test_a_backfill_of_the_market_that_was_broken_off_reads_the_rest_once(
+def test_an_interrupted_market_backfill_reads_the_rest(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party
 ) -> None:
+    """A backfill of the market that was broken off reads the rest once."""
     create_rfqs(market, clock, other, 12)
     reader = Troubled(market, me)
     run(store, reader, IN_SLICES)

@@ -94,9 +94,10 @@ def test_a_row_without_an_id_holds_its_watermark_back(
     assert all(marks(store)[name] > before[name] for name in held_back)
 
 
-def test_a_nameless_row_in_a_slice_of_the_markets_list_is_remembered_by_the_next(
+def test_the_next_slice_remembers_a_row_without_an_id(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
+    """A nameless row in a slice of the market's list is remembered by the next."""
     ids = create_rfqs(market, clock, other, 12)
     serve_changed(reader, spoiled(ids[-1], id=""))
 
@@ -142,9 +143,10 @@ def test_each_unreadable_row_counts_and_each_content_is_kept_once(
     ]
 
 
-def test_what_cannot_be_read_is_asked_for_by_id_in_three_more_runs_then_daily_while_it_is_kept(
+def test_unreadable_ids_are_read_again_three_times_then_daily(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
+    """What cannot be read is asked for by id in three more runs then daily while it is kept."""
     market.behavior = replace(market.behavior, rfq_lifetime_s=30 * 86_400)
     quote = create_quote(market, other, create_rfq(market, me))
     serve_changed(reader, spoiled(quote, **UNTYPED))
@@ -248,7 +250,7 @@ def test_an_answer_by_id_with_another_record_is_none(
     assert stored_ids(store, "rfqs") == {wanted}
 
 
-def test_what_was_read_in_an_earlier_load_of_a_run_is_not_remembered_as_unread(
+def test_rows_of_an_earlier_load_count_as_read(
     store: Store,
     market: Market,
     clock: ManualClock,
@@ -257,6 +259,7 @@ def test_what_was_read_in_an_earlier_load_of_a_run_is_not_remembered_as_unread(
     reader: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """What was read in an earlier load of a run is not remembered as unread."""
     monkeypatch.setattr("pipelines.kalshi.by_id.READS_PER_LOAD", 2)
     quotes = create_quotes(market, clock, me, other, 4)
     serve_changed(reader, spoiled(*quotes, **UNTYPED))

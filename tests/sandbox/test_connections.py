@@ -89,9 +89,8 @@ def test_a_connection_is_kept_while_a_bot_pauses_for_75_s(market: Market):
     assert ended == b""
 
 
-def test_each_of_300_callers_is_answered_among_idle_and_half_finished_ones(
-    market: Market, parties: SimpleNamespace
-):
+def test_300_callers_are_answered_among_idle_ones(market: Market, parties: SimpleNamespace):
+    """Each of 300 callers is answered among idle and half finished ones."""
     url = urlsplit(parties.exchange.base_url)
     call = signed_call(market.account("desk"))
     with ExitStack() as stack:

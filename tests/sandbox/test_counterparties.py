@@ -62,7 +62,8 @@ def stand_by(market: Market, visitor) -> None:
                 market.confirm_quote(visitor, quote["id"])
 
 
-def test_one_draw_is_the_plans_draw_and_a_plan_has_the_columns_that_visitors_quotes_get():
+def test_one_draw_equals_the_draw_of_the_plan():
+    """One draw is the plan's draw and a plan has the columns that visitors' quotes get."""
     chance = Chance(5)
     drawn = pl.select(chance.uniform("side 0", pl.int_range(50))).to_series().to_list()
     rfqs = plan_rfqs(chance, Shape(), Behavior(), 20, NOON, NOON.replace(hour=13))
@@ -123,7 +124,7 @@ def test_makers_confirm_what_a_visitor_accepts_or_let_it_lapse(visited, clock):
     assert happened["quote_confirmed"] >= happened["quote_executed"] > 3
 
 
-def test_who_quotes_best_wins_most_and_who_quotes_worst_and_last_wins_nothing(visited, clock):
+def test_the_best_quote_wins_most(visited, clock):
     """The quick one quotes first, a little less: those who take the first quote take his."""
     market = visited("quick", "best", "worst", rfqs_per_day=40_000)
     bids = {"quick": ("0.0200", "0.9400"), "best": ("0.0200", "0.9700"), "worst": ("0", "0.3000")}
@@ -150,7 +151,8 @@ def test_who_quotes_best_wins_most_and_who_quotes_worst_and_last_wins_nothing(vi
     assert len(executed) > 5
 
 
-def test_a_requester_who_means_to_trade_takes_another_quote_when_one_is_withdrawn(visited, clock):
+def test_a_requester_takes_another_quote_after_a_withdrawal(visited, clock):
+    """A requester who means to trade takes another quote when one is withdrawn."""
     market = visited("mymaker", "other", shape=EVERYBODY, rfqs_per_day=60_000)
     mine, other = market.account("mymaker"), market.account("other")
     taken_back, answered = set(), set()
@@ -185,7 +187,8 @@ def test_who_quotes_again_and_again_cannot_put_a_decision_off(visited, clock):
     assert mine.communications_id in {event.party_id for event in accepted}
 
 
-def test_requesters_who_want_nothing_let_a_quote_lie_and_end_as_planned(visited, clock):
+def test_requesters_who_want_nothing_end_as_planned(visited, clock):
+    """Requesters who want nothing let a quote lie and end as planned."""
     market = visited("mymaker", shape=NOBODY)
     mine = market.account("mymaker")
     for _ in range(30):

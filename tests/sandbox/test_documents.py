@@ -127,7 +127,8 @@ def test_every_answer_fits_the_official_document(parties, clock, official):
     assert undeclared == {("POST", "/communications/quotes", 409)}
 
 
-def test_what_the_guide_calls_undocumented_is_not_in_the_official_document(official):
+def test_undocumented_parts_are_not_in_the_document(official):
+    """What the guide calls undocumented is not in the official document."""
     for method, path, status, *_ in undocumented_lines():
         assert status not in official["paths"][path][method.lower()]["responses"]
 

@@ -76,7 +76,7 @@ def undocumented_lines() -> list[tuple[str, ...]]:
     return re.findall(line, table, re.MULTILINE)
 
 
-def test_the_answers_that_the_document_does_not_have_are_those_of_the_guide(market, parties, clock):
+def test_undocumented_answers_are_those_of_the_guide(market, parties, clock):
     """Each line of that table, asked for over HTTP; its switch, if it has one, exists."""
     lines = undocumented_lines()
 

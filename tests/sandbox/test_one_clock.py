@@ -38,7 +38,7 @@ def move(parties):
     return lambda body: parties.http.post(origin + CLOCK_PATH, content=body)
 
 
-def test_rows_the_date_timers_and_retention_follow_the_clock_that_was_moved(parties, move):
+def test_everything_follows_the_clock_that_was_moved(parties, move):
     """An RFQ of noon expires after 3 hours, and is gone 7 days after that."""
     desk, day_s = parties.desk, DAY_S
     rfq_id = desk.create_rfq()
@@ -114,9 +114,7 @@ def test_a_reader_follows_a_leap_of_a_sandbox_at_once_and_of_others_not(
     assert round(followed_s / DAY_S) == (3 if is_followed else 0)
 
 
-def test_a_span_of_a_sandbox_may_begin_after_what_this_machine_takes_for_now(
-    market, parties, rfq, tmp_path, monkeypatch
-):
+def test_a_span_of_a_sandbox_may_begin_in_our_future(market, parties, rfq, tmp_path, monkeypatch):
     """The key is refused after the span was taken; elsewhere the span is wrong usage."""
     key = parties.desk.account
     monkeypatch.setenv("SOURCES__KALSHI__API_KEY_ID", key.api_key_id)
@@ -147,9 +145,8 @@ def going_on():
     return market
 
 
-def test_five_runs_with_three_days_between_the_second_and_the_third_end_at_the_truth(
-    going_on, rfq, tmp_path, monkeypatch
-):
+def test_five_runs_around_a_gap_of_three_days(going_on, rfq, tmp_path, monkeypatch):
+    """Five runs with three days between the second and the third end at the truth."""
     desk = going_on.account("desk")
     database = Database(tmp_path / "rfq.duckdb")
     monkeypatch.setenv("SOURCES__KALSHI__API_KEY_ID", desk.api_key_id)

@@ -25,9 +25,8 @@ def test_the_communications_id_is_the_callers_public_name(parties):
     assert body == {"communications_id": parties.desk.account.communications_id}
 
 
-def test_each_key_of_an_account_is_told_with_its_scopes_unless_that_is_switched_off(
-    parties, market
-):
+def test_each_api_key_is_listed_with_its_scopes(parties, market):
+    """Each key of an account is told with its scopes unless that is switched off."""
     key = parties.desk.account
     reading = market.add_key(key, key="ed25519", scopes=("read",))
 
@@ -75,7 +74,8 @@ def test_a_method_that_a_path_has_not_is_405_with_those_it_has(parties, method, 
     assert refused.json()["code"] == "method_not_allowed"
 
 
-def test_an_encoded_slash_is_part_of_an_id_and_looked_at_after_the_signature(parties):
+def test_an_encoded_slash_is_part_of_an_id(parties):
+    """An encoded slash is part of an id and looked at after the signature."""
     path = "/communications/rfqs/11111111%2F2222"
     url = httpx.URL(parties.exchange.base_url + path)
     headers = sign(parties.desk.account, "GET", url.raw_path.decode())

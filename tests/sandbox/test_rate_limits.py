@@ -23,7 +23,8 @@ def seconds() -> Seconds:
     return Seconds()
 
 
-def test_the_basic_tier_allows_forty_list_calls_and_then_twenty_a_second(seconds):
+def test_the_basic_tier_allows_twenty_list_calls_a_second(seconds):
+    """The basic tier allows forty list calls and then twenty a second."""
     budget, basic = Budget(seconds), Behavior()
 
     burst = [budget.spend("desk", True, 10, basic) for _ in range(41)]

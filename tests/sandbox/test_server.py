@@ -31,7 +31,7 @@ def test_the_status_page_tells_who_can_connect_and_how(market, parties):
     assert "PRIVATE KEY" not in page.text
 
 
-def test_the_status_page_shows_trades_by_the_hour_without_parties_or_prices(serving):
+def test_the_status_page_shows_trades_by_the_hour(serving):
     """Those of the past and of the present, by the market's clock, from 12 to 15 o'clock."""
     clock = ManualClock(NOON + timedelta(hours=1))
     market = Market(clock=clock, behavior=Behavior(rate_limits=False))
@@ -60,7 +60,8 @@ def test_the_status_page_shows_trades_by_the_hour_without_parties_or_prices(serv
     assert "0.1234" not in page
 
 
-def test_a_browser_runs_nothing_of_the_status_page_and_no_other_host_shows_it(parties):
+def test_the_status_page_runs_no_scripts(parties):
+    """A browser runs nothing of the status page and no other host shows it."""
     origin = parties.exchange.base_url.removesuffix("/trade-api/v2")
 
     page = parties.http.get(origin + "/")

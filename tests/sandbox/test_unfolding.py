@@ -107,7 +107,8 @@ def test_a_market_goes_on_stretch_by_stretch():
     assert counts == pytest.approx([100, 200, 300], abs=50)
 
 
-def test_a_holder_of_the_desk_key_can_interfere_with_the_play():
+def test_a_holder_of_the_desk_key_can_interfere():
+    """A holder of the desk key can interfere with the play."""
     clock = ManualClock(NOON)
     market = market_at(clock)
     unfold(market, seed=3, rfqs_per_day=24_000)

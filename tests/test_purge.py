@@ -173,3 +173,30 @@ def test_a_backup_waits_for_a_run_and_leaves_nothing_half(
         "rfq.duckdb.lock",
         "rfq.private.duckdb",
     }
+
+
+def test_a_backup_demands_the_seal_of_a_file_that_has_one(
+    rfq: Command,
+    key: Path,
+    exchange: Any,
+    market: Market,
+    desk: Account,
+    maker: Account,
+    database: Database,
+) -> None:
+    """One that an early version published has no seal; one whose rows are gone has another."""
+    executed(market, desk, maker, "A")
+    ran = rfq("run", "--base-url", exchange.base_url, "--database", database.path)
+    folder = database.path.parent
+    with duckdb.connect(database.path) as connection:
+        connection.execute("delete from staging.rfqs")
+
+    changed = rfq("backup", folder / "changed", "--database", database.path)
+    with duckdb.connect(database.path) as connection:
+        connection.execute("drop table raw.stamp")
+    unsealed = rfq("backup", folder / "unsealed", "--database", database.path)
+
+    assert ran.code == 0, ran.err
+    assert (changed.code, "is not as it was published" in changed.err) == (65, True)
+    assert not (folder / "changed").exists()
+    assert unsealed.code == 0, unsealed.err

@@ -111,7 +111,13 @@ def _passes(tree: Path, area: tuple[str, ...]) -> bool:
     environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
     with tempfile.TemporaryFile() as said:
         tests = subprocess.Popen(
-            present, cwd=tree, env=environment, stdout=said, stderr=said, start_new_session=True
+            present,
+            cwd=tree,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=said,
+            stderr=said,
+            start_new_session=True,
         )
         try:
             return tests.wait(LIMIT_S) == 0

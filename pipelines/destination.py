@@ -7,6 +7,23 @@ import duckdb
 from dlt.common.destination.client import DestinationClientConfiguration
 from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
 
+# So many of the last states are kept. A run restores the newest whose load is noted as complete.
+_STATES_KEPT = 3
+_FORGET = f"""
+begin;
+create or replace temp table kept_states as
+select _dlt_load_id from raw._dlt_pipeline_state order by _dlt_load_id desc limit {_STATES_KEPT};
+delete from raw._dlt_pipeline_state where _dlt_load_id not in (from kept_states);
+delete from raw._dlt_loads where load_id < (select min(_dlt_load_id) from kept_states);
+commit;
+"""  # noqa: S608 -- a number of our own
+
+
+def forget_old_loads(connection: duckdb.DuckDBPyConnection) -> None:
+    """Remove what dlt notes of each load and never reads again: every start would read it all."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FORGET)
+
 
 class HeldDuckDb(dlt.destinations.duckdb):
     """Asks for its configuration once.

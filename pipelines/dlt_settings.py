@@ -26,6 +26,8 @@ SETTINGS: dict[str, Any] = {
         # Its log names values that DuckDB refused.
         "log_level": "CRITICAL",
     },
+    # A pass must see what the ones before it have read, so no resource is begun before its turn.
+    "extract": {"next_item_mode": "fifo"},
     "load": {
         # It would keep private rows that it is done with.
         "delete_completed_jobs": True,

@@ -12,7 +12,7 @@ import duckdb
 
 from pipelines import effects, recording
 from pipelines.database import Database, DatabaseError, DataRefused
-from pipelines.destination import HeldDuckDb
+from pipelines.destination import HeldDuckDb, forget_old_loads
 from pipelines.dlt_settings import own_settings
 from pipelines.invariants import (
     accept_losses,
@@ -23,10 +23,12 @@ from pipelines.invariants import (
     told,
 )
 from pipelines.kalshi.client.api_keys import demand_reading_key
+from pipelines.kalshi.client.errors import ExchangeError
 from pipelines.kalshi.client.origin import origins_of_exchange
 from pipelines.kalshi.client.reader import ExchangeReader, open_reader
 from pipelines.kalshi.extraction import Extraction, Limits, Progress
 from pipelines.kalshi.moments import Moments, last_moments
+from pipelines.kalshi.passes import Load, passes_of
 from pipelines.kalshi.resources import kalshi
 from pipelines.kalshi.settings import REJECTED_SHARE, ExchangeSettings
 from pipelines.known import known_after, note_publication, shown_at
@@ -37,9 +39,6 @@ from transforms.bounds import BOUNDS
 from transforms.build import build
 from transforms.marts import MARTS
 from transforms.settings import MATURITY_S, Settings
-
-# A load each, in this order: what is ours does not wait for the market, which may take hours.
-LOADS = (("accounts", "quotes"), ("rfqs",), ("quotes_by_id", "rfqs_by_id"))
 
 _OTHER_ACCOUNT = (
     "{} holds the rows of another account than this key's: choose a second file with --database; "
@@ -296,15 +295,28 @@ def _load(extraction: Extraction, work: Work) -> dict[str, int]:
         work.database.loading_directory(work.directory) as directory,
         own_settings(directory),
     ):
-        pipeline = _pipeline(extraction, directory)
-        for resources in LOADS:
-            _load_resources(pipeline, extraction, resources)
+        failures = _load_all(_pipeline(extraction, directory), extraction)
     after = _versions(extraction.connection)
     new_versions = {table: rows - before[table] for table, rows in after.items()}
     effects.note_loaded(sum(new_versions.values()), _rejected(extraction))
-    if extraction.failures:
-        raise extraction.failures[0]
+    if failures:
+        raise failures[0]
     return new_versions
+
+
+def _load_all(pipeline: dlt.Pipeline, extraction: Extraction) -> list[ExchangeError]:
+    """Run every pass, in as many loads as it takes: each is kept if a later one fails."""
+    failures: list[ExchangeError] = []
+    passes = passes_of(extraction.reach.scope)
+    while passes:
+        extraction.begin_load()
+        load = Load(extraction, passes)
+        pipeline.run(kalshi(load))
+        extraction.end_load()
+        failures += load.failures()
+        passes = load.left()
+    forget_old_loads(extraction.connection)
+    return failures
 
 
 def _rejected(extraction: Extraction) -> int:
@@ -329,17 +341,6 @@ def _pipeline(extraction: Extraction, directory: Path) -> dlt.Pipeline:
         destination=HeldDuckDb(extraction.connection, staging_dataset_name_layout="_merge_%s"),
         dataset_name="raw",
     )
-
-
-def _load_resources(
-    pipeline: dlt.Pipeline, extraction: Extraction, resources: tuple[str, ...]
-) -> None:
-    """Load in as many packages as it takes: each is kept if a later one fails."""
-    extraction.is_unfinished = True
-    while extraction.is_unfinished:
-        extraction.is_unfinished = False
-        pipeline.run(kalshi(extraction).with_resources(*resources))
-        extraction.end_load()
 
 
 def _build_and_publish(

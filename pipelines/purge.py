@@ -120,6 +120,8 @@ def _demand_another_account(connection: duckdb.DuckDBPyConnection, account: str 
 def _delete(connection: duckdb.DuckDBPyConnection, wanted: Wanted, now: datetime) -> dict[str, int]:
     values = {"before": wanted.before_ts, "account": wanted.account}
     connection.execute(MAKE_TABLES)
+    # It follows from raw, and the next run makes it anew.
+    connection.execute("drop schema if exists candidates cascade")
     for made in (_RFQS, _QUOTES):
         connection.execute(made, values)
     rows = {

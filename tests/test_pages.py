@@ -255,7 +255,7 @@ def test_the_fast_and_the_slow_reader_see_the_same_version() -> None:
         for entity, key, row in ((RFQ, "rfq", RFQ_ROW), (QUOTE, "quote", QUOTE_ROW)):
             known = Versions(connection, entity)
             fast = read_pages(entity, [json.dumps({entity.key: [row]}).encode()])
-            slow = read_record(entity, key, json.dumps({key: row}).encode())
+            slow = read_record(entity, json.dumps({key: row}).encode())
             now = datetime.now(UTC)
             versions[key] = [keys(known.stamp(rows.table, now, "p")) for rows in (fast, slow)]
 

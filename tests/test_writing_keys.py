@@ -7,11 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from dlt.pipeline.exceptions import PipelineStepFailed
 
 from pipelines import job
 from pipelines.database import Database
-from pipelines.kalshi.client.errors import ConfigurationError, CredentialsUnusable
+from pipelines.kalshi.client.errors import (
+    ConfigurationError,
+    CredentialsRefused,
+    CredentialsUnusable,
+)
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.kalshi.settings import configured_access
 from pipelines.sandbox import Account, Market
@@ -30,7 +33,7 @@ def _told(market: Market) -> None:
 def goes_on(market: Market) -> Iterator[None]:
     """A run that comes as far as its first list; the rest is tested elsewhere."""
     market.faults.errors = [ErrorOrder(403, "forbidden", "GetQuotes")]
-    with pytest.raises(PipelineStepFailed, match="GET /communications/quotes: HTTP 403"):
+    with pytest.raises(CredentialsRefused, match="GET /communications/quotes: HTTP 403"):
         yield
 
 

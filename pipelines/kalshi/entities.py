@@ -15,12 +15,20 @@ ADDED = ("unknown_fields", "version_hash", "observed_ts", "observed_pass", "load
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """What the exchange lists under *key*: its raw table, the fields no row lacks, how one ends."""
+    """What the exchange lists under *key*: its raw table, the fields no row lacks, how one ends.
+
+    `list_method` and `record_method` name the reader's methods for a page of the list and for one
+    record, which stands under `record` in its answer.
+    """
 
     key: str
+    record: str
     table: str
     required: tuple[str, ...]
     over: tuple[str, ...]
+    list_method: str
+    record_method: str
+    pages_per_batch: int
 
     @property
     def fields(self) -> pa.Schema:
@@ -37,13 +45,26 @@ def _fields(table: str) -> pa.Schema:
     return pa.schema(each.with_nullable(True) for each in columns if each.name not in ADDED)
 
 
-RFQ = Entity("rfqs", "rfq_versions", required=("id", "created_ts"), over=("closed",))
+RFQ = Entity(
+    key="rfqs",
+    record="rfq",
+    table="rfq_versions",
+    required=("id", "created_ts"),
+    over=("closed",),
+    list_method="get_rfqs",
+    record_method="get_rfq",
+    pages_per_batch=80,
+)
 
 QUOTE = Entity(
-    "quotes",
-    "quote_versions",
+    key="quotes",
+    record="quote",
+    table="quote_versions",
     required=("id", "rfq_id", "created_ts"),
     over=("executed", "cancelled"),
+    list_method="get_quotes",
+    record_method="get_quote",
+    pages_per_batch=20,
 )
 
 ENTITIES = (RFQ, QUOTE)
@@ -54,29 +75,10 @@ def is_private(name: str) -> bool:
     return name.endswith(("_user_id", "_order_id", "_subaccount")) or name == "post_only"
 
 
-# A version is never changed, so a repeat is dropped. created_ts leads the key because DuckDB skips
-# row groups by it: the cost of a small load stays flat as the table grows.
-_VERSIONS = {
-    "write_disposition": {"disposition": "merge", "strategy": "insert-only"},
-    "primary_key": ("created_ts", "id", "version_hash"),
-}
-_EVENTS: dict[str, Any] = {"write_disposition": "append"}
-
-_HINTS: dict[str, dict[str, Any]] = {
-    "rfq_versions": _VERSIONS,
-    "quote_versions": _VERSIONS,
-    "rejected_rows": _EVENTS,
-    "tombstones": _EVENTS,
-    "coverage": _EVENTS,
-    "passes": _EVENTS,
-    "open_sweeps": _EVENTS,
-    "last_seen": _EVENTS,
-    "extraction_runs": _EVENTS,
-    "accounts": _EVENTS,
-}
-
-
 def into(table: str, rows: pa.Table) -> Any:
-    """Mark *rows* for the raw table of that name; dlt loads them with that table's rules."""
-    hints = dlt.mark.make_hints(table_name=table, **_HINTS[table])
+    """Mark *rows* for the raw table of that name.
+
+    Rows are only ever added: which versions raw holds already is told before they are handed on.
+    """
+    hints = dlt.mark.make_hints(table_name=table, write_disposition="append")
     return dlt.mark.with_hints(rows, hints, create_table_variant=True)

@@ -1,8 +1,8 @@
-"""What one extraction shares among its passes: the reader, the held database, the account."""
+"""What one run shares among its passes: the reader, the held database, the account."""
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from hashlib import sha256
@@ -12,29 +12,21 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines.kalshi.client.errors import ConfigurationError, ExchangeError
+from pipelines.kalshi.client.errors import ConfigurationError
 from pipelines.kalshi.client.origin import SANDBOX, origins_of_exchange
 from pipelines.kalshi.client.reader import ExchangeReader
-from pipelines.kalshi.entities import QUOTE, RFQ, Entity
+from pipelines.kalshi.entities import ENTITIES
+from pipelines.kalshi.held import Held
 from pipelines.kalshi.moments import read_to
-from pipelines.kalshi.pages import Rejected
-from pipelines.kalshi.paging import Batch
 from pipelines.kalshi.plausible import Bounds
 from pipelines.kalshi.purged import Purged
 from pipelines.kalshi.versions import Tombstones, Versions
 from pipelines.kalshi.watermark import FUTURE_TOLERANCE, Watermark
-from transforms.raw import TIMESTAMP, raw_schema
 
 _log = logging.getLogger(__name__)
-# So many rejected rows of a pass are kept with their content, the rest without it.
-MOST_KEPT_WHOLE = 1_000
 _NUMBER = """
 insert into raw.loads
 select coalesce(max(load), 0) + 1, $1, false, $2 from raw.loads returning load
-"""
-_ALREADY_REJECTED = """
-select row_hash, bool_or(coalesce(is_read_again, false)) from raw.rejected_rows
-where row_hash in (select unnest($1)) group by row_hash
 """
 
 
@@ -55,6 +47,10 @@ class LoadSettings:
     rows_per_load: int = 200_000
     rfqs_per_page: int = 100
     quotes_per_page: int = 500
+
+    def rows_per_page(self, key: str) -> int:
+        """How many rows of the list called *key* are asked for at once."""
+        return {"rfqs": self.rfqs_per_page, "quotes": self.quotes_per_page}[key]
 
     def __post_init__(self) -> None:
         bounds = (self.since, self.until)
@@ -109,12 +105,10 @@ class Extraction:
     on_progress: Callable[[Progress], None]
     limits: Limits = field(default_factory=Limits)
     bounds: Mapping[str, Bounds] = field(default_factory=dict)
-    is_unfinished: bool = False
     begins_anew: bool = False
     own_rfqs_seen: set[str] = field(default_factory=set)
     read_by_id: set[str] = field(default_factory=set)
     finished: set[str] = field(default_factory=set)
-    failures: list[ExchangeError] = field(default_factory=list)
     has_warned_of_gone_rows: bool = False
     has_warned_of_slow_clock: bool = False
     quotes_changed_in_window: int | None = None
@@ -124,18 +118,25 @@ class Extraction:
     def __post_init__(self) -> None:
         self.cursor = self.connection.cursor()
         self.cursor.execute("set timezone = 'UTC'")
-        self.rfqs = Versions(self.connection, RFQ)
-        self.quotes = Versions(self.connection, QUOTE)
+        self.versions = {entity: Versions(self.connection, entity) for entity in ENTITIES}
+        self.gone = {entity: Tombstones(self.connection, entity.key) for entity in ENTITIES}
         self.purged = Purged(self.connection)
-        self.gone_rfqs = Tombstones(self.connection, "rfqs")
-        self.gone_quotes = Tombstones(self.connection, "quotes")
+        self.held = Held(self.cursor)
+        self.load_began = self.reader.local_clock()
 
     def begin_load(self) -> None:
         """Begin a load and give it its number; what the one before handed on is in raw by now."""
-        self.is_unfinished = False
         self.load = self.next_load()
-        for each in (self.rfqs, self.quotes, self.gone_rfqs, self.gone_quotes):
-            each.begin_load(self.load)
+        self.load_began = self.reader.local_clock()
+        self.held.forget_news()
+        for entity in ENTITIES:
+            self.versions[entity].begin_load(self.load)
+            self.gone[entity].begin_load(self.load)
+
+    @property
+    def load_age(self) -> timedelta:
+        """How long this load has lasted."""
+        return self.reader.local_clock() - self.load_began
 
     def next_load(self) -> int:
         """Take the next number, so that no other load ever has it."""
@@ -226,23 +227,45 @@ class Extraction:
             skew_s,
         )
 
-    def watermark(self, resource_state: dict[str, Any], name: str) -> Watermark:
-        """Return the watermark of pass *name* for this origin, account and scope.
+    def state_of(self, resource_state: Mapping[str, Any], name: str) -> dict[str, Any]:
+        """Return the stored state of pass *name*, empty before its first; nothing is changed.
+
+        It belongs to this exchange, account and scope. One that was kept while the exchange was
+        asked under another of its hosts counts as well.
+        """
+        key = self.state_key(name)
+        if self.begins_anew and key not in self._begun_anew:
+            return {}
+        found: dict[str, Any] = next(
+            (resource_state[each] for each in self._keys(name) if each in resource_state), {}
+        )
+        return found
+
+    def store_state(
+        self, resource_state: dict[str, Any], name: str, state: dict[str, Any] | None
+    ) -> None:
+        """Keep *state* as that of pass *name*; None forgets it."""
+        for each in self._keys(name):
+            resource_state.pop(each, None)
+        self._begun_anew.add(self.state_key(name))
+        if state is not None:
+            resource_state[self.state_key(name)] = state
+
+    def state_key(self, name: str) -> str:
+        """Under which key the state of pass *name* is stored."""
+        return self._keys(name)[0]
+
+    def _keys(self, name: str) -> list[str]:
+        return [
+            f"{origin} {self.account} {self.reach.scope} {name}"
+            for origin in origins_of_exchange(self.origin)
+        ]
+
+    def watermark(self, state: dict[str, Any]) -> Watermark:
+        """Return the watermark in *state*, by the clock that may be believed here.
 
         Raises `ExchangeUnavailable` where the exchange's clock has leapt ahead; a sandbox's may.
         """
-        key, *older = (
-            f"{origin} {self.account} {self.reach.scope} {name}"
-            for origin in origins_of_exchange(self.origin)
-        )
-        for stored in older:
-            # Kept while the exchange was asked under another of its hosts.
-            if stored in resource_state:
-                resource_state.setdefault(key, resource_state.pop(stored))
-        if self.begins_anew and key not in self._begun_anew:
-            self._begun_anew.add(key)
-            resource_state.pop(key, None)
-        state: dict[str, Any] = resource_state.setdefault(key, {})
         # A sandbox's market may be days ahead: there no other clock says where its future begins.
         clock = (lambda: self.now) if self._is_named_sandbox else self.reader.local_clock
         watermark = Watermark(state, self.reader.clock_skew_s, clock)
@@ -251,198 +274,3 @@ class Extraction:
         if not self.origin.startswith(SANDBOX):
             watermark.demand_no_leap()
         return watermark
-
-
-@dataclass(slots=True)
-class Sight:
-    """When one id was last seen, and last seen open if at all."""
-
-    seen_ts: datetime
-    open_ts: datetime | None = None
-
-    def note(self, observed_ts: datetime, *, is_open: bool) -> None:
-        """Take in one more sight; the exchange's clock may have been set back."""
-        self.seen_ts = max(self.seen_ts, observed_ts)
-        if is_open:
-            self.open_ts = max(self.open_ts or observed_ts, observed_ts)
-
-
-@dataclass
-class PassReport:
-    """What one pass over a list did; becomes a row of `raw.extraction_runs`."""
-
-    extraction: Extraction
-    name: str
-    watermark: Watermark
-    started_ts: datetime | None = None
-    ended_ts: datetime | None = None
-    window_min_ts: datetime | None = None
-    window_max_ts: datetime | None = None
-    pages: int = 0
-    rows_seen: int = 0
-    new_versions: int = 0
-    rejected: dict[str, Rejected] = field(default_factory=dict)
-    set_aside: dict[str, Rejected] = field(default_factory=dict)
-    rejected_rows: int = 0
-    nameless_rows: int = 0
-    rows_created_before_window: int | None = None
-    known_to_be_unreadable: frozenset[str] = frozenset()
-    sweeps: int = 0
-    is_verified: bool = True
-    is_order_held: bool | None = None
-    forgotten_before_ts: datetime | None = None
-    reached_ts: datetime | None = None
-    served_ts: datetime | None = None
-    sights: dict[tuple[str, str], "Sight"] = field(default_factory=dict)
-    failures: int = 0
-
-    def __post_init__(self) -> None:
-        self.watermark_before_ts = self.watermark.value
-
-    def note_gone_rows(self, since: datetime | None) -> None:
-        """Note what is gone by now of all that changed from *since* on (None: ever)."""
-        kept_since = self.extraction.now - self.extraction.reach.retention
-        if since is None or since < kept_since:
-            self.forgotten_before_ts = kept_since
-            self.extraction.warn_of_gone_rows(since, kept_since)
-
-    def count(self, batch: Batch, new_versions: int) -> None:
-        """Add a batch, of which so many were versions not seen before."""
-        self.started_ts = self.started_ts or batch.started_ts
-        self.ended_ts = batch.ended_ts
-        self.pages += batch.pages
-        self.rows_seen += batch.rows.table.num_rows + len(batch.rows.rejected)
-        self.new_versions += new_versions
-        self.reject(*batch.rows.rejected)
-        self.reached_ts = _last_change(batch.rows.table) or self.reached_ts
-        budget = self.extraction.reader.budget
-        self.extraction.on_progress(
-            Progress(
-                self.name,
-                self.pages,
-                self.rows_seen,
-                self.new_versions,
-                self.reached_ts,
-                budget.read_tokens_left,
-                budget.read_limit.refill_rate,
-                budget.read_waited_s,
-            )
-        )
-
-    def count_older(self, batch: Batch, begin: datetime) -> None:
-        """Count the rows created before the window's *begin*: only a filter on updates shows any.
-
-        Should the exchange filter by creation, no run ever sees one.
-        """
-        older = pc.less(batch.rows.table.column("created_ts"), pa.scalar(begin, TIMESTAMP))
-        found = pc.sum(older).as_py() or 0
-        self.rows_created_before_window = (self.rows_created_before_window or 0) + found
-        if self.watermark_before_ts:
-            known = self.extraction.quotes_changed_in_window or 0
-            self.extraction.quotes_changed_in_window = known + found
-
-    def reject(self, *rejected: Rejected) -> None:
-        """Count rows that could not be read, and keep each content once.
-
-        One that is read by id because its list row was rejected has been counted with the list.
-        """
-        for row in rejected:
-            if row.id in self.known_to_be_unreadable:
-                self.keep_aside(row)
-                continue
-            self.rejected_rows += 1
-            self.nameless_rows += row.id is None
-            _keep(self.rejected, row)
-
-    def keep_aside(self, *rows: Rejected) -> None:
-        """Keep with the rejected rows what is not counted with them."""
-        for row in rows:
-            _keep(self.set_aside, row)
-
-    def see_again(self, entity: Entity, known: pa.Table) -> None:
-        """Note when what is not over was seen, of the rows *known* before."""
-        is_over = pc.is_in(known.column("status"), pa.array(entity.over))
-        lasting = known.filter(pc.invert(is_over)).select(("id", "status", "observed_ts"))
-        for row in lasting.to_pylist():
-            sight = self.sights.setdefault((entity.key, row["id"]), Sight(row["observed_ts"]))
-            sight.note(row["observed_ts"], is_open=row["status"] == "open")
-
-    @property
-    def may_vouch(self) -> bool:
-        """Whether a watermark may pass what was read: what was not is few and known by its id."""
-        too_many = self.extraction.limits.exceeded(self.rejected_rows, self.rows_seen)
-        return not (self.nameless_rows or too_many)
-
-    def demand_readable_rows(self) -> None:
-        """Say that nothing vouches for this pass, where its watermark must not pass its rows."""
-        if self.may_vouch:
-            return
-        self.is_verified = False
-        _log.warning(
-            "%s: %d of %d rows could not be read, %d of them without an id to ask for them by: "
-            "the next run reads all of it again",
-            *(self.name, self.rejected_rows, self.rows_seen, self.nameless_rows),
-        )
-
-    def rejected_table(self) -> pa.Table:
-        """Return what raw does not hold yet of the rejected rows and of what is kept with them."""
-        observed = {
-            "observed_ts": self.ended_ts or self.extraction.now,
-            "run_id": self.extraction.run_id,
-        }
-        read_again = {row_hash for row_hash, row in self.rejected.items() if row.id}
-        rows = self.set_aside | self.rejected
-        held = dict(self.extraction.cursor.execute(_ALREADY_REJECTED, [list(rows)]).fetchall())
-        found = [
-            asdict(row) | observed | {"is_read_again": self.may_vouch and row_hash in read_again}
-            for row_hash, row in rows.items()
-        ]
-        # Once more where it is to be read by id only now: it was not while its list was read again.
-        news = [row for row in found if row["is_read_again"] > held.get(row["row_hash"], -1)]
-        return pa.Table.from_pylist(news, schema=raw_schema("rejected_rows"))
-
-    def last_seen_table(self) -> pa.Table:
-        """Return the rows of `raw.last_seen`."""
-        load, columns = self.extraction.load, raw_schema("last_seen")
-        rows = [
-            (*key, sight.seen_ts, sight.open_ts, load) for key, sight in sorted(self.sights.items())
-        ]
-        named = [dict(zip(columns.names, row, strict=True)) for row in rows]
-        return pa.Table.from_pylist(named, schema=columns)
-
-    def as_row(self) -> pa.Table:
-        """Return this report as one row of `raw.extraction_runs`."""
-        before, started = self.watermark_before_ts, self.started_ts or self.extraction.now
-        columns = raw_schema("extraction_runs")
-        row = {name: getattr(self, name, None) for name in columns.names}
-        row |= {
-            "run_id": self.extraction.run_id,
-            "pass": self.name,
-            "origin": self.extraction.origin,
-            "started_ts": started,
-            "ended_ts": self.ended_ts or started,
-            "watermark_after_ts": self.watermark.value,
-            "gap_s": None if before is None else (started - before).total_seconds(),
-            "clock_skew_s": self.extraction.reader.clock_skew_s,
-            "account_fingerprint": self.extraction.account_fingerprint,
-            "scope": self.extraction.reach.scope,
-            "began_anew": self.extraction.begins_anew,
-            "load": self.extraction.load,
-        }
-        return pa.Table.from_pylist([row], schema=columns)
-
-
-def _keep(kept: dict[str, Rejected], row: Rejected) -> None:
-    """Add *row* once, without its content where there are many already: memory is bounded so."""
-    if row.row_hash not in kept:
-        is_whole = len(kept) < MOST_KEPT_WHOLE
-        kept[row.row_hash] = row if is_whole else replace(row, redacted_row=None)
-
-
-def _last_change(rows: pa.Table) -> datetime | None:
-    """When the last row was updated, or created where no update is shown; None without rows."""
-    if not rows.num_rows:
-        return None
-    last = rows.select(("updated_ts", "created_ts")).slice(rows.num_rows - 1).to_pylist()[0]
-    changed: datetime = last["updated_ts"] or last["created_ts"]
-    return changed

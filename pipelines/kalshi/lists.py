@@ -1,28 +1,19 @@
-"""The passes over the exchange's lists. Each yields rows marked for raw, then its own report."""
+"""The passes over lists that are swept until two sweeps agree: our quotes and our own RFQs."""
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
-import pyarrow as pa
-
-from pipelines.kalshi.client.errors import ExchangeUnavailable, RequestRefused
-from pipelines.kalshi.client.reader import Page
-from pipelines.kalshi.entities import QUOTE, RFQ, into
-from pipelines.kalshi.extraction import Extraction, PassReport
+from pipelines.kalshi.client.errors import ExchangeUnavailable
+from pipelines.kalshi.extraction import Extraction
 from pipelines.kalshi.paging import Batch, read_list
-from pipelines.kalshi.plausible import out_of_bounds
-from pipelines.kalshi.versions import Tombstones, Versions, keys
-from pipelines.kalshi.watermark import Window, slices, windows
-from transforms.raw import raw_schema
+from pipelines.kalshi.reading import DONE, NOT_DUE, Ending, Reading, Row, Step, Steps, Swept
+from pipelines.kalshi.watermark import DAY, Window, slices, windows
 
 _log = logging.getLogger(__name__)
 
-RFQ_PAGES_PER_BATCH = 80
-QUOTE_PAGES_PER_BATCH = 20
 SWEEPS = 5
 SWEEPS_BEFORE_HALVING = 2
 
@@ -31,109 +22,74 @@ RFQ_LIFETIME = timedelta(hours=3)
 # For how long it counts that a list of quotes has shown what only a filter by update shows.
 FILTER_SHOWN_FOR = timedelta(days=7)
 
-# What concerns one list and not the whole exchange.
-ERRORS_OF_ONE_LIST = (ExchangeUnavailable, RequestRefused)
-
-T = TypeVar("T")
-Items: TypeAlias = Iterator[Any]
+Sweeps: TypeAlias = Generator[Step, Any, Swept]
 
 
-@dataclass(frozen=True, slots=True)
-class Swept:
-    """What a window's sweeps came to: the watermark earned, whether two agreed, when served.
-
-    `served_ts` is the exchange's clock on the first page of the sweep that verified the others:
-    what was there then was shown, by it or by the one before.
-    """
-
-    earned_ts: datetime | None
-    is_verified: bool
-    served_ts: datetime | None = None
-
-
-Outcome: TypeAlias = Generator[Any, None, Swept]
-
-
-def quotes_pass(extraction: Extraction, state: dict[str, Any], side: str) -> Items:
-    """Read the quotes updated since the watermark that we made or received (*side*).
+def updated_quotes(reading: Reading) -> Steps:
+    """Read the quotes updated since the watermark.
 
     A window counts when it was swept until two sweeps agreed, and only then moves the watermark;
     nor does it move past rows that can neither be read nor be asked for by id.
     After one that never did, the rest is read as well, and everything once more in the next run.
     """
-    name = f"quotes_{side}"
-    watermark = extraction.watermark(state, name)
-    reach = extraction.reach
+    reach = reading.extraction.reach
+    reading.report.note_gone_rows(reading.watermark.value)
     spans = windows(
-        watermark.read_from,
-        extraction.now,
+        reading.watermark.read_from,
+        reading.extraction.now,
         overlap=reach.overlap,
         retention=reach.retention,
         history=reach.history,
     )
-    report = PassReport(extraction, name, watermark)
-    report.note_gone_rows(watermark.value)
-    yield from attempted(report, _read_windows(report, side, spans))
-    report.demand_readable_rows()
-    if report.is_verified and report.served_ts:
-        served = {"side": side, "served_ts": report.served_ts, "load": extraction.load}
-        yield into("passes", pa.Table.from_pylist([served], schema=raw_schema("passes")))
-    yield from report_rows(report)
+    ending = yield from _read_windows(reading, spans)
+    report, load = reading.report, reading.extraction.load
+    if report.is_verified and report.may_vouch and report.served_ts:
+        side = reading.pass_.name.removeprefix("quotes_")
+        yield Row("passes", {"side": side, "served_ts": report.served_ts, "load": load})
+    return ending
 
 
-def backfill_pass(extraction: Extraction, state: dict[str, Any], side: str) -> Items:
-    """Read the quotes updated in the span asked for, by the day.
+def quotes_of_a_span(reading: Reading) -> Steps:
+    """Read the quotes updated in the span asked for, if any, by the day, on from where it was left.
 
-    One that was interrupted goes on where it stood; one that was finished starts anew.
+    Once all of it was read, the same span asked for again is read from its beginning.
     """
-    reach, now = extraction.reach, extraction.now
-    name = f"backfill_{side}"
-    since, until = reach.since or now - reach.retention, min(reach.until or now, now)
-    watermark = extraction.watermark(state, f"{name} {since} {reach.until}")
-    if name in extraction.finished:
-        return
-    if watermark.state.pop("is_finished", False):
-        watermark.state.clear()
-    report = PassReport(extraction, name, watermark)
+    extraction, report = reading.extraction, reading.report
+    if not extraction.reach.since or reading.pass_.name in extraction.finished:
+        return NOT_DUE
+    since, until = _span(extraction)
     report.note_gone_rows(since)
-    spans = slices(watermark.value or since, until)
-    is_whole = yield from attempted(report, _read_windows(report, side, spans))
-    report.demand_readable_rows()
-    if is_whole:
-        extraction.finished.add(name)
-        watermark.state["is_finished"] = report.is_verified
-    yield from report_rows(report)
+    spans = slices(reading.watermark.value or since, until)
+    ending = yield from _read_windows(reading, spans)
+    is_whole = not ending.has_more and report.is_verified and report.may_vouch
+    return replace(ending, keeps_state=not is_whole)
 
 
-def own_rfqs_pass(
-    extraction: Extraction, state: dict[str, Any], every: timedelta | None = None
-) -> Items:
-    """Read all of our own RFQs; with *every*, only if the last time is that long ago.
+def span_of(extraction: Extraction) -> str:
+    """The span asked for, as it stands in the keys of states."""
+    return f"{_span(extraction)[0]} {extraction.reach.until}"
 
-    The list has no time filter, so nothing less than all of it is certain.
+
+def own_rfqs(reading: Reading) -> Steps:
+    """Read all of our own RFQs: the list has no time filter, so nothing less is certain.
+
+    Beside the market's list once a day is enough; where they are all that is read, every time.
     """
-    watermark = extraction.watermark(state, "rfqs_self")
-    if every and watermark.value and extraction.now < watermark.value + every:
-        return
-    report = PassReport(extraction, "rfqs_self", watermark)
-    report.note_gone_rows(watermark.value)
-    sweeps = _verified(
-        report, extraction.rfqs, extraction.gone_rfqs, partial(_read_own_rfqs, extraction), SWEEPS
-    )
-    swept = (yield from attempted(report, sweeps)) or Swept(None, is_verified=False)
-    report.is_verified = swept.is_verified
-    report.demand_readable_rows()
-    if report.is_verified:
-        watermark.advance(swept.earned_ts)
-    yield from report_rows(report)
+    extraction, before = reading.extraction, reading.watermark.value
+    is_daily = extraction.reach.scope == "market" and not extraction.reach.since
+    if is_daily and before and extraction.now < before + DAY:
+        return NOT_DUE
+    reading.report.note_gone_rows(before)
+    yield (yield from _verified(reading, None, SWEEPS))
+    return DONE
 
 
-def tell_whether_updates_show(extraction: Extraction, state: dict[str, Any]) -> None:
+def say_whether_updates_show(extraction: Extraction, shown: dict[str, Any]) -> None:
     """Say, where no list of quotes has shown for a week that it filters by update, that it has not.
 
     A quote created before the window that it is listed in shows so; other runs show neither.
     """
-    shown, now = extraction.watermark(state, "quotes_filter").state, extraction.now
+    now = extraction.now
     if extraction.quotes_changed_in_window is None or not _holds_quotes(extraction):
         return
     if extraction.quotes_changed_in_window:
@@ -149,116 +105,49 @@ def tell_whether_updates_show(extraction: Extraction, state: dict[str, Any]) -> 
         )
 
 
+def _span(extraction: Extraction) -> tuple[datetime, datetime]:
+    reach, now = extraction.reach, extraction.now
+    return reach.since or now - reach.retention, min(reach.until or now, now)
+
+
 def _holds_quotes(extraction: Extraction) -> bool:
     return bool(extraction.cursor.execute("select 1 from raw.quote_versions limit 1").fetchall())
 
 
-def attempted(report: PassReport, items: Generator[Any, None, T]) -> Generator[Any, None, T | None]:
-    """Yield *items* and return their result; None where the exchange ended them early.
-
-    The failure is kept for the end of the run. What was read until then is loaded, no watermark
-    vouches for it, and trouble with one list holds no other back.
-    """
-    try:
-        return (yield from items)
-    except ERRORS_OF_ONE_LIST as failure:
-        report.is_verified = False
-        report.extraction.failures.append(failure)
-        return None
-
-
-def report_rows(report: PassReport) -> Items:
-    """Yield what a finished pass says of itself, what it saw again, what it could not read."""
-    if report.sights:
-        yield into("last_seen", report.last_seen_table())
-    if report.rejected or report.set_aside:
-        yield into("rejected_rows", report.rejected_table())
-    yield into("extraction_runs", report.as_row())
-
-
-def new_version_items(
-    report: PassReport, versions: Versions, gone: Tombstones, batch: Batch
-) -> Generator[Any, None, set[int]]:
-    """Yield the new versions of *batch* and whose tombstones it outdates; nothing that was purged.
-
-    Returns a number for each version in the batch, new or not, and for each rejected row.
-    """
-    batch = report.extraction.purged.left_of(batch, versions.entity)
-    rows = batch.rows.table
-    rejected = {hash(row.row_hash) for row in batch.rows.rejected}
-    if not rows.num_rows:
-        report.count(batch, 0)
-        return rejected
-    stamped = versions.stamp(rows, batch.ended_ts, report.name)
-    new, known = versions.told_apart(stamped)
-    report.count(batch, new.num_rows)
-    report.see_again(versions.entity, known)
-    if new.num_rows:
-        bounds = report.extraction.bounds.get(versions.table, ())
-        report.keep_aside(*out_of_bounds(versions.entity, new, bounds))
-        yield into(versions.table, new)
-    back = gone.seen_again(rows.column("id").to_pylist(), batch.ended_ts)
-    if back.num_rows:
-        yield into("tombstones", back)
-    # Numbers, because a day of a busy maker has millions of versions.
-    return rejected | {hash(key) for key in keys(stamped)}
-
-
-def _read_windows(
-    report: PassReport, side: str, spans: Iterable[Window]
-) -> Generator[Any, None, bool]:
-    """Read *spans* one after the other; return False when the rest is for the next load."""
-    extraction, watermark = report.extraction, report.watermark
+def _read_windows(reading: Reading, spans: Iterable[Window]) -> Steps:
+    """Read *spans* one after the other; what is left once the load is full is for the next."""
     for window in spans:
-        swept = yield from _read_window(report, side, window)
-        report.window_min_ts = report.window_min_ts or window.start
-        report.window_max_ts = window.end
-        report.is_verified &= swept.is_verified and report.may_vouch
-        report.served_ts = swept.served_ts if window.end is None else None
-        if not report.is_verified or swept.earned_ts is None:
-            continue
-        watermark.advance(min(filter(None, (window.end, swept.earned_ts))))
-        if report.new_versions >= extraction.reach.rows_per_load and window.end is not None:
-            extraction.is_unfinished = True
-            return False
-    return True
+        swept = yield from _read_window(reading, window)
+        is_full = yield replace(swept, window=window)
+        if is_full and window.end is not None:
+            return Ending(has_more=True)
+    return DONE
 
 
-def _read_window(report: PassReport, side: str, window: Window) -> Outcome:
+def _read_window(reading: Reading, window: Window) -> Sweeps:
     """Sweep *window*; where two sweeps disagree, its halves: one page is one moment's answer.
 
     So, too, where it is a long one that the exchange does not manage to answer.
     """
-    extraction = report.extraction
+    extraction = reading.extraction
     halves = window.halves(extraction.now)
     whole = Swept(extraction.earned_now, is_verified=False)
     try:
-        whole = yield from _verified(
-            report,
-            extraction.quotes,
-            extraction.gone_quotes,
-            partial(_read_quotes, report, side, window),
-            SWEEPS_BEFORE_HALVING if halves else SWEEPS,
-        )
+        whole = yield from _verified(reading, window, SWEEPS_BEFORE_HALVING if halves else SWEEPS)
     except ExchangeUnavailable:
         if not halves or not window.is_long(extraction.now):
             raise
     if whole.is_verified or not halves:
         return whole
     # The older first: a quote that changes meanwhile moves to the newer.
-    older = yield from _read_window(report, side, halves[0])
-    newer = yield from _read_window(report, side, halves[1])
+    older = yield from _read_window(reading, halves[0])
+    newer = yield from _read_window(reading, halves[1])
     # No moment: the halves end, and none of their pages was served at one for both.
-    return Swept(whole.earned_ts, older.is_verified and newer.is_verified)
+    sweeps = whole.sweeps + older.sweeps + newer.sweeps
+    return Swept(whole.earned_ts, older.is_verified and newer.is_verified, sweeps=sweeps)
 
 
-def _verified(
-    report: PassReport,
-    versions: Versions,
-    gone: Tombstones,
-    read: Callable[[], Iterator[Batch]],
-    sweeps: int,
-) -> Outcome:
+def _verified(reading: Reading, window: Window | None, sweeps: int) -> Sweeps:
     """Sweep until two sweeps in a row agree; the watermark is when the first began.
 
     None where neither the exchange's clock nor a row told it.
@@ -272,44 +161,25 @@ def _verified(
         found: set[int] = set()
         served: datetime | None = None
         pages = 0
-        for batch in read():
+        for batch in _batches(reading, window):
             served = batch.served_ts if batch.is_first else served
             if sweep == 0 and batch.is_first:
                 started = started or batch.earned_ts
             pages += batch.pages
-            found |= yield from new_version_items(report, versions, gone, batch)
-        report.sweeps += 1
+            taken = yield batch
+            found |= taken.seen
         if pages <= 1 or found == previous:
-            return Swept(started, is_verified=True, served_ts=served)
+            return Swept(started, is_verified=True, served_ts=served, sweeps=sweep + 1)
         previous = found
-    return Swept(started, is_verified=False)
+    return Swept(started, is_verified=False, sweeps=sweeps)
 
 
-def _read_quotes(report: PassReport, side: str, window: Window) -> Iterator[Batch]:
-    reader, limit = report.extraction.reader, report.extraction.reach.quotes_per_page
-    user_filter = "self" if side == "made" else None
-    rfq_user_filter = "self" if side == "received" else None
-
-    def fetch(cursor: str | None) -> Page:
-        return reader.get_quotes(
-            cursor=cursor,
-            limit=limit,
-            min_ts=window.min_ts,
-            max_ts=window.max_ts,
-            user_filter=user_filter,
-            rfq_user_filter=rfq_user_filter,
-        )
-
-    for batch in read_list(QUOTE, fetch, QUOTE_PAGES_PER_BATCH):
-        report.count_older(batch, datetime.fromtimestamp(window.min_ts, UTC))
-        yield batch
-
-
-def _read_own_rfqs(extraction: Extraction) -> Iterator[Batch]:
-    def fetch(cursor: str | None) -> Page:
-        limit = extraction.reach.rfqs_per_page
-        return extraction.reader.get_rfqs(cursor=cursor, limit=limit, user_filter="self")
-
-    for batch in read_list(RFQ, fetch, RFQ_PAGES_PER_BATCH):
-        extraction.see(batch.rows.table)
-        yield batch
+def _batches(reading: Reading, window: Window | None) -> Iterator[Batch]:
+    entity = reading.pass_.entity
+    if window is None:
+        yield from read_list(entity, reading.fetch())
+        return
+    since = datetime.fromtimestamp(window.min_ts, UTC)
+    fetch = reading.fetch(min_ts=window.min_ts, max_ts=window.max_ts)
+    for batch in read_list(entity, fetch):
+        yield replace(batch, asked_since=since)

@@ -6,7 +6,7 @@ watermark, everything below it was read before. The order is checked on every ro
 not hold, nothing is concluded from it and the list is read to its end, this time and the next.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,89 +14,81 @@ import pyarrow as pa
 
 from pipelines.kalshi.client.errors import CursorRefused
 from pipelines.kalshi.client.reader import Page
-from pipelines.kalshi.entities import RFQ
-from pipelines.kalshi.extraction import Extraction, PassReport
-from pipelines.kalshi.lists import (
-    ERRORS_OF_ONE_LIST,
-    RFQ_PAGES_PER_BATCH,
-    attempted,
-    new_version_items,
-    report_rows,
-)
+from pipelines.kalshi.extraction import Extraction
 from pipelines.kalshi.paging import RESTARTS, Batch, read_list
-from pipelines.kalshi.watermark import Watermark
+from pipelines.kalshi.reading import ERRORS_OF_ONE_LIST, Ending, Reading, Steps
 
+# Our quotes may vanish within minutes: between two slices of a long list they are read again.
+OURS_WAIT_AT_MOST = timedelta(seconds=60)
 # Rows that changed at almost the same moment may be listed either way round.
 ORDER_TOLERANCE = timedelta(seconds=10)
 
 
-def market_rfqs_pass(extraction: Extraction, state: dict[str, Any]) -> Iterator[Any]:
+def market_rfqs(reading: Reading) -> Steps:
     """Read every RFQ updated since the watermark, newest first; long reads are kept in slices.
 
     With a span to be read again, down to its beginning: above it nothing can be left out.
     """
-    watermark = extraction.watermark(state, "rfqs_market")
-    report = PassReport(extraction, "rfqs_market", watermark, sweeps=1)
-    boundary = _boundary(extraction, watermark)
+    extraction, report = reading.extraction, reading.report
+    boundary = _boundary(reading)
     report.note_gone_rows(boundary)
-    sweep = MarketSweep(watermark.state, boundary, extraction)
-    # What an earlier run began with is old: once that sweep is over, the top is due again.
-    extraction.is_unfinished |= sweep.is_resumed_from_another_run
-    was_read = yield from attempted(report, _read_market(report, sweep))
-    report.demand_readable_rows()
-    sweep.may_vouch &= report.may_vouch
-    if was_read is None:
+    sweep = MarketSweep(reading.state, boundary, extraction)
+    try:
+        yield from _read_market(reading, sweep)
+    except ERRORS_OF_ONE_LIST as failure:
+        sweep.may_vouch &= report.may_vouch
         sweep.fail()
-        extraction.is_unfinished = False
-    elif sweep.is_done:
-        _advance(watermark, sweep)
-        extraction.finished.add("rfqs_market")
+        return Ending(failure=failure, is_order_held=sweep.is_order_held)
+    sweep.may_vouch &= report.may_vouch
+    if sweep.is_done:
+        began = sweep.finish()
+        if sweep.may_vouch:
+            reading.watermark.advance(*began)
     else:
         sweep.pause()
-        extraction.is_unfinished = True
-    report.is_order_held = sweep.is_order_held
-    yield from report_rows(report)
+    # What an earlier run began with is old: once that sweep is over, the top is due again.
+    has_more = not sweep.is_done or sweep.is_resumed_from_another_run
+    return Ending(has_more=has_more, is_order_held=sweep.is_order_held)
 
 
-def _advance(watermark: Watermark, sweep: "MarketSweep") -> None:
-    began = sweep.finish()
-    if sweep.may_vouch:
-        watermark.advance(*began)
-
-
-def _boundary(extraction: Extraction, watermark: Watermark) -> datetime | None:
+def _boundary(reading: Reading) -> datetime | None:
     """Before when what was last updated need not be read; None where all of it must."""
-    if watermark.read_from is None:
+    extraction, read_from = reading.extraction, reading.watermark.read_from
+    if read_from is None:
         return None
-    begin, since = watermark.read_from - extraction.reach.overlap, extraction.reach.since
-    if since and "rfqs_market" not in extraction.finished:
+    begin, since = read_from - extraction.reach.overlap, extraction.reach.since
+    if since and reading.pass_.name not in extraction.finished:
         begin = min(begin, since)
     return begin - ORDER_TOLERANCE
 
 
-def _read_market(report: PassReport, sweep: "MarketSweep") -> Generator[Any, None, bool]:
-    """Read on until the rest is old or the load is full; return True."""
-    extraction = report.extraction
+def _read_market(reading: Reading, sweep: "MarketSweep") -> Generator[Batch, Any, None]:
+    """Read on until the rest is old or the load is full."""
+    entity, ask = reading.pass_.entity, reading.fetch()
 
     def fetch(cursor: str | None) -> Page:
         sweep.ask(cursor)
         try:
-            return extraction.reader.get_rfqs(cursor=cursor, limit=extraction.reach.rfqs_per_page)
+            return ask(cursor)
         except ERRORS_OF_ONE_LIST as refusal:
             # How an old cursor is refused is not documented. The top of the list tells the rest.
             if cursor is not None and cursor == sweep.resume_at and not sweep.has_begun:
                 raise CursorRefused(refusal.what) from None
             raise
 
-    for batch in read_list(RFQ, fetch, RFQ_PAGES_PER_BATCH, sweep.resume_at):
-        extraction.see(batch.rows.table)
-        yield from new_version_items(report, extraction.rfqs, extraction.gone_rfqs, batch)
+    for batch in read_list(entity, fetch, sweep.resume_at):
+        yield batch
         sweep.see(batch)
-        is_full = report.rows_seen >= extraction.reach.rows_per_load
         # Where cursors do not last, a pause would only lead back to the top, for ever.
-        if sweep.is_done or (is_full and not sweep.has_restarted):
+        if sweep.is_done or (_is_full(reading) and not sweep.has_restarted):
             break
-    return True
+
+
+def _is_full(reading: Reading) -> bool:
+    """Whether to go on in the next load: this one is large, or what is ours has waited enough."""
+    extraction = reading.extraction
+    is_large = reading.report.rows_seen >= extraction.reach.rows_per_load
+    return is_large or extraction.load_age >= OURS_WAIT_AT_MOST
 
 
 class MarketSweep:

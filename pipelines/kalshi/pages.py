@@ -59,6 +59,8 @@ class Rejected:
     redacted_row: str | None
     id: str | None = None
     rfq_id: str | None = None
+    is_counted: bool = False
+    """Whether the list that showed it has been counted with it: it was read again by id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +109,13 @@ def demand_objects(entity: Entity, body: bytes) -> list[dict[str, Any]]:
     return rows  # type: ignore[no-any-return]  # it is JSON
 
 
-def read_record(entity: Entity, name: str, body: bytes, id_: str | None = None) -> Rows:
-    """Parse the answer of a by-id call, whose one record stands under *name*.
+def read_record(entity: Entity, body: bytes, id_: str | None = None) -> Rows:
+    """Parse the answer of a by-id call, whose one record stands under `entity.record`.
 
     Raises `BadPage` when it is the record of another id than the *id_* asked for.
     """
     answer = _parse(body)
+    name = entity.record
     if not isinstance(answer, dict) or not isinstance(answer.get(name), dict):
         raise BadPage(f"A by-id answer was served without an object called {name!r}")
     shown = answer[name].get("id")

@@ -25,7 +25,8 @@ class Batch:
     """Some consecutive pages of one list, parsed together; times are the exchange's clock.
 
     `served_ts` is that of the first page, None where no answer had told it by then. `earned_ts` is
-    the watermark that a sweep beginning with this batch may earn, if any.
+    the watermark that a sweep beginning with this batch may earn, if any. `asked_since` is where
+    the window began that the list was asked for.
     """
 
     rows: Rows
@@ -36,6 +37,7 @@ class Batch:
     is_first: bool = False
     earned_ts: datetime | None = None
     served_ts: datetime | None = None
+    asked_since: datetime | None = None
 
 
 def served_ts(page: Page) -> datetime:
@@ -54,10 +56,8 @@ def earned_ts(page: Page, rows: Rows) -> datetime | None:
     return max(filter(None, moments), default=None)
 
 
-def read_list(
-    entity: Entity, fetch: Fetch, pages_per_batch: int, cursor: str | None = None
-) -> Iterator[Batch]:
-    """Yield the list in batches of 1, 2, 4 … *pages_per_batch* pages, starting at *cursor*.
+def read_list(entity: Entity, fetch: Fetch, cursor: str | None = None) -> Iterator[Batch]:
+    """Yield the list in batches of 1, 2, 4 … `entity.pages_per_batch` pages, from *cursor* on.
 
     Only an absent, null or empty cursor ends a list: an empty page does not. A cursor that the
     exchange no longer takes starts the list again from the top. Raises `ExchangeUnavailable` when
@@ -65,7 +65,7 @@ def read_list(
     """
     for _ in range(RESTARTS + 1):
         try:
-            yield from _read_once(entity, fetch, pages_per_batch, cursor)
+            yield from _read_once(entity, fetch, cursor)
         except CursorRefused:
             cursor = None
         else:
@@ -75,9 +75,7 @@ def read_list(
     )
 
 
-def _read_once(
-    entity: Entity, fetch: Fetch, pages_per_batch: int, cursor: str | None
-) -> Iterator[Batch]:
+def _read_once(entity: Entity, fetch: Fetch, cursor: str | None) -> Iterator[Batch]:
     used: set[str | None] = set()
     ids: set[str] = set()
     is_first = True
@@ -108,7 +106,7 @@ def _read_once(
         if not cursor:
             return
         is_first = False
-        wanted = min(2 * wanted, pages_per_batch)
+        wanted = min(2 * wanted, entity.pages_per_batch)
 
 
 def _refuse_repeated(entity: Entity, cursor: str | None, used: set[str | None]) -> None:

@@ -4,9 +4,9 @@ A version is an id and the hash of everything that it showed. An id that was not
 is gone: that is appended as a tombstone, nothing is deleted, and a later version outdates it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 import duckdb
@@ -37,19 +37,27 @@ class Versions:
         self._load = load
         self._given_to_dlt.clear()
 
-    def held(self, ids: list[str]) -> set[str]:
-        """Return which of *ids* raw holds in any version."""
-        found = self._cursor.execute(
-            f"select distinct id from raw.{self.table} where id in (select unnest($1))",  # noqa: S608
-            [ids],
-        ).fetchall()
-        return {id_ for (id_,) in found}
+    def held(self, rows: pa.Table) -> set[str]:
+        """Return which ids of *rows* raw holds in any version."""
+        found: set[str] = set()
+        for part in by_day(rows.select(("created_ts", "id"))):
+            with self._registered(part) as cursor:
+                query = f"select distinct id from raw.{self.table} semi join _rows using (id)"  # noqa: S608
+                found |= {id_ for (id_,) in cursor.execute(f"{query} {_within(part)}").fetchall()}
+        return found
 
     def stamp(self, rows: pa.Table, observed_ts: datetime, observed_pass: str) -> pa.Table:
-        """Add `version_hash`, `observed_ts`, `observed_pass` and `load` to *rows*."""
+        """Add `version_hash`, `observed_ts`, `observed_pass` and `load` to *rows*.
+
+        Rows that bring an `observed_ts` of their own keep it.
+        """
+        seen: Any = _repeated(observed_ts, TIMESTAMP, len(rows))
+        if "observed_ts" in rows.column_names:
+            seen = rows.column("observed_ts")
+            rows = rows.drop_columns("observed_ts")
         return (
             rows.append_column("version_hash", self.hashes(rows))
-            .append_column("observed_ts", _repeated(observed_ts, TIMESTAMP, len(rows)))
+            .append_column("observed_ts", seen)
             .append_column("observed_pass", _repeated(observed_pass, pa.string(), len(rows)))
             .append_column("load", _repeated(self._load, pa.int64(), len(rows)))
             .cast(self._schema)
@@ -63,12 +71,14 @@ class Versions:
 
     def told_apart(self, stamped: pa.Table) -> tuple[pa.Table, pa.Table]:
         """Return the rows whose version neither raw nor this load holds, and the others."""
-        with self._registered(stamped.select(("created_ts", "id", "version_hash"))) as cursor:
-            held = cursor.execute(
-                f"select id, version_hash from _rows"  # noqa: S608
-                f" semi join raw.{self.table} using (created_ts, id, version_hash)"
-            ).fetchall()
-        stored = set(held)
+        stored: set[Key] = set()
+        for part in by_day(stamped.select(("created_ts", "id", "version_hash"))):
+            with self._registered(part) as cursor:
+                held = cursor.execute(
+                    f"select id, version_hash from raw.{self.table}"  # noqa: S608
+                    f" semi join _rows using (created_ts, id, version_hash) {_within(part)}"
+                ).fetchall()
+            stored.update(held)
         is_new = [key not in stored and self._is_first_here(key) for key in keys(stamped)]
         mask = pa.array(is_new, pa.bool_())
         return stamped.filter(mask), stamped.filter(pc.invert(mask))
@@ -86,6 +96,24 @@ class Versions:
             return False
         self._given_to_dlt.add(key)
         return True
+
+
+def by_day(rows: pa.Table) -> Iterator[pa.Table]:
+    """Yield *rows* by the day they were created, so that each is looked up among its own.
+
+    DuckDB skips what lies outside the least and the greatest `created_ts` asked for: one old row
+    among recent ones would have it read all that lies between.
+    """
+    days = pc.floor_temporal(rows.column("created_ts"), unit="day")
+    for day in pc.unique(days):
+        yield rows.filter(pc.equal(days, day))
+
+
+def _within(rows: pa.Table) -> str:
+    """The condition that names the least and the greatest `created_ts` of *rows*."""
+    span = pc.min_max(rows.column("created_ts"))
+    low, high = (pc.strftime(span[end], "%Y-%m-%d %H:%M:%S+00").as_py() for end in ("min", "max"))
+    return f"where created_ts between timestamptz '{low}' and timestamptz '{high}'"
 
 
 def _repeated(value: Any, kind: pa.DataType, times: int) -> pa.Array:
@@ -117,9 +145,16 @@ def _text(entity: Entity, name: str) -> str:
 
 GONE = """
 select id, max(first_missing_ts) as first_missing_ts, max(gone_ts) as gone_ts
-from raw.tombstones where resource = '{resource}'
+from {tombstones} where resource = '{resource}' and gone_ts >= {since}
 group by id having max(gone_ts) > coalesce(max(seen_again_ts), '-infinity'::timestamptz)
 """
+
+
+# How much later than its id's creation a tombstone may be dated earlier: clocks differ and step.
+_CLOCKS_DIFFER = timedelta(days=1)
+_GONE_AMONG = f"""
+select * from ({GONE}) where id in (select unnest($1))
+"""  # noqa: S608
 
 
 class Tombstones:
@@ -129,38 +164,41 @@ class Tombstones:
         self._resource = resource
         self._cursor = connection.cursor()
         self._cursor.execute("set timezone = 'UTC'")
-        self._known: dict[str, dict[str, Any]] | None = None
+        self._back: set[str] = set()
         self._load = 0
 
     def begin_load(self, load: int) -> None:
-        """Look up again which ids are gone: the load before may have found some so."""
+        """Begin the load of that number; raw holds by now what the last one handed on."""
         self._load = load
-        self._known = None
+        self._back.clear()
 
-    def seen_again(self, ids: Iterable[str], observed_ts: datetime) -> pa.Table:
-        """Return a row for each of *ids* that was gone: it is not."""
-        gone = self._gone()
-        back = [gone.pop(id_) for id_ in ids if id_ in gone]
+    def seen_again(self, rows: pa.Table, observed_ts: datetime) -> pa.Table:
+        """Return a row for each id of *rows* that was gone: it is not."""
+        back = [row for row in self._gone(rows) if row["id"] not in self._back]
+        self._back.update(row["id"] for row in back)
         # Both times are the exchange's whole seconds, which may be the same or have been set back.
-        rows = [row | {"seen_again_ts": max(observed_ts, row["gone_ts"])} for row in back]
-        return pa.Table.from_pylist(rows, schema=raw_schema("tombstones"))
+        again = [row | {"seen_again_ts": max(observed_ts, row["gone_ts"])} for row in back]
+        return pa.Table.from_pylist(again, schema=raw_schema("tombstones"))
 
     def missed(
         self, state: dict[str, Any], id_: str, run_id: str, now: datetime
-    ) -> list[dict[str, Any]]:
+    ) -> dict[str, Any] | None:
         """Note in *state* that *id_* was not found; return its tombstone in the second such run."""
         missing: dict[str, dict[str, str]] = state.setdefault("missing", {})
         first = missing.setdefault(id_, {"run_id": run_id, "ts": now.isoformat()})
         if first["run_id"] == run_id:
-            return []
+            return None
         del missing[id_]
-        return [self._row(id_, datetime.fromisoformat(first["ts"]), now, None)]
+        return self._row(id_, datetime.fromisoformat(first["ts"]), now, None)
 
-    def _gone(self) -> dict[str, dict[str, Any]]:
-        if self._known is None:
-            rows = self._cursor.execute(GONE.format(resource=self._resource)).fetchall()
-            self._known = {id_: self._row(id_, first, gone, None) for id_, first, gone in rows}
-        return self._known
+    def _gone(self, rows: pa.Table) -> list[dict[str, Any]]:
+        """The tombstones of *rows*. One is younger than its id, so no older ones are looked at."""
+        since = pc.min(rows.column("created_ts")).as_py() - _CLOCKS_DIFFER
+        query = _GONE_AMONG.format(
+            tombstones="raw.tombstones", resource=self._resource, since=f"timestamptz '{since}'"
+        )
+        found = self._cursor.execute(query, [rows.column("id").to_pylist()]).fetchall()
+        return [self._row(id_, first, gone, None) for id_, first, gone in found]
 
     def _row(
         self, id_: str, first_missing: datetime, gone: datetime, seen_again: datetime | None

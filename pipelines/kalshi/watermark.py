@@ -75,7 +75,6 @@ class Watermark:
         self.state = state
         self._clock_skew_s = clock_skew_s
         self._local_clock = local_clock
-        self._note_step_back()
 
     @property
     def value(self) -> datetime | None:
@@ -99,7 +98,8 @@ class Watermark:
             return self.value
         return min(self.value, datetime.fromisoformat(self.state["set_back"]["to"]))
 
-    def _note_step_back(self) -> None:
+    def note_step_back(self) -> None:
+        """Remember where the exchange's clock was set back to, until that no longer counts."""
         if self.value is None:
             return
         noted: dict[str, str] | None = self.state.get("set_back")

@@ -24,7 +24,7 @@ POINTS = {
     "page: first quotes": Point(_READER, "ExchangeReader.get_quotes", "after"),
     "extract: before the commit": Point(_EXTRACT, "Extract.commit_packages", "before"),
     "extract: after the commit": Point(_EXTRACT, "Extract.commit_packages", "after"),
-    "extract: second load": Point(_EXTRACT, "Extract.commit_packages", "after", 2),
+    "extract: second load": Point(_EXTRACT, "Extract.commit_packages", "after", 2, in_slices=True),
     "normalize: before the commit": Point(
         _STORAGE, "LoadStorage.commit_new_load_package", "before"
     ),
@@ -42,8 +42,12 @@ POINTS = {
     "merge: after": Point(_CLIENT, "SqlLoadJob.run", "after"),
     "load id: before its row": Point(_CLIENT, "SqlJobClientBase.complete_load", "before"),
     "load id: after its row": Point(_CLIENT, "SqlJobClientBase.complete_load", "after"),
-    "load id: before the second": Point(_CLIENT, "SqlJobClientBase.complete_load", "before", 2),
-    "load id: after the second": Point(_CLIENT, "SqlJobClientBase.complete_load", "after", 2),
+    "load id: before the second": Point(
+        _CLIENT, "SqlJobClientBase.complete_load", "before", 2, in_slices=True
+    ),
+    "load id: after the second": Point(
+        _CLIENT, "SqlJobClientBase.complete_load", "after", 2, in_slices=True
+    ),
     "archive: after": Point(_STORAGE, "LoadStorage.complete_load_package", "after"),
     "staging: brought up to date": Point("transforms.build", "_prepare", "after"),
     "marts: in the middle": Point("transforms.build", "_store", "after", 3),

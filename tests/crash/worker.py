@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial, reduce, wraps
 from importlib import import_module
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -30,6 +31,8 @@ class Point:
     function: str
     when: Literal["before", "after"]
     nth: int = 1
+    in_slices: bool = False
+    """Whether the market's list is read by twos, a load each."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,8 @@ def work(order: Order) -> None:
 
     if order.point:
         arm(order.point, order.act or partial(send, signal.SIGKILL))
+        if order.point.in_slices:
+            read_in_slices()
     if order.prepare:
         order.prepare()
     main()
@@ -94,6 +99,15 @@ def arm(point: Point, act: Callable[[], None]) -> None:
         return result
 
     setattr(owner, name, wrapped)
+
+
+def read_in_slices() -> None:
+    """Let this process read two rows at a time, and begin a new load after each page."""
+    from pipelines.kalshi import market_list
+    from pipelines.kalshi.extraction import LoadSettings
+
+    market_list.OURS_WAIT_AT_MOST = timedelta(0)
+    LoadSettings.rows_per_page = lambda self, key: 2  # type: ignore[method-assign]
 
 
 def send(number: int) -> None:

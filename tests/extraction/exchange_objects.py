@@ -43,4 +43,11 @@ def status(store: Store, entity: str, id_: str) -> str | None:
 
 
 def gone(store: Store, resource: str) -> set[str]:
-    return {row[0] for row in store.rows(GONE.format(resource=resource))}
+    return {
+        row[0]
+        for row in store.rows(
+            GONE.format(
+                tombstones="raw.tombstones", resource=resource, since="'-infinity'::timestamptz"
+            )
+        )
+    }

@@ -5,7 +5,7 @@ resource state are stored together or not at all, and a version is stored once.
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -14,14 +14,14 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from pipelines.job import LOADS
 from pipelines.kalshi import paging
-from pipelines.kalshi.by_id import quotes_by_id_pass, rfqs_by_id_pass
+from pipelines.kalshi.client.errors import ExchangeError
 from pipelines.kalshi.client.reader import ExchangeReader
 from pipelines.kalshi.entities import Entity
 from pipelines.kalshi.extraction import Extraction, LoadSettings
 from pipelines.kalshi.pages import Rows
-from pipelines.kalshi.resources import account_items, quote_items, rfq_items
+from pipelines.kalshi.passes import Load, passes_of
+from pipelines.kalshi.resources import RESOURCES, items
 from pipelines.kalshi.versions import Key, Versions, keys
 from pipelines.sandbox import ManualClock, Market
 from tests.extraction.reading import InProcessReader
@@ -31,13 +31,6 @@ from transforms.raw import create_raw_tables
 from transforms.staging import view
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
-ITEMS: dict[str, Callable[[Extraction, dict[str, Any]], Iterable[Any]]] = {
-    "accounts": account_items,
-    "rfqs": rfq_items,
-    "quotes": quote_items,
-    "quotes_by_id": quotes_by_id_pass,
-    "rfqs_by_id": rfqs_by_id_pass,
-}
 VERSION_TABLES = {"rfq_versions", "quote_versions"}
 REPORTS = {"extraction_runs", "passes", "open_sweeps", "last_seen"}
 SMALL = LoadSettings(
@@ -53,6 +46,7 @@ STATES = {
 }
 IN_THE_END = "timestamptz '2027-11-20 12:00:00+00'"
 _RUNS = count()
+_LOADS = count(1)
 
 
 def _remember_answers() -> None:
@@ -93,6 +87,7 @@ class Store:
         """Start again with nothing; cheaper than another database."""
         for table in self._filled:
             self.connection.execute(f"truncate raw.{table}")
+        self.connection.execute("drop schema if exists candidates cascade")
         self._filled = set()
         self._held: dict[str, set[Key]] = {table: set() for table in VERSION_TABLES}
         self._states = "{}"
@@ -121,21 +116,25 @@ class Store:
             if isinstance(state, dict) and "watermark" in state
         }
 
-    def load(self, extraction: Extraction, resources: tuple[str, ...]) -> None:
-        """One resource after the other, in as many loads as they ask for."""
+    def load(self, extraction: Extraction) -> list[ExchangeError]:
+        """Every pass, in as many loads as they ask for; return what failed."""
+        failures: list[ExchangeError] = []
+        passes = passes_of(extraction.reach.scope)
         for _ in range(60):
             extraction.begin_load()
-            states = self.states
-            items = [
+            load, states = Load(extraction, passes), self.states
+            read = [
                 item
-                for resource in resources
-                for item in ITEMS[resource](extraction, states.setdefault(resource, {}))
+                for resource in RESOURCES
+                for item in items(load, resource, states.setdefault(resource, {}))
             ]
-            self._commit(items)
+            self._commit(read)
             self._states = json.dumps(states)
             extraction.end_load()
-            if not extraction.is_unfinished:
-                return
+            failures += load.failures()
+            passes = load.left()
+            if not passes:
+                return failures
         raise AssertionError("the loads never come to an end")
 
     def _commit(self, items: list[Any]) -> None:
@@ -177,10 +176,8 @@ def run(
     extraction = kind(
         *(reader, store.connection, reach, f"run {next(_RUNS)}", account, ignore), bounds=BOUNDS
     )
-    for resources in LOADS:
-        store.load(extraction, resources)
-    if extraction.failures:
-        raise extraction.failures[0]
+    if failures := store.load(extraction):
+        raise failures[0]
     return extraction
 
 
@@ -188,7 +185,7 @@ class _Unreported(Extraction):
     """Counts its loads without a note of them."""
 
     def next_load(self) -> int:
-        return self.load + 1
+        return next(_LOADS)
 
     def end_load(self) -> None:
         pass

@@ -59,8 +59,8 @@ class InProcessReader:
         me, behavior = self.caller.user_id, self.market.behavior
         low, high = parameters["min_ts"], parameters["max_ts"]
         filters = QuoteFilters(
-            maker=me if parameters["user_filter"] else None,
-            requester=me if parameters["rfq_user_filter"] else None,
+            maker=me if parameters.get("user_filter") else None,
+            requester=me if parameters.get("rfq_user_filter") else None,
             low_us=low * 1_000_000 + (not behavior.min_ts_inclusive),
             high_us=(ALWAYS_US if high is None else high * 1_000_000)
             - (not behavior.max_ts_inclusive),

@@ -3,19 +3,22 @@
 import inspect
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from pipelines.kalshi import by_id, coverage, market_list, pages, paging, resources, watermark
+from pipelines.kalshi import by_id, market_list, pages, paging, passes, watermark
 from pipelines.kalshi import lists as list_passes
 from pipelines.kalshi.client import session
 from pipelines.kalshi.client.errors import ExchangeError
 from pipelines.kalshi.entities import Entity
-from pipelines.kalshi.extraction import Extraction, Limits, PassReport
+from pipelines.kalshi.extraction import Extraction, Limits
 from pipelines.kalshi.pages import Rows
+from pipelines.kalshi.reading import NOT_DUE
+from pipelines.kalshi.report import PassReport
 from pipelines.kalshi.versions import Tombstones, Versions
 from pipelines.kalshi.watermark import Watermark, Window
 from tests.extraction import test_hazards_of_lists as lists
@@ -155,12 +158,14 @@ def a_missing_list_is_an_empty_one(patch: Patch) -> None:
 
 @kills(12, records.test_an_rfq_in_no_list_is_read_by_id)
 def what_is_held_open_is_not_read_again(patch: Patch) -> None:
-    patch.setattr(by_id, "_HELD_OPEN", "select '' where $1 is null")
+    unknown = "select id from candidates.unknown_rfqs where $1 is not null"
+    patch.setattr(by_id, "_WANTED_RFQS", unknown)
 
 
 @kills(13, records.test_an_rfq_between_runs_is_found_through_its_quote)
 def quotes_name_no_rfqs(patch: Patch) -> None:
-    patch.setattr(by_id, "_NAMED_BY_A_QUOTE", "select '' where false")
+    known = "select id from candidates.rfqs where is_own or created_ts < $1"
+    patch.setattr(by_id, "_WANTED_RFQS", known)
 
 
 @kills(14, records.test_an_id_is_gone_after_two_misses_and_may_come_back)
@@ -175,7 +180,7 @@ def one_miss_buries(patch: Patch) -> None:
 
 @kills(14, records.test_an_id_is_gone_after_two_misses_and_may_come_back)
 def gone_is_gone(patch: Patch) -> None:
-    patch.setattr(Tombstones, "_gone", lambda self: {})
+    patch.setattr(Tombstones, "_gone", lambda self, rows: [])
 
 
 @kills(14, records.test_a_quote_that_vanished_with_its_rfq_is_gone)
@@ -185,15 +190,11 @@ def open_quotes_are_left_alone(patch: Patch) -> None:
 
 @kills(15, records.test_who_asked_is_read_once_a_quote_executed)
 def an_execution_changes_no_rfq(patch: Patch) -> None:
-    patch.setattr(by_id, "_executed", lambda extraction, mark: set())
+    patch.setattr(by_id, "_executed", lambda reading: set())
 
 
 def _mark_named(patch: Patch, key: Callable[[Extraction, str], str]) -> None:
-    def mark(self: Extraction, state: dict[str, Any], name: str) -> Watermark:
-        skew = self.reader.clock_skew_s
-        return Watermark(state.setdefault(key(self, name), {}), skew, self.reader.local_clock)
-
-    patch.setattr(Extraction, "watermark", mark)
+    patch.setattr(Extraction, "_keys", lambda self, name: [key(self, name)])
 
 
 @kills(16, records.test_each_pass_has_its_own_watermark)
@@ -203,8 +204,7 @@ def the_passes_share_a_watermark(patch: Patch) -> None:
 
 @kills(16, trouble.test_the_daily_lists_do_not_hold_back_the_markets)
 def trouble_with_one_list_undoes_another(patch: Patch) -> None:
-    for module in (coverage, market_list, list_passes):
-        patch.setattr(module, "attempted", lambda report, items: items)
+    patch.setattr(passes, "ExchangeError", ())
 
 
 @kills(17, lists.test_a_list_in_another_order_is_read_to_its_end)
@@ -220,7 +220,15 @@ def the_order_is_taken_on_trust(patch: Patch) -> None:
 
 @kills(17, lists.test_own_rfqs_hidden_by_another_order_are_found_within_a_day)
 def our_own_list_is_never_read(patch: Patch) -> None:
-    patch.setattr(resources, "own_rfqs_pass", lambda extraction, state, every: iter(()))
+    own = tuple(
+        replace(each, read=_never) if each.name == "rfqs_self" else each for each in passes.PASSES
+    )
+    patch.setattr(passes, "PASSES", own)
+
+
+def _never(reading: Any) -> Any:
+    yield from ()
+    return NOT_DUE
 
 
 @kills(18, records.test_another_account_or_scope_starts_at_nothing)
@@ -231,7 +239,7 @@ def accounts_share_a_watermark(patch: Patch) -> None:
 @kills(18, trouble.test_another_accounts_run_does_not_bury_our_quotes)
 def anybodys_key_may_bury(patch: Patch) -> None:
     patch.setattr(
-        by_id, "_OUTLIVED", by_id._OUTLIVED.replace("or not bool_or(", "or true or bool_or(")
+        by_id, "_OUTLIVED", by_id._OUTLIVED.replace("or not coalesce(", "or true or coalesce(")
     )
 
 
@@ -304,7 +312,7 @@ def a_row_that_is_no_object_is_left_out(patch: Patch) -> None:
 
 @kills(23, records.test_what_a_list_by_creation_does_not_show_is_read_by_id)
 def accepted_quotes_are_left_to_the_list(patch: Patch) -> None:
-    patch.setattr(by_id, "_unsettled", lambda extraction, mark: {})
+    patch.setattr(by_id, "_unsettled", lambda reading: {})
 
 
 @kills(23, records.test_an_accepted_quote_is_looked_at_twice_at_most)
@@ -321,7 +329,9 @@ def a_pass_was_served_when_its_first_sweep_began(patch: Patch) -> None:
     patch.setattr(
         list_passes,
         "Swept",
-        lambda began, is_verified, served_ts=None: swept(began, is_verified, began),
+        lambda began, is_verified, served_ts=None, sweeps=0: swept(
+            began, is_verified, began, sweeps
+        ),
     )
 
 

@@ -95,7 +95,7 @@ def test_an_interrupted_backfill_resumes(
 
     def break_off(**parameters: Any) -> Any:
         is_late = (parameters["max_ts"] or 0) > (NOON - DAY).timestamp()
-        if parameters["rfq_user_filter"] and is_late:
+        if parameters.get("rfq_user_filter") and is_late:
             raise ExchangeUnavailable("down")
         return usual(**parameters)
 

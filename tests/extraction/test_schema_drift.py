@@ -323,7 +323,7 @@ def test_a_record_read_by_id_is_judged_like_a_listed_one(entity: Entity) -> None
     name = entity.key.removesuffix("s")
     bodies = [{name: ROWS[entity.key] | {"id": bad}} for bad in ("", None, 5)]
 
-    judged = [read_record(entity, name, json.dumps(body).encode()) for body in bodies]
+    judged = [read_record(entity, json.dumps(body).encode()) for body in bodies]
 
     assert [len(rows.rejected) for rows in judged] == [1, 1, 1]
 

@@ -280,7 +280,7 @@ def test_of_very_many_unreadable_rows_the_content_of_some_is_kept(
     reader: Any,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("pipelines.kalshi.extraction.MOST_KEPT_WHOLE", 2)
+    monkeypatch.setattr("pipelines.kalshi.report.MOST_KEPT_WHOLE", 2)
     quotes = create_quotes(market, clock, me, other, 4)
     serve_changed(reader, spoiled(*quotes, **UNTYPED))
 

@@ -1,0 +1,55 @@
+"""What may have to be read by id: the small tables hold what queries over all of raw find."""
+
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from tests.extraction.conftest import PROFILE
+from tests.extraction.exchange_and_us import ExchangeAndUs
+from tests.extraction.loading import Store
+
+EXAMPLES = 500 if PROFILE == "nightly" else 4
+TABLES = ("rfqs", "unknown_rfqs", "quotes")
+
+
+def folded(store: Store, load: int) -> dict[str, list[Any]]:
+    """The tables as they are once all loads before *load* are folded."""
+    from pipelines.kalshi.held import Held
+
+    cursor = store.connection.cursor()
+    with Held(cursor).candidates(load):
+        return {
+            table: cursor.execute(f"from candidates.{table} order by all").fetchall()
+            for table in TABLES
+        }
+
+
+def made_anew(store: Store, load: int) -> dict[str, list[Any]]:
+    store.connection.execute("drop schema candidates cascade")
+    return folded(store, load)
+
+
+class Folding(ExchangeAndUs):
+    """The same histories as those that must converge."""
+
+    scope = "market"
+
+    def teardown(self) -> None:
+        self.small_tables_hold_what_all_of_raw_tells()
+        super().teardown()
+
+    def small_tables_hold_what_all_of_raw_tells(self) -> None:
+        load = self.store.rows("select max(load) from raw.rfq_versions")[0][0]
+        if load is not None:
+            assert folded(self.store, load + 1) == made_anew(self.store, load + 1)
+
+
+@pytest.mark.parametrize("scope", ["market", "self"])
+def test_the_tables_that_are_folded_equal_those_that_are_made_anew(scope: str) -> None:
+    machine = type("Folding", (Folding,), {"scope": scope})
+
+    run_state_machine_as_test(
+        machine, settings=settings(settings.get_profile(PROFILE), max_examples=EXAMPLES)
+    )

@@ -49,8 +49,8 @@ class LoadSettings:
     quotes_per_page: int = 500
 
     def rows_per_page(self, key: str) -> int:
-        """How many rows of the list called *key* are asked for at once."""
-        return {"rfqs": self.rfqs_per_page, "quotes": self.quotes_per_page}[key]
+        """How many rows of the list called *key* are asked for at once; 100 unless set."""
+        return {"rfqs": self.rfqs_per_page, "quotes": self.quotes_per_page}.get(key, 100)
 
     def __post_init__(self) -> None:
         bounds = (self.since, self.until)

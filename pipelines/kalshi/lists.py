@@ -70,18 +70,20 @@ def span_of(extraction: Extraction) -> str:
     return f"{_span(extraction)[0]} {extraction.reach.until}"
 
 
-def own_rfqs(reading: Reading) -> Steps:
-    """Read all of our own RFQs: the list has no time filter, so nothing less is certain.
+def whole_list(reading: Reading) -> Steps:
+    """Read all of a list that has no time filter: nothing less is certain."""
+    reading.report.note_gone_rows(reading.watermark.value)
+    yield (yield from _verified(reading, None, SWEEPS))
+    return DONE
 
-    Beside the market's list once a day is enough; where they are all that is read, every time.
-    """
+
+def own_rfqs(reading: Reading) -> Steps:
+    """Read all of our own RFQs: once a day beside the market's list, else every time."""
     extraction, before = reading.extraction, reading.watermark.value
     is_daily = extraction.reach.scope == "market" and not extraction.reach.since
     if is_daily and before and extraction.now < before + DAY:
         return NOT_DUE
-    reading.report.note_gone_rows(before)
-    yield (yield from _verified(reading, None, SWEEPS))
-    return DONE
+    return (yield from whole_list(reading))
 
 
 def say_whether_updates_show(extraction: Extraction, shown: dict[str, Any]) -> None:

@@ -49,7 +49,7 @@ class Purged:
             return batch
         table = batch.rows.table
         keep = pc.invert(self._gone(entity.key, table.column("id")))
-        if entity is not RFQ:
+        if "rfq_id" in table.column_names:
             keep = pc.and_(keep, pc.invert(self._gone(RFQ.key, table.column("rfq_id"))))
         if self._before_ts is not None:
             before = pa.scalar(self._before_ts, TIMESTAMP)

@@ -5,6 +5,7 @@ run replaces the published file whole; who has the old one open keeps reading th
 """
 
 import errno
+import fcntl
 import glob
 import hashlib
 import logging
@@ -29,6 +30,8 @@ from transforms.raw import create_raw_tables
 DUCKDB_MAGIC = b"DUCK"
 LOCK_WITHIN_S = 0.25
 LOCK_EVERY_S = 0.05
+# Of linux/fs.h.
+FICLONE = 0x40049409
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DEFAULT_NAME = "rfq.duckdb"
 # The longest name that is made beside a published file: NAME.private.duckdb.wal.damaged-<moment>.
@@ -128,10 +131,13 @@ class Database:
             yield
 
     @contextmanager
-    def writing(self, *, may_create: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    def writing(
+        self, directory: Path | None = None, *, may_create: bool = False
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
         """The one connection to the private file, in UTC. The run lock must be held.
 
-        A log that a power cut has damaged is put aside: what it held is read again.
+        A log that a power cut has damaged is put aside: what it held is read again. What does not
+        fit into memory goes to *directory*, by default one beside the file.
         """
         if not _holds_something(self.private_path):
             if not may_create:
@@ -139,7 +145,7 @@ class Database:
                     "nothing was loaded yet, so there is nothing to build: `rfq run`"
                 )
             self._create()
-        with _connected(self.private_path) as connection:
+        with _connected(self.private_path, directory) as connection:
             self._demand_private(connection)
             _number_older_rows(connection)
             create_raw_tables(connection)
@@ -306,9 +312,26 @@ def demand_publishable(
 
 def put_aside(path: Path, why: str) -> Path:
     """Rename *path*, so that it is in nobody's way and still there; return where it is now."""
-    aside = path.with_name(f"{path.name}.{why}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
+    aside = _aside(path, why)
     path.replace(aside)
     return aside
+
+
+def keep_aside(path: Path, why: str) -> Path:
+    """Give *path* another name besides, for when it is replaced; return that name.
+
+    On a disk that knows no links the file is renamed.
+    """
+    aside = _aside(path, why)
+    try:
+        os.link(path, aside)
+    except OSError:
+        path.replace(aside)
+    return aside
+
+
+def _aside(path: Path, why: str) -> Path:
+    return path.with_name(f"{path.name}.{why}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
 
 
 def log_beside(path: Path) -> Path:
@@ -447,12 +470,13 @@ def _use_private(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnec
 
 
 @contextmanager
-def _connected(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def _connected(path: Path, directory: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the private file at *path* to write, whatever state its log is in."""
+    spilled = directory / "spilled" if directory else path.with_name(f"{path.name}.tmp")
     log = log_beside(path)
     was_logged = _holds_something(log)
     with duckdb.connect() as memory:
-        memory.execute(f"set temp_directory = {quoted_text(path.with_name(f'{path.name}.tmp'))}")
+        memory.execute(f"set temp_directory = {quoted_text(spilled)}")
         _attach(memory, path, log)
         connection = PrivateConnection(memory)
         if was_logged:
@@ -521,18 +545,27 @@ def _attach_to_read(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 def _attach_a_copy(connection: duckdb.DuckDBPyConnection, path: Path, directory: Path) -> None:
     try:
-        _attach_to_read(connection, copied(path, directory))
+        _attach_to_read(connection, copied(path, directory, "published.duckdb"))
     except duckdb.Error:
         raise DataRefused(f"{path} is damaged: `rfq build` makes it anew") from None
 
 
-def copied(path: Path, directory: Path) -> Path:
+def copied(path: Path, directory: Path, name: str) -> Path:
     """Copy the file at *path* into *directory*, again if it was written meanwhile."""
-    copy = directory / "published.duckdb"
+    copy = directory / name
     for _ in range(5):
         before = path.stat()
-        shutil.copyfile(path, copy)
+        _copy(path, copy)
         after = path.stat()
         if (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size):
             break
     return copy
+
+
+def _copy(path: Path, copy: Path) -> None:
+    """Let both files share their blocks where the disk can (XFS, btrfs), else copy the bytes."""
+    with path.open("rb") as source, copy.open("wb") as target:
+        try:
+            fcntl.ioctl(target.fileno(), FICLONE, source.fileno())
+        except OSError:
+            shutil.copyfile(path, copy)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import dlt
@@ -16,6 +17,7 @@ from pipelines.destination import HeldDuckDb
 from pipelines.dlt_settings import own_settings
 from pipelines.invariants import (
     accept_losses,
+    checks_everything,
     demand_few_rejected,
     demand_nothing_lost,
     demand_sound,
@@ -30,11 +32,26 @@ from pipelines.kalshi.moments import Moments, last_moments
 from pipelines.kalshi.resources import kalshi
 from pipelines.kalshi.settings import REJECTED_SHARE, ExchangeSettings
 from pipelines.known import known_after, note_publication, shown_at
-from pipelines.publish import Last, attached, drafted, last_published, replace_published
+from pipelines.publish import (
+    Last,
+    attached,
+    base_of,
+    complete_draft,
+    is_damage,
+    keep_changed,
+    last_published,
+    leave_older_layout,
+    note_draft,
+    provenance,
+    reading_draft,
+    replace_published,
+    writing_draft,
+)
 from pipelines.stamp import claim, read_stamp
 from pipelines.stopping import stoppable
 from transforms.bounds import BOUNDS
-from transforms.build import build
+from transforms.build import build, why_afresh
+from transforms.last_build import has_only_grown
 from transforms.marts import MARTS
 from transforms.settings import MATURITY_S, Settings
 
@@ -59,13 +76,22 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a run works on: the files, its own directory, a copy of what was published last."""
+    """What a run works on: the files, its own directory, what was published last."""
 
     database: Database
     directory: Path
     last: Last | None
     is_published: bool = True
     """Whether what is put in place is what readers see."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A file to be published, its rows by mart, and whether only its changes need be checked."""
+
+    path: Path
+    mart_rows: dict[str, int]
+    changes_alone: bool
 
 
 def run(
@@ -138,17 +164,19 @@ def rebuild(
     rejected_share: float = REJECTED_SHARE,
     account: str | None = None,
     maturity_s: float = MATURITY_S,
+    *,
+    afresh: bool = False,
 ) -> Outcome:
-    """Build every mart anew from all that was loaded, and publish.
+    """Bring the marts up to what was loaded, or make all of them *afresh*, and publish.
 
     *account* says whose figures they are where the database holds rows of several.
     """
     _demand_loaded(database)
-    with _at_work(database) as work, database.writing() as connection:
+    with _at_work(database) as work, database.writing(work.directory) as connection:
         _demand_buildable(connection, work)
         limits = Limits(rejected_share)
         return _build_and_publish(
-            *(connection, work, {}, limits), account=account, maturity_s=maturity_s, afresh=True
+            *(connection, work, {}, limits), account=account, maturity_s=maturity_s, afresh=afresh
         )
 
 
@@ -185,17 +213,17 @@ def build_into(
     """
     _demand_loaded(database)
     with _at_work(database) as work, _place_for(output, database) as place:
-        with database.writing() as connection:
+        with database.writing(work.directory) as connection:
             _demand_buildable(connection, work)
             load, moments, shown_maturity_s = _shown(connection, work, as_of)
         with known_after(database.private_path, work.directory, load) as connection:
             demand_few_rejected(connection, Limits(rejected_share))
-            matures_in_s = shown_maturity_s or maturity_s
-            mart_rows = _build(connection, moments, account, matures_in_s, afresh=True)
-            with drafted(connection, place) as draft:
+            settings = _settings(connection, moments, account, shown_maturity_s or maturity_s)
+            draft = _built(connection, place / "draft.duckdb", settings, afresh=True)
+            with reading_draft(connection, draft.path):
                 demand_sound(connection, has_last=False)
-            replace_published(draft, Database(output).path, is_published=False)
-        return Outcome({}, mart_rows, moments.as_of)
+            replace_published(draft.path, Database(output).path, is_published=False)
+        return Outcome({}, draft.mart_rows, moments.as_of)
 
 
 def _demand_loaded(database: Database) -> None:
@@ -263,7 +291,8 @@ def _extracting(
     """Open the exchange and the private file; one that is new is made once the account is known."""
     database = work.database
     with ExitStack() as stack:
-        held = stack.enter_context(database.writing()) if database.is_loaded else None
+        writing = partial(database.writing, work.directory)
+        held = stack.enter_context(writing()) if database.is_loaded else None
         if held:
             _demand_same_stamp(held, work)
         reader = stack.enter_context(_reader(access))
@@ -271,7 +300,7 @@ def _extracting(
         if not access.allow_writing_key:
             demand_reading_key(reader, access.signer.api_key_id)
         reader.learn_budget()
-        connection = held or stack.enter_context(database.writing(may_create=True))
+        connection = held or stack.enter_context(writing(may_create=True))
         extraction = Extraction(
             *(reader, connection, access.reach, recording.run_id(), account, on_progress),
             limits=Limits(access.rejected_share),
@@ -317,9 +346,26 @@ def _rejected(extraction: Extraction) -> int:
 
 
 def _lost(connection: duckdb.DuckDBPyConnection, work: Work) -> dict[str, int]:
-    """Count what was published and raw no longer holds."""
-    with attached(connection, work.last) as has_last:
-        return find_lost(connection) if has_last else {}
+    """Count what was published and raw no longer holds.
+
+    What is in a file that raw has noted is in raw, unless somebody has deleted rows there. What
+    somebody has changed in the file was never published.
+    """
+    last = _unchanged(connection, work)
+    with attached(connection, last) as has_last:
+        if last is None or not has_last:
+            return {}
+        is_noted = provenance(connection, last, last.place) == "noted"
+        if is_noted and has_only_grown(connection, "published.incremental"):
+            return {}
+        return find_lost(connection)
+
+
+def _unchanged(connection: duckdb.DuckDBPyConnection, work: Work) -> Last | None:
+    """What was published last, unless somebody has changed it since."""
+    last = work.last
+    is_changed = last and provenance(connection, last, last.place) == "changed"
+    return None if is_changed else last
 
 
 def _pipeline(extraction: Extraction, directory: Path) -> dlt.Pipeline:
@@ -353,45 +399,91 @@ def _build_and_publish(
     afresh: bool = False,
 ) -> Outcome:
     demand_few_rejected(connection, limits)
-    moments = _moments(connection)
-    mart_rows = _build(connection, moments, account, maturity_s, afresh=afresh)
-    # A log may be damaged by a power cut: what is published must not outlive what it rests on.
-    connection.execute("checkpoint")
-    _publish(connection, work)
-    return Outcome(new_versions, mart_rows, moments.as_of)
+    settings = _settings(connection, _moments(connection), account, maturity_s)
+    draft = _drafted(connection, work, settings, afresh=afresh)
+    _publish(connection, work, draft)
+    return Outcome(new_versions, draft.mart_rows, settings.as_of)
 
 
-def _build(
+def _settings(
     connection: duckdb.DuckDBPyConnection,
     moments: Moments,
     account: str | None,
     maturity_s: float,
-    *,
-    afresh: bool,
-) -> dict[str, int]:
-    settings = Settings(
+) -> Settings:
+    return Settings(
         moments.as_of,
         _viewer(connection, account),
         _scope(connection),
         maturity_s=maturity_s,
         known_until=moments.known_until,
     )
-    with effects.phase("build"):
-        return build(connection, MARTS, settings, afresh=afresh)
 
 
-def _publish(connection: duckdb.DuckDBPyConnection, work: Work) -> None:
+def _drafted(
+    connection: duckdb.DuckDBPyConnection, work: Work, settings: Settings, *, afresh: bool
+) -> Draft:
+    """Bring a copy of the last published file up to date, or build everything into a new file.
+
+    A copy that cannot be read costs a build of everything.
+    """
+    try:
+        base = None if afresh else _base(connection, work, settings)
+        if base is not None:
+            return _built(connection, base, settings, afresh=False)
+    except duckdb.Error as error:
+        if not is_damage(error):
+            raise
+        said = str(error).splitlines()[0]
+        _log.warning("all is built anew: %s cannot be read (%s)", work.database.path, said)
+    return _built(connection, work.directory / "anew.duckdb", settings, afresh=True)
+
+
+def _base(connection: duckdb.DuckDBPyConnection, work: Work, settings: Settings) -> Path | None:
+    """A copy of the last published file from which this build may go on; None where none may."""
     with effects.phase("publish"):
-        with (
-            drafted(connection, work.directory) as draft,
-            attached(connection, work.last) as has_last,
-        ):
-            if has_last:
-                note_publication(connection, "published")
-            with effects.phase("check"):
-                demand_sound(connection, has_last=has_last)
-        replace_published(draft, work.database.path, is_published=work.is_published)
-        note_publication(connection)
+        base = base_of(connection, work.last)
+    if base is None:
+        return None
+    with writing_draft(connection, base):
+        why = why_afresh(connection, MARTS, settings)
+    if why is None:
+        return base
+    _log.info("all is built anew: of what was published last, %s", why)
+    return None
+
+
+def _built(
+    connection: duckdb.DuckDBPyConnection, path: Path, settings: Settings, *, afresh: bool
+) -> Draft:
+    with effects.phase("publish"), writing_draft(connection, path):
+        with effects.phase("build"):
+            mart_rows = build(connection, MARTS, settings, afresh=afresh)
+        is_due = checks_everything(connection, settings.known_until or settings.as_of)
+        complete_draft(connection)
+    return Draft(path, mart_rows, changes_alone=not (afresh or is_due))
+
+
+def _publish(connection: duckdb.DuckDBPyConnection, work: Work, draft: Draft) -> None:
+    """Check what readers will read, note the file in raw, and put it in place."""
+    last = _unchanged(connection, work)
+    with (
+        effects.phase("publish"),
+        reading_draft(connection, draft.path),
+        attached(connection, last) as has_last,
+    ):
+        if has_last:
+            note_publication(connection, "published")
+        with effects.phase("check"):
+            demand_sound(connection, has_last=has_last, changes_alone=draft.changes_alone)
+        note_draft(connection, draft.path)
+        # A log may be damaged by a power cut: what is published must not outlive what it rests on.
+        connection.execute("checkpoint")
+        if work.last and last is None:
+            keep_changed(work.last)
+        replace_published(draft.path, work.database.path, is_published=work.is_published)
+        note_publication(connection, "draft")
+        leave_older_layout(connection)
 
 
 def _versions(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:

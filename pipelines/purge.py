@@ -129,6 +129,8 @@ def _delete(connection: duckdb.DuckDBPyConnection, wanted: Wanted, now: datetime
     note = {"now": now, "before": wanted.before_ts}
     connection.execute("insert into raw.purges values ($now, $before)", note)
     connection.execute(_NOTE_IDS)
+    # No run goes on from a file that holds what is purged.
+    connection.execute("delete from raw.published_files")
     _forget_in_state(connection, wanted.account)
     return rows
 

@@ -12,7 +12,7 @@ import dlt
 import duckdb
 
 from pipelines import effects, recording
-from pipelines.database import Database, DatabaseError, DataRefused
+from pipelines.database import Database, DatabaseError, DataRefused, keep_aside
 from pipelines.destination import HeldDuckDb
 from pipelines.dlt_settings import own_settings
 from pipelines.invariants import (
@@ -33,20 +33,23 @@ from pipelines.kalshi.resources import kalshi
 from pipelines.kalshi.settings import REJECTED_SHARE, ExchangeSettings
 from pipelines.known import known_after, note_publication, shown_at
 from pipelines.publish import (
+    COMPACTS_ABOVE_BYTES,
     Last,
     attached,
     base_of,
     complete_draft,
+    free_bytes,
     is_damage,
-    keep_changed,
     last_published,
     leave_older_layout,
     note_draft,
+    note_phases,
     provenance,
     reading_draft,
     replace_published,
     writing_draft,
 )
+from pipelines.spans import told_bytes
 from pipelines.stamp import claim, read_stamp
 from pipelines.stopping import stoppable
 from transforms.bounds import BOUNDS
@@ -83,6 +86,8 @@ class Work:
     last: Last | None
     is_published: bool = True
     """Whether what is put in place is what readers see."""
+    spoilt: str | None = None
+    """Why the published file is kept under another name: somebody has changed or damaged it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,21 +356,22 @@ def _lost(connection: duckdb.DuckDBPyConnection, work: Work) -> dict[str, int]:
     What is in a file that raw has noted is in raw, unless somebody has deleted rows there. What
     somebody has changed in the file was never published.
     """
-    last = _unchanged(connection, work)
-    with attached(connection, last) as has_last:
-        if last is None or not has_last:
+    work = _without_changed(connection, work)
+    with attached(connection, work.last) as has_last:
+        if work.last is None or not has_last:
             return {}
-        is_noted = provenance(connection, last, last.place) == "noted"
+        is_noted = provenance(connection, work.last, work.last.place) == "noted"
         if is_noted and has_only_grown(connection, "published.incremental"):
             return {}
         return find_lost(connection)
 
 
-def _unchanged(connection: duckdb.DuckDBPyConnection, work: Work) -> Last | None:
-    """What was published last, unless somebody has changed it since."""
+def _without_changed(connection: duckdb.DuckDBPyConnection, work: Work) -> Work:
+    """*work* without what was published last, if somebody has changed it since."""
     last = work.last
-    is_changed = last and provenance(connection, last, last.place) == "changed"
-    return None if is_changed else last
+    if last is None or provenance(connection, last, last.place) != "changed":
+        return work
+    return replace(work, last=None, spoilt="changed")
 
 
 def _pipeline(extraction: Extraction, directory: Path) -> dlt.Pipeline:
@@ -400,8 +406,20 @@ def _build_and_publish(
 ) -> Outcome:
     demand_few_rejected(connection, limits)
     settings = _settings(connection, _moments(connection), account, maturity_s)
-    draft = _drafted(connection, work, settings, afresh=afresh)
+    work = _without_changed(connection, work)
+    draft = None
+    try:
+        draft = None if afresh else _gone_on(connection, work, settings)
+    except duckdb.Error as error:
+        if not is_damage(error):
+            raise
+        said = str(error).splitlines()[0]
+        _log.warning("all is built anew: %s cannot be read (%s)", work.database.path, said)
+        work = replace(work, last=None, spoilt="damaged")
+    if draft is None:
+        draft = _built(connection, work.directory / "anew.duckdb", settings, afresh=True)
     _publish(connection, work, draft)
+    note_phases(connection, recording.run_id())
     return Outcome(new_versions, draft.mart_rows, settings.as_of)
 
 
@@ -420,35 +438,18 @@ def _settings(
     )
 
 
-def _drafted(
-    connection: duckdb.DuckDBPyConnection, work: Work, settings: Settings, *, afresh: bool
-) -> Draft:
-    """Bring a copy of the last published file up to date, or build everything into a new file.
-
-    A copy that cannot be read costs a build of everything.
-    """
-    try:
-        base = None if afresh else _base(connection, work, settings)
-        if base is not None:
-            return _built(connection, base, settings, afresh=False)
-    except duckdb.Error as error:
-        if not is_damage(error):
-            raise
-        said = str(error).splitlines()[0]
-        _log.warning("all is built anew: %s cannot be read (%s)", work.database.path, said)
-    return _built(connection, work.directory / "anew.duckdb", settings, afresh=True)
-
-
-def _base(connection: duckdb.DuckDBPyConnection, work: Work, settings: Settings) -> Path | None:
-    """A copy of the last published file from which this build may go on; None where none may."""
-    with effects.phase("publish"):
+def _gone_on(connection: duckdb.DuckDBPyConnection, work: Work, settings: Settings) -> Draft | None:
+    """Bring a copy of the last published file up to date; None where it may not be gone on from."""
+    with effects.phase("copy"):
         base = base_of(connection, work.last)
     if base is None:
         return None
     with writing_draft(connection, base):
         why = why_afresh(connection, MARTS, settings)
+        if free_bytes(connection) > COMPACTS_ABOVE_BYTES:
+            why = f"{told_bytes(free_bytes(connection))} hold nothing"
     if why is None:
-        return base
+        return _built(connection, base, settings, afresh=False)
     _log.info("all is built anew: of what was published last, %s", why)
     return None
 
@@ -466,11 +467,10 @@ def _built(
 
 def _publish(connection: duckdb.DuckDBPyConnection, work: Work, draft: Draft) -> None:
     """Check what readers will read, note the file in raw, and put it in place."""
-    last = _unchanged(connection, work)
     with (
         effects.phase("publish"),
         reading_draft(connection, draft.path),
-        attached(connection, last) as has_last,
+        attached(connection, work.last) as has_last,
     ):
         if has_last:
             note_publication(connection, "published")
@@ -479,8 +479,9 @@ def _publish(connection: duckdb.DuckDBPyConnection, work: Work, draft: Draft) ->
         note_draft(connection, draft.path)
         # A log may be damaged by a power cut: what is published must not outlive what it rests on.
         connection.execute("checkpoint")
-        if work.last and last is None:
-            keep_changed(work.last)
+        if work.spoilt:
+            aside = keep_aside(work.database.path, work.spoilt)
+            _log.warning("%s was %s: it is now %s", work.database.path, work.spoilt, aside.name)
         replace_published(draft.path, work.database.path, is_published=work.is_published)
         note_publication(connection, "draft")
         leave_older_layout(connection)

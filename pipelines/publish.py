@@ -17,15 +17,14 @@ from uuid import uuid4
 
 import duckdb
 
+from pipelines import effects
 from pipelines.database import (
     DatabaseError,
     copied,
     demand_publishable,
-    keep_aside,
     log_beside,
     put_aside,
 )
-from pipelines.effects import begin_publishing
 from pipelines.stamp import Stamp, quoted_name, quoted_text
 from transforms.catalogue import LOGS, describe
 
@@ -40,12 +39,24 @@ Provenance: TypeAlias = Literal["noted", "changed", "unknown"]
 
 _log = logging.getLogger(__name__)
 
+# So much free space in a file is worth a build of everything, which leaves none.
+COMPACTS_ABOVE_BYTES = 1_000_000_000
+# Copying takes too long above this share of the time between runs, and never below so many seconds.
+COPIES_IN_A_SHARE_OF, COPIES_IN_S = 0.1, 1.0
+
 # What a comparison with the last published file reads.
 _COMPARED = (
     "select rfq_id, status from published.staging.rfqs limit 0",
     "select quote_id, status from published.staging.quotes limit 0",
     "select as_of from published.marts.build_info",
 )
+# How the rows of a log are told that a draft does not have yet, where it is not by their load.
+_NEW = {"run_phases": "run_id not in (select run_id from draft.raw.run_phases)"}
+_PHASES = """
+insert into raw.run_phases by name
+select $run_id as run_id, load, now() as ended_ts, {}
+from (select max(load) as load from raw.published_files)
+"""
 _NOTE = """
 insert into raw.published_files by name
 select seal as file_id, $1 as file_bytes, $2 as head_hash, load, now() as noted_ts
@@ -128,15 +139,9 @@ def base_of(connection: duckdb.DuckDBPyConnection, last: Last | None) -> Path | 
         _log.warning("all is built anew: there is a log beside %s", last.place)
         return None
     base = copied(last.place, last.directory, "draft.duckdb")
-    found = provenance(connection, last, base)
-    if found == "noted":
+    if provenance(connection, last, base) == "noted":
         return base
-    _log.warning(
-        "all is built anew: %s",
-        f"somebody has changed {last.place}"
-        if found == "changed"
-        else f"nothing notes that {last.place} was published from here",
-    )
+    _log.warning("all is built anew: nothing notes that %s was published from here", last.place)
     return None
 
 
@@ -164,18 +169,20 @@ def writing_draft(connection: duckdb.DuckDBPyConnection, draft: Path) -> Iterato
     try:
         connection.execute(f"set search_path = {quoted_text(f'draft.main,{private}.raw')}")
         yield
+        connection.execute(f"use {quoted_name(private)}")
+        # A connection whose current database cannot be stored does nothing any more.
+        connection.execute("checkpoint draft")
     finally:
         connection.execute(f"use {quoted_name(private)}")
         connection.execute("detach draft")
 
 
 def complete_draft(connection: duckdb.DuckDBPyConnection) -> None:
-    """Give the attached `draft` its logs, a stamp of its own and its texts, and store all of it."""
+    """Give the attached `draft` its logs, a stamp of its own and its texts."""
     _add_logs(connection)
     connection.execute("use draft.main")
     connection.execute("create view if not exists extraction_runs as from raw.extraction_runs")
     describe(connection)
-    connection.execute("checkpoint draft")
 
 
 @contextmanager
@@ -205,21 +212,48 @@ def replace_published(draft: Path, path: Path, *, is_published: bool = True) -> 
         aside = put_aside(log, "stray")
         _log.warning("%s belongs to no file any more and is now %s", log, aside.name)
     if is_published:
-        begin_publishing(draft, path)
+        effects.begin_publishing(draft, path)
     draft.replace(path)
     _sync(path.parent)
+
+
+def free_bytes(connection: duckdb.DuckDBPyConnection) -> int:
+    """How much of the attached `draft` holds nothing."""
+    ((free,),) = connection.execute(
+        "select free_blocks * block_size from pragma_database_size() where database_name = 'draft'"
+    ).fetchall()
+    return int(free)
+
+
+def note_phases(connection: duckdb.DuckDBPyConnection, run_id: str) -> None:
+    """Note in raw where the time of this run went, and say so where copying took too much of it."""
+    seconds = effects.phase_seconds()
+    ((since_s,),) = connection.execute(
+        "select epoch(now()) - epoch(max(ended_ts)) from raw.run_phases"
+    ).fetchall()
+    most_s = max(COPIES_IN_S, COPIES_IN_A_SHARE_OF * (since_s or 0.0))
+    if since_s is not None and seconds["copy"] > most_s:
+        _log.warning(
+            "copying the published file took %.0f s of the %.0f s since the last run had "
+            "published: run less often, or keep the files on XFS or btrfs, where it takes none",
+            *(seconds["copy"], since_s),
+        )
+    new_versions, rejected = effects.loaded()
+    noted = {
+        **{f"{name}_s": took_s for name, took_s in seconds.items()},
+        "n_new_versions": new_versions,
+        "n_rejected": rejected,
+        "published_bytes": effects.published_bytes(),
+        "peak_bytes": effects.peak_bytes(),
+    }
+    columns = ", ".join(f"${name} as {name}" for name in noted)
+    connection.execute(_PHASES.format(columns), {"run_id": run_id, **noted})
 
 
 def leave_older_layout(connection: duckdb.DuckDBPyConnection) -> None:
     """Drop what earlier versions built in the private file, once it is published from elsewhere."""
     for schema in ("staging", "marts", "incremental"):
         connection.execute(f"drop schema if exists {schema} cascade")
-
-
-def keep_changed(last: Last) -> None:
-    """Keep under another name the published file that somebody has changed."""
-    aside = keep_aside(last.place, "changed")
-    _log.warning("somebody has changed %s: it is now %s", last.place, aside.name)
 
 
 def _attach_last(connection: duckdb.DuckDBPyConnection, place: Path, directory: Path) -> None:
@@ -241,7 +275,8 @@ def _add_logs(connection: duckdb.DuckDBPyConnection) -> None:
         if table != "stamp":
             newest = f"select coalesce(max(load), -1) from {ours}"  # noqa: S608
             ((load,),) = connection.execute(newest).fetchall()
-            connection.execute(f"insert into {ours} by name from raw.{table} where load > {load}")
+            new = _NEW.get(table, f"load > {load}")
+            connection.execute(f"insert into {ours} by name from raw.{table} where {new}")
     connection.execute("delete from draft.raw.stamp")
     connection.execute(
         "insert into draft.raw.stamp by name"

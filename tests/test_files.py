@@ -429,7 +429,7 @@ def test_a_published_file_that_somebody_has_changed_is_put_aside(
     assert ended.code == 0, ended.err
     (aside,) = database.path.parent.glob("rfq.duckdb.*-*")
     assert aside.read_bytes() == changed
-    assert f"{database.path}: it is now {aside.name}" in ended.err or (
+    assert f"{database.path} was changed: it is now {aside.name}" in ended.err or (
         f"{database.path} cannot be read and is now {aside.name}" in ended.err
     )
     assert read(database, "select count(*) from staging.rfqs") == [(1,)]

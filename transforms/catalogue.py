@@ -13,7 +13,7 @@ from importlib.resources import files
 import duckdb
 
 # The raw tables that are published: they tell of the reading and hold no row of the exchange.
-LOGS = ["coverage", "extraction_runs", "stamp"]
+LOGS = ["coverage", "extraction_runs", "run_phases", "stamp"]
 # The marts that the views add up.
 _ADDED_UP = {"fill_rates", "response_latencies"}
 

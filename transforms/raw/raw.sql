@@ -41,6 +41,23 @@ create table if not exists raw.published_files (
     noted_ts timestamptz not null
 );
 
+-- One row per run that published: where its time went, by the clock on the wall. The published file has
+-- those of the runs before.
+create table if not exists raw.run_phases (
+    run_id varchar not null,
+    load bigint not null,  -- the last one whose rows were published
+    ended_ts timestamptz not null,  -- by our own clock
+    load_s double not null,
+    copy_s double not null,  -- copying what was published last
+    build_s double not null,
+    check_s double not null,
+    publish_s double not null,
+    n_new_versions bigint not null,
+    n_rejected bigint not null,
+    published_bytes bigint not null,
+    peak_bytes bigint not null  -- of memory
+);
+
 -- One row per kind of row that a run published without, because nobody holds it any more.
 create table if not exists raw.accepted_losses (
     accepted_ts timestamptz not null,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines.database import Database, DatabaseError, DataRefused, log_beside
+from pipelines.beside import log_beside
+from pipelines.database import Database, DatabaseError, DataRefused
 from pipelines.publish import Last, provenance
 from pipelines.runs import record_path
 from pipelines.stamp import Stamp, quoted_name, quoted_text, read_stamp

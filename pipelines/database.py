@@ -5,24 +5,22 @@ run replaces the published file whole; who has the old one open keeps reading th
 """
 
 import errno
-import fcntl
 import glob
 import hashlib
 import logging
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
 import duckdb
 from filelock import FileLock, Timeout
 
+from pipelines.beside import copied, fresh_directory, log_beside, put_aside
 from pipelines.runs import lock_path
 from pipelines.stamp import LAYOUT, Kind, Stamp, kind_of, make_stamp, quoted_text, read_stamp
 from transforms.raw import create_raw_tables
@@ -30,8 +28,6 @@ from transforms.raw import create_raw_tables
 DUCKDB_MAGIC = b"DUCK"
 LOCK_WITHIN_S = 0.25
 LOCK_EVERY_S = 0.05
-# Of linux/fs.h.
-FICLONE = 0x40049409
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DEFAULT_NAME = "rfq.duckdb"
 # The longest name that is made beside a published file: NAME.private.duckdb.wal.damaged-<moment>.
@@ -158,7 +154,7 @@ class Database:
 
         The run lock must be held.
         """
-        with _fresh_directory(self.path.parent, f".{self.path.name}.run-") as directory:
+        with fresh_directory(self.path.parent, f".{self.path.name}.run-") as directory:
             yield directory
 
     @contextmanager
@@ -174,7 +170,7 @@ class Database:
         # dlt writes the names of its files into SQL as they are: quotes, brackets and all.
         elsewhere = next(filter(_is_plain, map(Path, (tempfile.gettempdir(), "/var/tmp"))))  # noqa: S108
         of_this_database = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
-        with _fresh_directory(elsewhere, f"rfq-{of_this_database}-") as directory:
+        with fresh_directory(elsewhere, f"rfq-{of_this_database}-") as directory:
             yield directory
 
     @contextmanager
@@ -269,7 +265,7 @@ class Database:
     def _create(self) -> None:
         """Make the private file elsewhere first: a kill leaves a whole file or none."""
         beside = self.private_path.parent
-        with _fresh_directory(beside, f".{self.private_path.name}.new-") as directory:
+        with fresh_directory(beside, f".{self.private_path.name}.new-") as directory:
             made = directory / "private.duckdb"
             with duckdb.connect(made) as connection:
                 create_raw_tables(connection)
@@ -310,35 +306,6 @@ def demand_publishable(
     return kind, stamp
 
 
-def put_aside(path: Path, why: str) -> Path:
-    """Rename *path*, so that it is in nobody's way and still there; return where it is now."""
-    aside = _aside(path, why)
-    path.replace(aside)
-    return aside
-
-
-def keep_aside(path: Path, why: str) -> Path:
-    """Give *path* another name besides, for when it is replaced; return that name.
-
-    On a disk that knows no links the file is renamed.
-    """
-    aside = _aside(path, why)
-    try:
-        os.link(path, aside)
-    except OSError:
-        path.replace(aside)
-    return aside
-
-
-def _aside(path: Path, why: str) -> Path:
-    return path.with_name(f"{path.name}.{why}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
-
-
-def log_beside(path: Path) -> Path:
-    """Where DuckDB keeps what it has not yet written into the file at *path*."""
-    return path.with_name(f"{path.name}.wal")
-
-
 def _described(kind: Kind) -> str:
     return {
         "private": "a private file of ours",
@@ -355,24 +322,6 @@ def _ours_alone() -> Iterator[None]:
         yield
     finally:
         os.umask(before)
-
-
-@contextmanager
-def _fresh_directory(parent: Path, prefix: str) -> Iterator[Path]:
-    for leftover in parent.glob(f"{glob.escape(prefix)}*"):
-        _remove(leftover)
-    with tempfile.TemporaryDirectory(
-        prefix=prefix, dir=parent, ignore_cleanup_errors=True
-    ) as directory:
-        yield Path(directory)
-
-
-def _remove(leftover: Path) -> None:
-    if leftover.is_dir() and not leftover.is_symlink():
-        # What cannot be removed harms nobody: it is never read, and others cannot enter it.
-        shutil.rmtree(leftover, ignore_errors=True)
-    else:
-        leftover.unlink(missing_ok=True)
 
 
 def _resolved(path: Path) -> Path:
@@ -548,24 +497,3 @@ def _attach_a_copy(connection: duckdb.DuckDBPyConnection, path: Path, directory:
         _attach_to_read(connection, copied(path, directory, "published.duckdb"))
     except duckdb.Error:
         raise DataRefused(f"{path} is damaged: `rfq build` makes it anew") from None
-
-
-def copied(path: Path, directory: Path, name: str) -> Path:
-    """Copy the file at *path* into *directory*, again if it was written meanwhile."""
-    copy = directory / name
-    for _ in range(5):
-        before = path.stat()
-        _copy(path, copy)
-        after = path.stat()
-        if (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size):
-            break
-    return copy
-
-
-def _copy(path: Path, copy: Path) -> None:
-    """Let both files share their blocks where the disk can (XFS, btrfs), else copy the bytes."""
-    with path.open("rb") as source, copy.open("wb") as target:
-        try:
-            fcntl.ioctl(target.fileno(), FICLONE, source.fileno())
-        except OSError:
-            shutil.copyfile(path, copy)

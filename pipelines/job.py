@@ -1,9 +1,12 @@
-"""One batch run: load, build, publish. The only module that knows both halves."""
+"""One batch run: load, build, publish. The only module that knows both halves.
+
+What comes after the load is in `building`.
+"""
 
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -12,12 +15,22 @@ import dlt
 import duckdb
 
 from pipelines import effects, recording
-from pipelines.database import Database, DatabaseError, DataRefused, keep_aside
+from pipelines.building import (
+    Outcome,
+    Work,
+    build_and_publish,
+    built,
+    known_accounts,
+    lost_rows,
+    settings_of,
+    shown_moments,
+    viewer,
+)
+from pipelines.database import Database, DatabaseError, DataRefused
 from pipelines.destination import HeldDuckDb
 from pipelines.dlt_settings import own_settings
 from pipelines.invariants import (
     accept_losses,
-    checks_everything,
     demand_few_rejected,
     demand_nothing_lost,
     demand_sound,
@@ -28,35 +41,20 @@ from pipelines.kalshi.client.api_keys import demand_reading_key
 from pipelines.kalshi.client.origin import origins_of_exchange
 from pipelines.kalshi.client.reader import ExchangeReader, open_reader
 from pipelines.kalshi.extraction import Extraction, Limits, Progress
-from pipelines.kalshi.moments import Moments, last_moments
+from pipelines.kalshi.moments import Moments
 from pipelines.kalshi.resources import kalshi
 from pipelines.kalshi.settings import REJECTED_SHARE, ExchangeSettings
 from pipelines.known import known_after, note_publication, shown_at
 from pipelines.publish import (
-    COMPACTS_ABOVE_BYTES,
-    Last,
     attached,
-    base_of,
-    complete_draft,
-    free_bytes,
-    is_damage,
     last_published,
-    leave_older_layout,
-    note_draft,
-    note_phases,
-    provenance,
     reading_draft,
     replace_published,
-    writing_draft,
 )
-from pipelines.spans import told_bytes
 from pipelines.stamp import claim, read_stamp
 from pipelines.stopping import stoppable
 from transforms.bounds import BOUNDS
-from transforms.build import build, why_afresh
-from transforms.last_build import has_only_grown
-from transforms.marts import MARTS
-from transforms.settings import MATURITY_S, Settings
+from transforms.settings import MATURITY_S
 
 # A load each, in this order: what is ours does not wait for the market, which may take hours.
 LOADS = (("accounts", "quotes"), ("rfqs",), ("quotes_by_id", "rfqs_by_id"))
@@ -66,37 +64,6 @@ _OTHER_ACCOUNT = (
     "the README shows how to ask both at once"
 )
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a run did: new versions by raw table, rows by mart, and the moment the marts show."""
-
-    new_versions: dict[str, int]
-    mart_rows: dict[str, int]
-    as_of: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What a run works on: the files, its own directory, what was published last."""
-
-    database: Database
-    directory: Path
-    last: Last | None
-    is_published: bool = True
-    """Whether what is put in place is what readers see."""
-    spoilt: str | None = None
-    """Why the published file is kept under another name: somebody has changed or damaged it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A file to be published, its rows by mart, and whether only its changes need be checked."""
-
-    path: Path
-    mart_rows: dict[str, int]
-    changes_alone: bool
 
 
 def run(
@@ -115,7 +82,7 @@ def run(
     with _at_work(database) as work, _extracting(work, access, on_progress) as extraction:
         connection = extraction.connection
         new_versions = _load(extraction, work)
-        if was_lost := _lost(connection, work):
+        if was_lost := lost_rows(connection, work):
             _log.warning(
                 "the private file has lost %s that were published: reading again", told(was_lost)
             )
@@ -128,7 +95,7 @@ def run(
                     demand_nothing_lost(lost, work.database.private_path)
         # Marts cannot go on from what they were built of, if that is not there any more.
         afresh = bool(was_lost)
-        return _build_and_publish(
+        return build_and_publish(
             *(connection, work, new_versions, extraction.limits),
             account=access.account,
             maturity_s=maturity_s,
@@ -180,7 +147,7 @@ def rebuild(
     with _at_work(database) as work, database.writing(work.directory) as connection:
         _demand_buildable(connection, work)
         limits = Limits(rejected_share)
-        return _build_and_publish(
+        return build_and_publish(
             *(connection, work, {}, limits), account=account, maturity_s=maturity_s, afresh=afresh
         )
 
@@ -194,7 +161,7 @@ def published_anew(
     """Build every mart anew from the open private file, and publish beside it what is new there."""
     rejected_share, account = settings
     work = Work(database, database.path.parent, None, is_published=False)
-    return _build_and_publish(
+    return build_and_publish(
         *(connection, work, {}, Limits(rejected_share)),
         account=account,
         maturity_s=maturity_s,
@@ -223,8 +190,8 @@ def build_into(
             load, moments, shown_maturity_s = _shown(connection, work, as_of)
         with known_after(database.private_path, work.directory, load) as connection:
             demand_few_rejected(connection, Limits(rejected_share))
-            settings = _settings(connection, moments, account, shown_maturity_s or maturity_s)
-            draft = _built(connection, place / "draft.duckdb", settings, afresh=True)
+            settings = settings_of(connection, moments, account, shown_maturity_s or maturity_s)
+            draft = built(connection, place / "draft.duckdb", settings, afresh=True)
             with reading_draft(connection, draft.path):
                 demand_sound(connection, has_last=False)
             replace_published(draft.path, Database(output).path, is_published=False)
@@ -239,7 +206,7 @@ def _demand_loaded(database: Database) -> None:
 def _demand_buildable(connection: duckdb.DuckDBPyConnection, work: Work) -> None:
     """A build asks nobody for what the private file has lost."""
     _demand_same_stamp(connection, work)
-    if lost := _lost(connection, work):
+    if lost := lost_rows(connection, work):
         raise DataRefused(
             f"nothing was published: the private file has lost {told(lost)} that were "
             "published. `rfq run` reads again what the exchange still has of them"
@@ -267,7 +234,7 @@ def _shown(
     """Return the last load to build from, the moments to show, and the M that was shown then."""
     if as_of is None:
         ((load,),) = connection.execute("select coalesce(max(load), 0) from raw.loads").fetchall()
-        return load, _moments(connection), None
+        return load, shown_moments(connection), None
     # A run that was killed as soon as it had published has not noted it.
     with attached(connection, work.last) as has_last:
         if has_last:
@@ -350,30 +317,6 @@ def _rejected(extraction: Extraction) -> int:
     return int(rows[0][0])
 
 
-def _lost(connection: duckdb.DuckDBPyConnection, work: Work) -> dict[str, int]:
-    """Count what was published and raw no longer holds.
-
-    What is in a file that raw has noted is in raw, unless somebody has deleted rows there. What
-    somebody has changed in the file was never published.
-    """
-    work = _without_changed(connection, work)
-    with attached(connection, work.last) as has_last:
-        if work.last is None or not has_last:
-            return {}
-        is_noted = provenance(connection, work.last, work.last.place) == "noted"
-        if is_noted and has_only_grown(connection, "published.incremental"):
-            return {}
-        return find_lost(connection)
-
-
-def _without_changed(connection: duckdb.DuckDBPyConnection, work: Work) -> Work:
-    """*work* without what was published last, if somebody has changed it since."""
-    last = work.last
-    if last is None or provenance(connection, last, last.place) != "changed":
-        return work
-    return replace(work, last=None, spoilt="changed")
-
-
 def _pipeline(extraction: Extraction, directory: Path) -> dlt.Pipeline:
     return dlt.pipeline(
         "kalshi",
@@ -394,99 +337,6 @@ def _load_resources(
         extraction.end_load()
 
 
-def _build_and_publish(
-    connection: duckdb.DuckDBPyConnection,
-    work: Work,
-    new_versions: dict[str, int],
-    limits: Limits,
-    *,
-    account: str | None,
-    maturity_s: float,
-    afresh: bool = False,
-) -> Outcome:
-    demand_few_rejected(connection, limits)
-    settings = _settings(connection, _moments(connection), account, maturity_s)
-    work = _without_changed(connection, work)
-    draft = None
-    try:
-        draft = None if afresh else _gone_on(connection, work, settings)
-    except duckdb.Error as error:
-        if not is_damage(error):
-            raise
-        said = str(error).splitlines()[0]
-        _log.warning("all is built anew: %s cannot be read (%s)", work.database.path, said)
-        work = replace(work, last=None, spoilt="damaged")
-    if draft is None:
-        draft = _built(connection, work.directory / "anew.duckdb", settings, afresh=True)
-    _publish(connection, work, draft)
-    note_phases(connection, recording.run_id())
-    return Outcome(new_versions, draft.mart_rows, settings.as_of)
-
-
-def _settings(
-    connection: duckdb.DuckDBPyConnection,
-    moments: Moments,
-    account: str | None,
-    maturity_s: float,
-) -> Settings:
-    return Settings(
-        moments.as_of,
-        _viewer(connection, account),
-        _scope(connection),
-        maturity_s=maturity_s,
-        known_until=moments.known_until,
-    )
-
-
-def _gone_on(connection: duckdb.DuckDBPyConnection, work: Work, settings: Settings) -> Draft | None:
-    """Bring a copy of the last published file up to date; None where it may not be gone on from."""
-    with effects.phase("copy"):
-        base = base_of(connection, work.last)
-    if base is None:
-        return None
-    with writing_draft(connection, base):
-        why = why_afresh(connection, MARTS, settings)
-        if free_bytes(connection) > COMPACTS_ABOVE_BYTES:
-            why = f"{told_bytes(free_bytes(connection))} hold nothing"
-    if why is None:
-        return _built(connection, base, settings, afresh=False)
-    _log.info("all is built anew: of what was published last, %s", why)
-    return None
-
-
-def _built(
-    connection: duckdb.DuckDBPyConnection, path: Path, settings: Settings, *, afresh: bool
-) -> Draft:
-    with effects.phase("publish"), writing_draft(connection, path):
-        with effects.phase("build"):
-            mart_rows = build(connection, MARTS, settings, afresh=afresh)
-        is_due = checks_everything(connection, settings.known_until or settings.as_of)
-        complete_draft(connection)
-    return Draft(path, mart_rows, changes_alone=not (afresh or is_due))
-
-
-def _publish(connection: duckdb.DuckDBPyConnection, work: Work, draft: Draft) -> None:
-    """Check what readers will read, note the file in raw, and put it in place."""
-    with (
-        effects.phase("publish"),
-        reading_draft(connection, draft.path),
-        attached(connection, work.last) as has_last,
-    ):
-        if has_last:
-            note_publication(connection, "published")
-        with effects.phase("check"):
-            demand_sound(connection, has_last=has_last, changes_alone=draft.changes_alone)
-        note_draft(connection, draft.path)
-        # A log may be damaged by a power cut: what is published must not outlive what it rests on.
-        connection.execute("checkpoint")
-        if work.spoilt:
-            aside = keep_aside(work.database.path, work.spoilt)
-            _log.warning("%s was %s: it is now %s", work.database.path, work.spoilt, aside.name)
-        replace_published(draft.path, work.database.path, is_published=work.is_published)
-        note_publication(connection, "draft")
-        leave_older_layout(connection)
-
-
 def _versions(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     counts = connection.execute(
         "select (select count(*) from raw.rfq_versions), (select count(*) from raw.quote_versions)"
@@ -494,56 +344,17 @@ def _versions(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     return dict(zip(("rfq_versions", "quote_versions"), counts, strict=True))
 
 
-def _moments(connection: duckdb.DuckDBPyConnection) -> Moments:
-    moments = last_moments(connection)
-    if moments is None:
-        raise DatabaseError("nothing was loaded yet, so there is nothing to publish: `rfq run`")
-    return moments
-
-
-def _scope(connection: duckdb.DuckDBPyConnection) -> str:
-    """Which RFQs are held: once the market's list was read, foreign ones are among them."""
-    rows = connection.execute(
-        "select coalesce(bool_or(pass = 'rfqs_market'), false) from raw.extraction_runs"
-    ).fetchall()
-    return "market" if rows[0][0] else "self"
-
-
-def _accounts(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    rows = connection.execute(
-        "select distinct communications_id from raw.accounts order by all"
-    ).fetchall()
-    return [account for (account,) in rows]
-
-
-def _viewer(connection: duckdb.DuckDBPyConnection, named: str | None) -> str:
-    """Return whose figures the marts show. Without an account every RFQ would pass for our own."""
-    known = _accounts(connection)
-    if not known:
-        raise DatabaseError("whose account this is was not loaded yet: `rfq run` loads it")
-    if len(known) == 1 and named in (None, *known):
-        return known[0]
-    if named not in known:
-        raise DatabaseError(
-            "the rows are of other accounts than [sources.kalshi] account names"
-            if named
-            else f"the rows are of {len(known)} accounts: say with [sources.kalshi] account whose "
-            "figures you want. Their ids are in raw.accounts of the private file"
-        )
-    return named
-
-
 def _demand_same_account(
     connection: duckdb.DuckDBPyConnection, database: Database, account: str, named: str | None
 ) -> None:
     """One database holds one account: of another's RFQs only that one's key shows the quotes."""
-    known = _accounts(connection)
+    known = known_accounts(connection)
     if named not in (None, account):
         raise DatabaseError("this key is of another account than [sources.kalshi] account names")
     if known and account not in known:
         raise DatabaseError(_OTHER_ACCOUNT.format(database.path))
     if len(known) > 1:
-        _viewer(connection, named)
+        viewer(connection, named)
 
 
 def _demand_same_stamp(connection: duckdb.DuckDBPyConnection, work: Work) -> None:

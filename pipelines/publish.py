@@ -18,13 +18,8 @@ from uuid import uuid4
 import duckdb
 
 from pipelines import effects
-from pipelines.database import (
-    DatabaseError,
-    copied,
-    demand_publishable,
-    log_beside,
-    put_aside,
-)
+from pipelines.beside import copied, log_beside, put_aside
+from pipelines.database import DatabaseError, demand_publishable
 from pipelines.stamp import Stamp, quoted_name, quoted_text
 from transforms.catalogue import LOGS, describe
 

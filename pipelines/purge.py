@@ -15,8 +15,9 @@ from typing import Any
 import duckdb
 from dlt.common.versioned_state import compress_state, decompress_state
 
+from pipelines.beside import log_beside
 from pipelines.build_settings import configured_maturity_s
-from pipelines.database import Database, DatabaseError, log_beside
+from pipelines.database import Database, DatabaseError
 from pipelines.job import published_anew
 from pipelines.kalshi.purged import MAKE_TABLES
 from pipelines.kalshi.settings import configured

@@ -7,8 +7,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines import job, publish
-from pipelines.database import Database, DataRefused, log_beside
+from pipelines import building, job, publish
+from pipelines.beside import log_beside
+from pipelines.database import Database, DataRefused
 from tests.benches.publish import load
 from tests.running import read
 from tests.test_known import differences
@@ -159,7 +160,7 @@ def test_another_m_and_much_free_space_begin_from_an_empty_file(
 ) -> None:
     caplog.set_level("INFO")
     job.rebuild(held, maturity_s=60)
-    monkeypatch.setattr(job, "COMPACTS_ABOVE_BYTES", -1)
+    monkeypatch.setattr(building, "COMPACTS_ABOVE_BYTES", -1)
     job.rebuild(held, maturity_s=60)
 
     changed, free = why_anew(caplog)
@@ -172,13 +173,13 @@ def test_all_is_checked_once_a_day_and_in_a_full_refresh(
     held: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[bool] = []
-    real: Callable[..., None] = job.demand_sound
+    real: Callable[..., None] = building.demand_sound
 
     def demand_sound(*arguments: object, changes_alone: bool, **named: object) -> None:
         asked.append(changes_alone)
         real(*arguments, changes_alone=changes_alone, **named)
 
-    monkeypatch.setattr(job, "demand_sound", demand_sound)
+    monkeypatch.setattr(building, "demand_sound", demand_sound)
 
     job.rebuild(held)
     job.rebuild(held, afresh=True)
@@ -217,7 +218,7 @@ def test_no_room_for_the_copy_leaves_the_last_file(
         copy.write_bytes(b"")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pipelines.database._copy", full)
+    monkeypatch.setattr("pipelines.beside._copy", full)
 
     with pytest.raises(OSError, match="No space left"):
         job.rebuild(held)

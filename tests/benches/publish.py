@@ -20,7 +20,7 @@ import duckdb
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from pipelines import effects, job
+from pipelines import building, effects, job
 from pipelines.database import Database
 from pipelines.kalshi.extraction import Limits
 from tests.benches.heading import heading
@@ -60,7 +60,7 @@ def published(database: Database) -> dict[str, float]:
     began_s = time.process_time()
     with job._at_work(database) as work, database.writing() as connection:
         settings: Any = {"account": None, "maturity_s": 300}
-        job._build_and_publish(connection, work, {}, Limits(0.01), **settings)
+        building.build_and_publish(connection, work, {}, Limits(0.01), **settings)
     phases = effects.phase_seconds()
     return {**phases, "all": time.process_time() - began_s}
 

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines import job
+from pipelines import building, job
 from pipelines.database import Database, DataRefused
 from pipelines.invariants import demand_sound
 from pipelines.job import Outcome
@@ -17,6 +17,7 @@ from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, ManualClock, Market, serve, visibility
 from tests.conftest import NOON
 from tests.running import UNHURRIED, Command, access_of, ignore
+from transforms.marts import MARTS
 
 Run = Callable[..., Outcome]
 
@@ -120,7 +121,7 @@ def test_a_broken_rule_ends_with_65_and_the_last_good_file_stays(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(job, "demand_sound", partial(broken, BREAKS[rule]))
+    monkeypatch.setattr(building, "demand_sound", partial(broken, BREAKS[rule]))
 
     code, said = build("--full-refresh")
 
@@ -178,7 +179,7 @@ def test_a_run_that_goes_on_finds_what_it_broke(
             found[rule] = _said_of_broken(connection, statements)
         demand_sound(connection, **asked)
 
-    monkeypatch.setattr(job, "demand_sound", each_broken)
+    monkeypatch.setattr(building, "demand_sound", each_broken)
 
     code, said = build()
 
@@ -292,7 +293,7 @@ def test_a_mart_that_fails_leaves_the_last_good_file(
     def failing(rfq_facts: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(job, "MARTS", {**job.MARTS, failing: ("rfq_id",)})
+    monkeypatch.setattr(building, "MARTS", {**MARTS, failing: ("rfq_id",)})
 
     with pytest.raises(ZeroDivisionError):
         job.rebuild(database)

@@ -21,6 +21,7 @@ from pipelines.publish import (
     base_of,
     complete_draft,
     free_bytes,
+    has_published,
     is_damage,
     leave_older_layout,
     note_draft,
@@ -147,6 +148,10 @@ def settings_of(
 
 def _gone_on(connection: duckdb.DuckDBPyConnection, work: Work, settings: Settings) -> Draft | None:
     """Bring a copy of the last published file up to date; None where it may not be gone on from."""
+    if work.last is None:
+        if work.spoilt is None and has_published(connection):
+            _log.warning("all is built anew: %s is not there any more", work.database.path)
+        return None
     with effects.phase("copy"):
         base = base_of(connection, work.last)
     if base is None:
@@ -158,6 +163,7 @@ def _gone_on(connection: duckdb.DuckDBPyConnection, work: Work, settings: Settin
     if why is None:
         return built(connection, base, settings, afresh=False)
     _log.info("all is built anew: of what was published last, %s", why)
+    base.unlink()
     return None
 
 

@@ -70,15 +70,12 @@ _CHANGED = {
         "(select *, rowid from raw.extraction_runs where load > getvariable('last_load') - 1000)"
     ),
 }
+# By creation as well, which skips whole blocks: raw has told every creation that staging may show.
 _READ_BACK = """
-create or replace temp table checked_rfqs as
-    select rfq_id, status from draft.staging.rfqs semi join changed_rfqs on id = rfq_id;
-create or replace temp table checked_quotes as
-    select quote_id, status from draft.staging.quotes semi join changed_quotes on id = quote_id;
-create or replace temp table checked_rfq_facts as
-    select rfq_id from draft.marts.rfq_facts semi join changed_rfqs on id = rfq_id;
-create or replace temp table checked_quote_facts as
-    select quote_id from draft.marts.quote_facts semi join changed_quotes on id = quote_id;
+create or replace temp table checked_{name} as
+    select held.{key}{status} from draft.{schema}.{name} as held
+    semi join changed_{versions} as seen
+        on held.{key} = seen.id and held.created_ts = seen.created_ts
 """
 
 _ALWAYS = {
@@ -259,7 +256,7 @@ def demand_sound(
     """
     connection.execute(_AS_OF)
     if changes_alone:
-        connection.execute(_READ_BACK)
+        _read_back(connection)
         rules, rows = _ALWAYS | _SINCE_THE_LAST | (_UNCHANGED if has_last else {}), _CHANGED
     else:
         compares = has_last and _moves_on(connection)
@@ -271,6 +268,19 @@ def demand_sound(
             f"nothing was published: {'; '.join(broken)}. The last published file stays. Please "
             "report this with the output of `rfq status`"
         )
+
+
+def _read_back(connection: duckdb.DuckDBPyConnection) -> None:
+    """Read what a build has changed from the attached `draft`."""
+    for name, key, versions in (
+        ("rfqs", "rfq_id", "rfq_versions"),
+        ("quotes", "quote_id", "quote_versions"),
+    ):
+        names = {"key": key, "versions": versions}
+        staged = _READ_BACK.format(name=name, schema="staging", status=", status", **names)
+        facts = f"{name.removesuffix('s')}_facts"
+        connection.execute(staged)
+        connection.execute(_READ_BACK.format(name=facts, schema="marts", status="", **names))
 
 
 def checks_everything(connection: duckdb.DuckDBPyConnection, known_until: datetime) -> bool:

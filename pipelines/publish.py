@@ -123,13 +123,16 @@ def provenance(connection: duckdb.DuckDBPyConnection, last: Last, path: Path) ->
     return "noted" if noted == [_mark(path)] else "changed"
 
 
-def base_of(connection: duckdb.DuckDBPyConnection, last: Last | None) -> Path | None:
+def has_published(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether raw has noted a file that was published from it."""
+    return bool(connection.execute("from raw.published_files limit 1").fetchall())
+
+
+def base_of(connection: duckdb.DuckDBPyConnection, last: Last) -> Path | None:
     """Return a copy of the last published file to go on from; None where that may not be done.
 
     Says in one line why not.
     """
-    if last is None:
-        return None
     if log_beside(last.place).exists():
         _log.warning("all is built anew: there is a log beside %s", last.place)
         return None

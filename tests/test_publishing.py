@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -10,6 +11,7 @@ import pytest
 from pipelines import building, job, publish
 from pipelines.beside import log_beside
 from pipelines.database import Database, DataRefused
+from pipelines.standing import standing
 from tests.benches.publish import load
 from tests.running import read
 from tests.test_known import differences
@@ -57,6 +59,10 @@ def test_a_run_goes_on_from_what_it_published_and_ends_where_a_build_of_everythi
     assert why_anew(caplog) == []
     assert rows["rfq_facts"] == HELD + MORE
     assert differences(held.path, everything) == {}
+    shown = standing(held, datetime.now(UTC)).shown
+    assert shown is not None
+    # The facts of all that had not matured were replaced, and are counted once.
+    assert dict(shown.rows)["marts.rfq_facts"] == HELD + MORE
     comments = "select count(*), count(comment) from duckdb_columns() where schema_name = 'marts'"
     assert len({*read(held, comments)[0]}) == 1
 
@@ -87,9 +93,9 @@ def _replace_by_another_databases(database: Database) -> None:
 
 
 SPOILT = {
-    "deleted": (lambda database: database.path.unlink(), None, None),
-    "cut short": (_cut_short, None, "damaged"),
-    "damaged": (_damage_every_block, None, "damaged"),
+    "deleted": (lambda database: database.path.unlink(), "is not there any more", None),
+    "cut short": (_cut_short, "is not there any more", "damaged"),
+    "damaged": (_damage_every_block, "is not there any more", "damaged"),
     "changed by a shell": (_write_in_a_shell, None, "changed"),
     "with a log beside it": (
         lambda database: log_beside(database.path).write_bytes(b"left behind"),

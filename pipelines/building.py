@@ -81,6 +81,11 @@ def build_and_publish(
     maturity_s: float,
     afresh: bool = False,
 ) -> Outcome:
+    """Bring what was published last up to what raw holds, or build everything; publish it.
+
+    A copy of the last published file that cannot be read costs a build of everything. Raises
+    `DataRefused` where a rule is broken, whatever it was built from.
+    """
     demand_few_rejected(connection, limits)
     settings = settings_of(connection, shown_moments(connection), account, maturity_s)
     work = _without_changed(connection, work)
@@ -125,6 +130,7 @@ def _without_changed(connection: duckdb.DuckDBPyConnection, work: Work) -> Work:
 
 
 def shown_moments(connection: duckdb.DuckDBPyConnection) -> Moments:
+    """Return the moments that a build shows now. Raises `DatabaseError` before any load."""
     moments = last_moments(connection)
     if moments is None:
         raise DatabaseError("nothing was loaded yet, so there is nothing to publish: `rfq run`")
@@ -137,6 +143,7 @@ def settings_of(
     account: str | None,
     maturity_s: float,
 ) -> Settings:
+    """Return what a build depends on besides the rows, as raw and the configuration tell it."""
     return Settings(
         moments.as_of,
         viewer(connection, account),
@@ -170,6 +177,7 @@ def _gone_on(connection: duckdb.DuckDBPyConnection, work: Work, settings: Settin
 def built(
     connection: duckdb.DuckDBPyConnection, path: Path, settings: Settings, *, afresh: bool
 ) -> Draft:
+    """Build into the file at *path*, and make it ready to be checked and put in place."""
     with effects.phase("publish"), writing_draft(connection, path):
         with effects.phase("build"):
             mart_rows = build(connection, MARTS, settings, afresh=afresh)
@@ -209,6 +217,7 @@ def _scope(connection: duckdb.DuckDBPyConnection) -> str:
 
 
 def known_accounts(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Return the communications ids that runs were made with."""
     rows = connection.execute(
         "select distinct communications_id from raw.accounts order by all"
     ).fetchall()

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines.database import Database, DatabaseError, DataRefused, log_beside
+from pipelines.beside import log_beside
+from pipelines.database import Database, DatabaseError, DataRefused
+from pipelines.publish import Last, provenance
 from pipelines.runs import record_path
-from pipelines.stamp import quoted_text, read_stamp, seal_of
+from pipelines.stamp import Stamp, quoted_name, quoted_text, read_stamp
 from pipelines.stopping import stoppable
 
 WAITS_S = 60.0
@@ -63,8 +65,9 @@ def _demand_whole(copy: Database) -> None:
             with copy.writing() as connection:
                 connection.execute("checkpoint")
                 connection.execute("select count(*) from raw.rfq_versions").fetchall()
-        if copy.path.exists():
-            _demand_sealed(copy.path)
+                _demand_published(copy, connection)
+        elif copy.path.exists():
+            _read_all(copy.path)
     except duckdb.Error as error:
         raise DataRefused(
             f"the copy cannot be read ({str(error).splitlines()[0]}), so there is no backup: "
@@ -72,12 +75,27 @@ def _demand_whole(copy: Database) -> None:
         ) from None
 
 
-def _demand_sealed(path: Path) -> None:
+def _demand_published(copy: Database, connection: duckdb.DuckDBPyConnection) -> None:
+    """Demand that the published copy is whole, and the one that the private file has noted."""
+    if not copy.path.exists():
+        return
+    stamp = _read_all(copy.path)
+    last = Last(copy.path, copy.path.parent, stamp)
+    if provenance(connection, last, copy.path) == "changed":
+        raise DataRefused(
+            "the published file is not as it was published, so there is no backup: "
+            "`rfq build` makes it anew"
+        )
+
+
+def _read_all(path: Path) -> Stamp | None:
+    """Read every row of the published file at *path*; return its stamp. Raises duckdb.Error."""
     with duckdb.connect() as connection:
         connection.execute(f"attach {quoted_text(path)} as copied (read_only)")
-        stamp = read_stamp(connection, "copied")
-        if stamp is not None and seal_of(connection, "copied") != stamp.seal:
-            raise DataRefused(
-                "the published file is not as it was published, so there is no backup: "
-                "`rfq build` makes it anew"
-            )
+        tables = connection.execute(
+            "select schema_name, table_name from duckdb_tables() where database_name = 'copied'"
+        ).fetchall()
+        for schema, table in tables:
+            name = f"copied.{schema}.{quoted_name(table)}"
+            connection.execute(f"select bit_xor(hash(held)) from {name} as held").fetchall()  # noqa: S608
+        return read_stamp(connection, "copied")

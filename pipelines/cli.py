@@ -292,13 +292,18 @@ def build(
             **MomentOption,
         ),
     ] = None,
+    full_refresh: Annotated[
+        bool,
+        typer.Option("--full-refresh", help="Build everything anew, check all of it, and compact."),
+    ] = False,
     log_format: LogFormatOption = logs.LogFormat.TEXT,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
 ) -> None:
     """Build the marts from what is loaded, and publish.
 
-    Examples: `rfq build` · `rfq build --output now.duckdb` ·
+    Goes on from what was published last, or builds everything anew.
+    Examples: `rfq build` · `rfq build --full-refresh` · `rfq build --output now.duckdb` ·
     `rfq build --as-of 2026-11-20T12:00:00.5 --output then.duckdb`
     """
     from pipelines import job
@@ -312,7 +317,7 @@ def build(
     files = _recorded(database) if output is None else Database(database)
     settings = (*configured("rejected_share", "account"), configured_maturity_s())
     if output is None:
-        outcome = job.rebuild(files, *settings)
+        outcome = job.rebuild(files, *settings, afresh=full_refresh)
     else:
         outcome = job.build_into(output, files, as_of, *settings)
     say(f"{output or database} shows the data as of {outcome.as_of:%Y-%m-%d %H:%M:%S} UTC")

@@ -10,18 +10,17 @@ import hashlib
 import logging
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
 import duckdb
 from filelock import FileLock, Timeout
 
+from pipelines.beside import copied, fresh_directory, log_beside, put_aside
 from pipelines.runs import lock_path
 from pipelines.stamp import LAYOUT, Kind, Stamp, kind_of, make_stamp, quoted_text, read_stamp
 from transforms.raw import create_raw_tables
@@ -128,10 +127,13 @@ class Database:
             yield
 
     @contextmanager
-    def writing(self, *, may_create: bool = False) -> Iterator[duckdb.DuckDBPyConnection]:
+    def writing(
+        self, directory: Path | None = None, *, may_create: bool = False
+    ) -> Iterator[duckdb.DuckDBPyConnection]:
         """The one connection to the private file, in UTC. The run lock must be held.
 
-        A log that a power cut has damaged is put aside: what it held is read again.
+        A log that a power cut has damaged is put aside: what it held is read again. What does not
+        fit into memory goes to *directory*, by default one beside the file.
         """
         if not _holds_something(self.private_path):
             if not may_create:
@@ -139,7 +141,7 @@ class Database:
                     "nothing was loaded yet, so there is nothing to build: `rfq run`"
                 )
             self._create()
-        with _connected(self.private_path) as connection:
+        with _connected(self.private_path, directory) as connection:
             self._demand_private(connection)
             _number_older_rows(connection)
             create_raw_tables(connection)
@@ -152,7 +154,7 @@ class Database:
 
         The run lock must be held.
         """
-        with _fresh_directory(self.path.parent, f".{self.path.name}.run-") as directory:
+        with fresh_directory(self.path.parent, f".{self.path.name}.run-") as directory:
             yield directory
 
     @contextmanager
@@ -168,7 +170,7 @@ class Database:
         # dlt writes the names of its files into SQL as they are: quotes, brackets and all.
         elsewhere = next(filter(_is_plain, map(Path, (tempfile.gettempdir(), "/var/tmp"))))  # noqa: S108
         of_this_database = hashlib.sha256(os.fsencode(self.path)).hexdigest()[:16]
-        with _fresh_directory(elsewhere, f"rfq-{of_this_database}-") as directory:
+        with fresh_directory(elsewhere, f"rfq-{of_this_database}-") as directory:
             yield directory
 
     @contextmanager
@@ -263,7 +265,7 @@ class Database:
     def _create(self) -> None:
         """Make the private file elsewhere first: a kill leaves a whole file or none."""
         beside = self.private_path.parent
-        with _fresh_directory(beside, f".{self.private_path.name}.new-") as directory:
+        with fresh_directory(beside, f".{self.private_path.name}.new-") as directory:
             made = directory / "private.duckdb"
             with duckdb.connect(made) as connection:
                 create_raw_tables(connection)
@@ -304,18 +306,6 @@ def demand_publishable(
     return kind, stamp
 
 
-def put_aside(path: Path, why: str) -> Path:
-    """Rename *path*, so that it is in nobody's way and still there; return where it is now."""
-    aside = path.with_name(f"{path.name}.{why}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
-    path.replace(aside)
-    return aside
-
-
-def log_beside(path: Path) -> Path:
-    """Where DuckDB keeps what it has not yet written into the file at *path*."""
-    return path.with_name(f"{path.name}.wal")
-
-
 def _described(kind: Kind) -> str:
     return {
         "private": "a private file of ours",
@@ -332,24 +322,6 @@ def _ours_alone() -> Iterator[None]:
         yield
     finally:
         os.umask(before)
-
-
-@contextmanager
-def _fresh_directory(parent: Path, prefix: str) -> Iterator[Path]:
-    for leftover in parent.glob(f"{glob.escape(prefix)}*"):
-        _remove(leftover)
-    with tempfile.TemporaryDirectory(
-        prefix=prefix, dir=parent, ignore_cleanup_errors=True
-    ) as directory:
-        yield Path(directory)
-
-
-def _remove(leftover: Path) -> None:
-    if leftover.is_dir() and not leftover.is_symlink():
-        # What cannot be removed harms nobody: it is never read, and others cannot enter it.
-        shutil.rmtree(leftover, ignore_errors=True)
-    else:
-        leftover.unlink(missing_ok=True)
 
 
 def _resolved(path: Path) -> Path:
@@ -447,12 +419,13 @@ def _use_private(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnec
 
 
 @contextmanager
-def _connected(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def _connected(path: Path, directory: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the private file at *path* to write, whatever state its log is in."""
+    spilled = directory / "spilled" if directory else path.with_name(f"{path.name}.tmp")
     log = log_beside(path)
     was_logged = _holds_something(log)
     with duckdb.connect() as memory:
-        memory.execute(f"set temp_directory = {quoted_text(path.with_name(f'{path.name}.tmp'))}")
+        memory.execute(f"set temp_directory = {quoted_text(spilled)}")
         _attach(memory, path, log)
         connection = PrivateConnection(memory)
         if was_logged:
@@ -521,18 +494,6 @@ def _attach_to_read(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 def _attach_a_copy(connection: duckdb.DuckDBPyConnection, path: Path, directory: Path) -> None:
     try:
-        _attach_to_read(connection, copied(path, directory))
+        _attach_to_read(connection, copied(path, directory, "published.duckdb"))
     except duckdb.Error:
         raise DataRefused(f"{path} is damaged: `rfq build` makes it anew") from None
-
-
-def copied(path: Path, directory: Path) -> Path:
-    """Copy the file at *path* into *directory*, again if it was written meanwhile."""
-    copy = directory / "published.duckdb"
-    for _ in range(5):
-        before = path.stat()
-        shutil.copyfile(path, copy)
-        after = path.stat()
-        if (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size):
-            break
-    return copy

@@ -1,6 +1,7 @@
 """What the command has done so far, so that no ending says otherwise, and how long it took."""
 
 import logging
+import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -10,7 +11,7 @@ from pathlib import Path
 
 _log = logging.getLogger(__name__)
 WRITING = ("run", "load", "backfill", "build", "purge")
-PHASES = ("load", "build", "check", "publish")
+PHASES = ("load", "copy", "build", "check", "publish")
 
 
 @dataclass
@@ -111,6 +112,18 @@ def _tell_phase() -> None:
     effects = _process.effects
     if effects.on_phase is not None and effects.phases:
         effects.on_phase(effects.phases[-1])
+
+
+def published_bytes() -> int:
+    """How large the file is that the command has put in place; 0 where it has put none."""
+    draft = _process.effects.draft
+    return draft.st_size if draft is not None and has_published() else 0
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has had so far."""
+    # Linux counts in kB.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def note_loaded(new_versions: int, rejected: int) -> None:

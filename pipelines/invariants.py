@@ -1,8 +1,10 @@
 """Rules that data must keep before it is published; each is a query that finds what breaks it.
 
-They look at the draft itself, so nothing stands between what was checked and what is read. A rule
-is fatal where only a fault of ours can break it: nothing is published until somebody has looked.
-What the exchange may serve oddly never stops publishing; it is counted in `marts.data_quality`.
+They look at the draft itself, so nothing stands between what was checked and what is read. A run
+that goes on looks at what it has changed; a build of everything looks at everything, and once a day
+so does a run. A rule is fatal where only a fault of ours can break it: nothing is published until
+somebody has looked. What the exchange may serve oddly never stops publishing; it is counted in
+`marts.data_quality`.
 
 | rule | broken by | then |
 |---|---|---|
@@ -14,6 +16,7 @@ What the exchange may serve oddly never stops publishing; it is counted in `mart
 | what was published is in raw | a backup, a lost log | read again, else refused or accepted |
 | what was published is still shown, unless the moment shown went back | us | refused |
 | no published execution is undone, unless the moment shown went back | us | refused |
+| what a run has not changed is there as often as it was | us | refused |
 | a watermark never goes back, neither in a run nor from one to the next | us | refused |
 | few rows of the last run were rejected | the exchange | refused, until it passes or is allowed |
 | few new rows of a run lack a status, market, size or bid (0 is none) | the exchange | the same |
@@ -24,6 +27,7 @@ What the exchange may serve oddly never stops publishing; it is counted in `mart
 | times are in order and not in the future | the exchange | counted, out of durations |
 """
 
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import duckdb
@@ -31,63 +35,104 @@ import duckdb
 from pipelines.database import DataRefused
 from pipelines.kalshi.extraction import Limits
 
+CHECK_EVERYTHING_EVERY = timedelta(days=1)
+_IS_CHECKED = """
+select count(*) > 0 from incremental.checked where $1 - checked_ts between interval '0 s' and $2
+"""
+
 _AS_OF = "set variable as_of = (select as_of from draft.marts.build_info)"
+
+# Where a rule finds its rows: everything there is or, in a run that goes on, what that has changed.
+_EVERYTHING = {
+    "new_rfqs": "raw.rfq_versions",
+    "new_quotes": "raw.quote_versions",
+    "rfq_versions": "raw.rfq_versions",
+    "quote_versions": "raw.quote_versions",
+    "rfqs": "draft.staging.rfqs",
+    "quotes": "draft.staging.quotes",
+    "rfq_facts": "draft.marts.rfq_facts",
+    "quote_facts": "draft.marts.quote_facts",
+    "published_rfqs": "published.staging.rfqs",
+    "published_quotes": "published.staging.quotes",
+    "runs": "raw.extraction_runs",
+}
+# The build has made `changed_...` and `replaced_...`; `checked_...` are read back from the draft.
+_CHANGED = {
+    "new_rfqs": "(from raw.rfq_versions where load > getvariable('last_load'))",
+    "new_quotes": "(from raw.quote_versions where load > getvariable('last_load'))",
+    "rfq_versions": "changed_rfq_versions",
+    "quote_versions": "changed_quote_versions",
+    **{name: f"checked_{name}" for name in ("rfqs", "quotes", "rfq_facts", "quote_facts")},
+    "published_rfqs": "replaced_rfqs",
+    "published_quotes": "replaced_quotes",
+    # A run makes three loads, so these are of the last day: a watermark is compared with those.
+    "runs": (
+        "(select *, rowid from raw.extraction_runs where load > getvariable('last_load') - 1000)"
+    ),
+}
+# By creation as well, which skips whole blocks: raw has told every creation that staging may show.
+_READ_BACK = """
+create or replace temp table checked_{name} as
+    select held.{key}{status} from draft.{schema}.{name} as held
+    semi join changed_{versions} as seen
+        on held.{key} = seen.id and held.created_ts = seen.created_ts
+"""
 
 _ALWAYS = {
     "an RFQ has two current rows": (
-        "select rfq_id from draft.staging.rfqs group by rfq_id having count(*) > 1"
+        "select rfq_id from {rfqs} group by rfq_id having count(*) > 1"
     ),
     "a quote has two current rows": (
-        "select quote_id from draft.staging.quotes group by quote_id having count(*) > 1"
+        "select quote_id from {quotes} group by quote_id having count(*) > 1"
     ),
     "a state of an RFQ is stored twice": (
-        "select id from raw.rfq_versions group by id, version_hash having count(*) > 1"
+        "select id from {rfq_versions} group by id, version_hash having count(*) > 1"
     ),
     "a state of a quote is stored twice": (
-        "select id from raw.quote_versions group by id, version_hash having count(*) > 1"
+        "select id from {quote_versions} group by id, version_hash having count(*) > 1"
     ),
     "an RFQ was lost on its way from raw": (
-        "select id from raw.rfq_versions where created_ts <= getvariable('as_of')"
-        " except select rfq_id from draft.staging.rfqs"
+        "select id from {new_rfqs} where created_ts <= getvariable('as_of')"
+        " except select rfq_id from {rfqs}"
     ),
     "a quote was lost on its way from raw": (
-        "select id from raw.quote_versions where created_ts <= getvariable('as_of')"
-        " except select quote_id from draft.staging.quotes"
+        "select id from {new_quotes} where created_ts <= getvariable('as_of')"
+        " except select quote_id from {quotes}"
     ),
     "an RFQ has no version in raw": (
-        "select rfq_id from draft.staging.rfqs except select id from raw.rfq_versions"
+        "select rfq_id from {rfqs} except select id from {rfq_versions}"
     ),
     "a quote has no version in raw": (
-        "select quote_id from draft.staging.quotes except select id from raw.quote_versions"
+        "select quote_id from {quotes} except select id from {quote_versions}"
     ),
     "a fact mart lost, doubled or invented an RFQ": (
-        "(select rfq_id from draft.staging.rfqs"
-        " except all select rfq_id from draft.marts.rfq_facts)"
-        " union all (select rfq_id from draft.marts.rfq_facts"
-        " except all select rfq_id from draft.staging.rfqs)"
+        "(select rfq_id from {rfqs} except all select rfq_id from {rfq_facts})"
+        " union all (select rfq_id from {rfq_facts} except all select rfq_id from {rfqs})"
+        " union all select 'somewhere' where (select count(*) from draft.staging.rfqs)"
+        " <> (select count(*) from draft.marts.rfq_facts)"
     ),
     "a fact mart lost, doubled or invented a quote": (
-        "(select quote_id from draft.staging.quotes"
-        " except all select quote_id from draft.marts.quote_facts)"
-        " union all (select quote_id from draft.marts.quote_facts"
-        " except all select quote_id from draft.staging.quotes)"
+        "(select quote_id from {quotes} except all select quote_id from {quote_facts})"
+        " union all (select quote_id from {quote_facts} except all select quote_id from {quotes})"
+        " union all select 'somewhere' where (select count(*) from draft.staging.quotes)"
+        " <> (select count(*) from draft.marts.quote_facts)"
     ),
     "an execution that raw saw is undone": (
-        "select id from raw.quote_versions join draft.staging.quotes on quote_id = id"
-        " where quote_versions.executed_ts <= getvariable('as_of')"
-        " and quotes.status is distinct from 'executed'"
+        "select id from {quote_versions} as seen join {quotes} as shown on quote_id = id"
+        " where seen.executed_ts <= getvariable('as_of')"
+        " and shown.status is distinct from 'executed'"
     ),
     "a cancellation that raw saw is undone": (
-        "select id from raw.quote_versions join draft.staging.quotes on quote_id = id"
-        " where quote_versions.cancelled_ts <= getvariable('as_of')"
-        " and coalesce(quotes.status, '') not in ('executed', 'cancelled')"
+        "select id from {quote_versions} as seen join {quotes} as shown on quote_id = id"
+        " where seen.cancelled_ts <= getvariable('as_of')"
+        " and coalesce(shown.status, '') not in ('executed', 'cancelled')"
         " union all"
-        " select id from raw.rfq_versions join draft.staging.rfqs on rfq_id = id"
-        " where rfq_versions.cancelled_ts <= getvariable('as_of')"
-        " and rfqs.status is distinct from 'closed'"
+        " select id from {rfq_versions} as seen join {rfqs} as shown on rfq_id = id"
+        " where seen.cancelled_ts <= getvariable('as_of')"
+        " and shown.status is distinct from 'closed'"
     ),
     "a watermark went back": (
-        "select run_id from raw.extraction_runs where watermark_before_ts is not null"
+        "select run_id from {runs} where watermark_before_ts is not null"
         " and coalesce(watermark_after_ts, '-infinity') < watermark_before_ts"
     ),
     # What a run began with is what the one before had stored for certain: a killed load may leave
@@ -97,7 +142,7 @@ _ALWAYS = {
         "with begun as ("
         " select run_id, origin, account_fingerprint, scope, pass, min(rowid) as place,"
         " arg_min(coalesce(watermark_before_ts, '-infinity'), rowid) as watermark_ts"
-        " from raw.extraction_runs"
+        " from {runs}"
         " where account_fingerprint is not null and pass not like 'backfill%'"
         " and began_anew is not true"
         " group by all)"
@@ -109,20 +154,31 @@ _ALWAYS = {
 # What raw has lost is not its place to tell: `find_lost` has told before.
 _SINCE_THE_LAST = {
     "an RFQ that was published is gone": (
-        "select rfq_id from published.staging.rfqs semi join raw.rfq_versions on id = rfq_id"
-        " except select rfq_id from draft.staging.rfqs"
+        "select rfq_id from {published_rfqs} semi join {rfq_versions} as seen on id = rfq_id"
+        " except select rfq_id from {rfqs}"
     ),
     "a quote that was published is gone": (
-        "select quote_id from published.staging.quotes"
-        " semi join raw.quote_versions on id = quote_id"
-        " except select quote_id from draft.staging.quotes"
+        "select quote_id from {published_quotes} semi join {quote_versions} as seen"
+        " on id = quote_id"
+        " except select quote_id from {quotes}"
     ),
     "an execution that was published is undone": (
-        "select quote_id from published.staging.quotes"
-        " semi join raw.quote_versions as seen on seen.id = quote_id and seen.status = 'executed'"
+        "select quote_id from {published_quotes}"
+        " semi join {quote_versions} as seen on seen.id = quote_id and seen.status = 'executed'"
         " where status = 'executed'"
-        " except select quote_id from draft.staging.quotes where status = 'executed'"
+        " except select quote_id from {quotes} where status = 'executed'"
     ),
+}
+
+# What a run that goes on has not changed is as it was: as many rows of it, which costs no reading.
+_UNCHANGED = {
+    f"{what} that did not change are gone or doubled": (
+        f"select 1 where (select count(*) from draft.staging.{table})"  # noqa: S608
+        f" - (select count(*) from checked_{table})"
+        f" <> (select count(*) from published.staging.{table})"
+        f" - (select count(*) from replaced_{table})"
+    )
+    for what, table in (("RFQs", "rfqs"), ("quotes", "quotes"))
 }
 
 _STAGES = ["open", "accepted", "confirmed", "cancelled", "executed"]
@@ -190,20 +246,54 @@ from seen where observed_ts >= (select started_ts from run)
 """
 
 
-def demand_sound(connection: duckdb.DuckDBPyConnection, *, has_last: bool) -> None:
+def demand_sound(
+    connection: duckdb.DuckDBPyConnection, *, has_last: bool, changes_alone: bool = False
+) -> None:
     """Raise `DataRefused` naming each rule that the attached `draft` breaks, and how often.
 
-    With *has_last* it is also compared with the last one, attached as `published`.
+    With *has_last* it is also compared with the last one, attached as `published`. The rules look
+    at everything or, for a build that went on from the last one, at its *changes alone*.
     """
     connection.execute(_AS_OF)
-    rules = _ALWAYS | (_SINCE_THE_LAST if has_last and _moves_on(connection) else {})
-    counts = {rule: _count(connection, breakers) for rule, breakers in rules.items()}
+    if changes_alone:
+        _read_back(connection)
+        rules, rows = _ALWAYS | _SINCE_THE_LAST | (_UNCHANGED if has_last else {}), _CHANGED
+    else:
+        compares = has_last and _moves_on(connection)
+        rules, rows = _ALWAYS | (_SINCE_THE_LAST if compares else {}), _EVERYTHING
+    counts = {rule: _count(connection, query.format(**rows)) for rule, query in rules.items()}
     broken = [f"{rule} ({count:,})" for rule, count in counts.items() if count]
     if broken:
         raise DataRefused(
             f"nothing was published: {'; '.join(broken)}. The last published file stays. Please "
             "report this with the output of `rfq status`"
         )
+
+
+def _read_back(connection: duckdb.DuckDBPyConnection) -> None:
+    """Read what a build has changed from the attached `draft`."""
+    for name, key, versions in (
+        ("rfqs", "rfq_id", "rfq_versions"),
+        ("quotes", "quote_id", "quote_versions"),
+    ):
+        names = {"key": key, "versions": versions}
+        staged = _READ_BACK.format(name=name, schema="staging", status=", status", **names)
+        facts = f"{name.removesuffix('s')}_facts"
+        connection.execute(staged)
+        connection.execute(_READ_BACK.format(name=facts, schema="marts", status="", **names))
+
+
+def checks_everything(connection: duckdb.DuckDBPyConnection, known_until: datetime) -> bool:
+    """Return whether the rules are to look at all of the draft that is written: once a day.
+
+    The moment is noted in the draft, which is published only if it keeps them.
+    """
+    asked = [known_until, CHECK_EVERYTHING_EVERY]
+    if connection.execute(_IS_CHECKED, asked).fetchall() == [(True,)]:
+        return False
+    connection.execute("delete from incremental.checked")
+    connection.execute("insert into incremental.checked values ($1)", [known_until])
+    return True
 
 
 def find_lost(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:

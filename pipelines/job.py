@@ -1,16 +1,31 @@
-"""One batch run: load, build, publish. The only module that knows both halves."""
+"""One batch run: load, build, publish. The only module that knows both halves.
+
+What comes after the load is in `building`.
+"""
 
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import dlt
 import duckdb
 
 from pipelines import effects, recording
+from pipelines.building import (
+    Outcome,
+    Work,
+    build_and_publish,
+    built,
+    known_accounts,
+    lost_rows,
+    settings_of,
+    shown_moments,
+    viewer,
+)
 from pipelines.database import Database, DatabaseError, DataRefused
 from pipelines.destination import HeldDuckDb, forget_old_loads
 from pipelines.dlt_settings import own_settings
@@ -27,44 +42,27 @@ from pipelines.kalshi.client.errors import ExchangeError
 from pipelines.kalshi.client.origin import origins_of_exchange
 from pipelines.kalshi.client.reader import ExchangeReader, open_reader
 from pipelines.kalshi.extraction import Extraction, Limits, Progress
-from pipelines.kalshi.moments import Moments, last_moments
+from pipelines.kalshi.moments import Moments
 from pipelines.kalshi.passes import Load, passes_of
 from pipelines.kalshi.resources import kalshi
 from pipelines.kalshi.settings import REJECTED_SHARE, ExchangeSettings
 from pipelines.known import known_after, note_publication, shown_at
-from pipelines.publish import Last, attached, drafted, last_published, replace_published
+from pipelines.publish import (
+    attached,
+    last_published,
+    reading_draft,
+    replace_published,
+)
 from pipelines.stamp import claim, read_stamp
 from pipelines.stopping import stoppable
 from transforms.bounds import BOUNDS
-from transforms.build import build
-from transforms.marts import MARTS
-from transforms.settings import MATURITY_S, Settings
+from transforms.settings import MATURITY_S
 
 _OTHER_ACCOUNT = (
     "{} holds the rows of another account than this key's: choose a second file with --database; "
     "the README shows how to ask both at once"
 )
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a run did: new versions by raw table, rows by mart, and the moment the marts show."""
-
-    new_versions: dict[str, int]
-    mart_rows: dict[str, int]
-    as_of: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What a run works on: the files, its own directory, a copy of what was published last."""
-
-    database: Database
-    directory: Path
-    last: Last | None
-    is_published: bool = True
-    """Whether what is put in place is what readers see."""
 
 
 def run(
@@ -83,7 +81,7 @@ def run(
     with _at_work(database) as work, _extracting(work, access, on_progress) as extraction:
         connection = extraction.connection
         new_versions = _load(extraction, work)
-        if was_lost := _lost(connection, work):
+        if was_lost := lost_rows(connection, work):
             _log.warning(
                 "the private file has lost %s that were published: reading again", told(was_lost)
             )
@@ -96,7 +94,7 @@ def run(
                     demand_nothing_lost(lost, work.database.private_path)
         # Marts cannot go on from what they were built of, if that is not there any more.
         afresh = bool(was_lost)
-        return _build_and_publish(
+        return build_and_publish(
             *(connection, work, new_versions, extraction.limits),
             account=access.account,
             maturity_s=maturity_s,
@@ -137,17 +135,19 @@ def rebuild(
     rejected_share: float = REJECTED_SHARE,
     account: str | None = None,
     maturity_s: float = MATURITY_S,
+    *,
+    afresh: bool = False,
 ) -> Outcome:
-    """Build every mart anew from all that was loaded, and publish.
+    """Bring the marts up to what was loaded, or make all of them *afresh*, and publish.
 
     *account* says whose figures they are where the database holds rows of several.
     """
     _demand_loaded(database)
-    with _at_work(database) as work, database.writing() as connection:
+    with _at_work(database) as work, database.writing(work.directory) as connection:
         _demand_buildable(connection, work)
         limits = Limits(rejected_share)
-        return _build_and_publish(
-            *(connection, work, {}, limits), account=account, maturity_s=maturity_s, afresh=True
+        return build_and_publish(
+            *(connection, work, {}, limits), account=account, maturity_s=maturity_s, afresh=afresh
         )
 
 
@@ -160,7 +160,7 @@ def published_anew(
     """Build every mart anew from the open private file, and publish beside it what is new there."""
     rejected_share, account = settings
     work = Work(database, database.path.parent, None, is_published=False)
-    return _build_and_publish(
+    return build_and_publish(
         *(connection, work, {}, Limits(rejected_share)),
         account=account,
         maturity_s=maturity_s,
@@ -184,17 +184,17 @@ def build_into(
     """
     _demand_loaded(database)
     with _at_work(database) as work, _place_for(output, database) as place:
-        with database.writing() as connection:
+        with database.writing(work.directory) as connection:
             _demand_buildable(connection, work)
             load, moments, shown_maturity_s = _shown(connection, work, as_of)
         with known_after(database.private_path, work.directory, load) as connection:
             demand_few_rejected(connection, Limits(rejected_share))
-            matures_in_s = shown_maturity_s or maturity_s
-            mart_rows = _build(connection, moments, account, matures_in_s, afresh=True)
-            with drafted(connection, place) as draft:
+            settings = settings_of(connection, moments, account, shown_maturity_s or maturity_s)
+            draft = built(connection, place / "draft.duckdb", settings, afresh=True)
+            with reading_draft(connection, draft.path):
                 demand_sound(connection, has_last=False)
-            replace_published(draft, Database(output).path, is_published=False)
-        return Outcome({}, mart_rows, moments.as_of)
+            replace_published(draft.path, Database(output).path, is_published=False)
+        return Outcome({}, draft.mart_rows, moments.as_of)
 
 
 def _demand_loaded(database: Database) -> None:
@@ -205,7 +205,7 @@ def _demand_loaded(database: Database) -> None:
 def _demand_buildable(connection: duckdb.DuckDBPyConnection, work: Work) -> None:
     """A build asks nobody for what the private file has lost."""
     _demand_same_stamp(connection, work)
-    if lost := _lost(connection, work):
+    if lost := lost_rows(connection, work):
         raise DataRefused(
             f"nothing was published: the private file has lost {told(lost)} that were "
             "published. `rfq run` reads again what the exchange still has of them"
@@ -233,7 +233,7 @@ def _shown(
     """Return the last load to build from, the moments to show, and the M that was shown then."""
     if as_of is None:
         ((load,),) = connection.execute("select coalesce(max(load), 0) from raw.loads").fetchall()
-        return load, _moments(connection), None
+        return load, shown_moments(connection), None
     # A run that was killed as soon as it had published has not noted it.
     with attached(connection, work.last) as has_last:
         if has_last:
@@ -262,7 +262,8 @@ def _extracting(
     """Open the exchange and the private file; one that is new is made once the account is known."""
     database = work.database
     with ExitStack() as stack:
-        held = stack.enter_context(database.writing()) if database.is_loaded else None
+        writing = partial(database.writing, work.directory)
+        held = stack.enter_context(writing()) if database.is_loaded else None
         if held:
             _demand_same_stamp(held, work)
         reader = stack.enter_context(_reader(access))
@@ -270,7 +271,7 @@ def _extracting(
         if not access.allow_writing_key:
             demand_reading_key(reader, access.signer.api_key_id)
         reader.learn_budget()
-        connection = held or stack.enter_context(database.writing(may_create=True))
+        connection = held or stack.enter_context(writing(may_create=True))
         extraction = Extraction(
             *(reader, connection, access.reach, recording.run_id(), account, on_progress),
             limits=Limits(access.rejected_share),
@@ -328,12 +329,6 @@ def _rejected(extraction: Extraction) -> int:
     return int(rows[0][0])
 
 
-def _lost(connection: duckdb.DuckDBPyConnection, work: Work) -> dict[str, int]:
-    """Count what was published and raw no longer holds."""
-    with attached(connection, work.last) as has_last:
-        return find_lost(connection) if has_last else {}
-
-
 def _pipeline(extraction: Extraction, directory: Path) -> dlt.Pipeline:
     return dlt.pipeline(
         "kalshi",
@@ -343,58 +338,6 @@ def _pipeline(extraction: Extraction, directory: Path) -> dlt.Pipeline:
     )
 
 
-def _build_and_publish(
-    connection: duckdb.DuckDBPyConnection,
-    work: Work,
-    new_versions: dict[str, int],
-    limits: Limits,
-    *,
-    account: str | None,
-    maturity_s: float,
-    afresh: bool = False,
-) -> Outcome:
-    demand_few_rejected(connection, limits)
-    moments = _moments(connection)
-    mart_rows = _build(connection, moments, account, maturity_s, afresh=afresh)
-    # A log may be damaged by a power cut: what is published must not outlive what it rests on.
-    connection.execute("checkpoint")
-    _publish(connection, work)
-    return Outcome(new_versions, mart_rows, moments.as_of)
-
-
-def _build(
-    connection: duckdb.DuckDBPyConnection,
-    moments: Moments,
-    account: str | None,
-    maturity_s: float,
-    *,
-    afresh: bool,
-) -> dict[str, int]:
-    settings = Settings(
-        moments.as_of,
-        _viewer(connection, account),
-        _scope(connection),
-        maturity_s=maturity_s,
-        known_until=moments.known_until,
-    )
-    with effects.phase("build"):
-        return build(connection, MARTS, settings, afresh=afresh)
-
-
-def _publish(connection: duckdb.DuckDBPyConnection, work: Work) -> None:
-    with effects.phase("publish"):
-        with (
-            drafted(connection, work.directory) as draft,
-            attached(connection, work.last) as has_last,
-        ):
-            if has_last:
-                note_publication(connection, "published")
-            with effects.phase("check"):
-                demand_sound(connection, has_last=has_last)
-        replace_published(draft, work.database.path, is_published=work.is_published)
-        note_publication(connection)
-
-
 def _versions(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     counts = connection.execute(
         "select (select count(*) from raw.rfq_versions), (select count(*) from raw.quote_versions)"
@@ -402,56 +345,17 @@ def _versions(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     return dict(zip(("rfq_versions", "quote_versions"), counts, strict=True))
 
 
-def _moments(connection: duckdb.DuckDBPyConnection) -> Moments:
-    moments = last_moments(connection)
-    if moments is None:
-        raise DatabaseError("nothing was loaded yet, so there is nothing to publish: `rfq run`")
-    return moments
-
-
-def _scope(connection: duckdb.DuckDBPyConnection) -> str:
-    """Which RFQs are held: once the market's list was read, foreign ones are among them."""
-    rows = connection.execute(
-        "select coalesce(bool_or(pass = 'rfqs_market'), false) from raw.extraction_runs"
-    ).fetchall()
-    return "market" if rows[0][0] else "self"
-
-
-def _accounts(connection: duckdb.DuckDBPyConnection) -> list[str]:
-    rows = connection.execute(
-        "select distinct communications_id from raw.accounts order by all"
-    ).fetchall()
-    return [account for (account,) in rows]
-
-
-def _viewer(connection: duckdb.DuckDBPyConnection, named: str | None) -> str:
-    """Return whose figures the marts show. Without an account every RFQ would pass for our own."""
-    known = _accounts(connection)
-    if not known:
-        raise DatabaseError("whose account this is was not loaded yet: `rfq run` loads it")
-    if len(known) == 1 and named in (None, *known):
-        return known[0]
-    if named not in known:
-        raise DatabaseError(
-            "the rows are of other accounts than [sources.kalshi] account names"
-            if named
-            else f"the rows are of {len(known)} accounts: say with [sources.kalshi] account whose "
-            "figures you want. Their ids are in raw.accounts of the private file"
-        )
-    return named
-
-
 def _demand_same_account(
     connection: duckdb.DuckDBPyConnection, database: Database, account: str, named: str | None
 ) -> None:
     """One database holds one account: of another's RFQs only that one's key shows the quotes."""
-    known = _accounts(connection)
+    known = known_accounts(connection)
     if named not in (None, account):
         raise DatabaseError("this key is of another account than [sources.kalshi] account names")
     if known and account not in known:
         raise DatabaseError(_OTHER_ACCOUNT.format(database.path))
     if len(known) > 1:
-        _viewer(connection, named)
+        viewer(connection, named)
 
 
 def _demand_same_stamp(connection: duckdb.DuckDBPyConnection, work: Work) -> None:

@@ -15,8 +15,8 @@ from pipelines.stamp import quoted_text
 _LOOKED_THROUGH = ("rfq_versions", "quote_versions", "last_seen", "rejected_rows")
 _NOTE = """
 insert into raw.publications by name
-select load, as_of, known_until, maturity_s from {published}marts.build_info as shown
-where (select database_id from {published}raw.stamp) = (select database_id from raw.stamp)
+select load, as_of, known_until, maturity_s from {published}.marts.build_info as shown
+where (select database_id from {published}.raw.stamp) = (select database_id from raw.stamp)
     and not exists (
         from raw.publications as noted
         where (noted.load, noted.as_of, noted.known_until, noted.maturity_s) is not distinct from
@@ -29,18 +29,18 @@ where known_until <= $1 order by rowid desc limit 1
 """
 
 
-def note_publication(connection: duckdb.DuckDBPyConnection, catalog: str | None = None) -> None:
-    """Note in raw what the attached *catalog* shows, by default the current database.
+def note_publication(connection: duckdb.DuckDBPyConnection, catalog: str) -> None:
+    """Note in raw what the attached *catalog* shows, which was published.
 
     A file of another database, or one from before loads were numbered, is nothing to note.
     """
     columns = connection.execute(
         "select column_name from duckdb_columns() where schema_name = 'marts'"
-        " and table_name = 'build_info' and database_name = coalesce($1, current_catalog())",
+        " and table_name = 'build_info' and database_name = $1",
         [catalog],
     ).fetchall()
     if {("load",), ("known_until",)} <= set(columns):
-        connection.execute(_NOTE.format(published=f"{catalog}." if catalog else ""))
+        connection.execute(_NOTE.format(published=catalog))
 
 
 def shown_at(

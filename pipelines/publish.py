@@ -1,63 +1,92 @@
-"""Publishing: a new file with staging, marts and the extraction log, put in place at once."""
+"""Publishing: a draft with staging, marts and the extraction log, put in place at once.
 
+A draft begins as a copy of the last published file, where the private file has noted that very
+file, and as an empty one elsewhere. It is written with no log beside it, closed, opened again to
+be checked, noted in the private file, and renamed.
+"""
+
+import hashlib
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, TypeAlias
+from uuid import uuid4
 
 import duckdb
 
-from pipelines.database import (
-    DatabaseError,
-    copied,
-    demand_publishable,
-    log_beside,
-    put_aside,
-)
-from pipelines.effects import begin_publishing
-from pipelines.stamp import (
-    Stamp,
-    quoted_name,
-    quoted_text,
-    seal,
-    seal_of,
-)
+from pipelines import effects
+from pipelines.beside import copied, log_beside, put_aside
+from pipelines.database import DatabaseError, demand_publishable
+from pipelines.stamp import Stamp, quoted_name, quoted_text
 from transforms.catalogue import LOGS, describe
 
 # Files of this format are read by every DuckDB since 1.4, not only by the one that wrote them.
 STORAGE_VERSION = "v1.4.0"
+# A file begins with three headers of 4,096 bytes each. Opening it to write leaves them as they are,
+# and whatever is stored in it changes one of them.
+HEADERS_BYTES = 12_288
+
+Provenance: TypeAlias = Literal["noted", "changed", "unknown"]
+"""Of a published file: it is as the private file has noted it, was so once, or was never noted."""
 
 _log = logging.getLogger(__name__)
+
+# So much free space in a file is worth a build of everything, which leaves none.
+COMPACTS_ABOVE_BYTES = 1_000_000_000
+# Copying takes too long above this share of the time between runs, and never below so many seconds.
+COPIES_IN_A_SHARE_OF, COPIES_IN_S = 0.1, 1.0
+
+# What a comparison with the last published file reads.
+_COMPARED = (
+    "select rfq_id, status from published.staging.rfqs limit 0",
+    "select quote_id, status from published.staging.quotes limit 0",
+    "select as_of from published.marts.build_info",
+)
+# How the rows of a log are told that a draft does not have yet, where it is not by their load.
+_NEW = {"run_phases": "run_id not in (select run_id from draft.raw.run_phases)"}
+_PHASES = """
+insert into raw.run_phases by name
+select $run_id as run_id, load, now() as ended_ts, {}
+from (select max(load) as load from raw.published_files)
+"""
+_NOTE = """
+insert into raw.published_files by name
+select seal as file_id, $1 as file_bytes, $2 as head_hash, load, now() as noted_ts
+from draft.raw.stamp, draft.marts.build_info
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Last:
-    """A copy of what was published last, and the stamp in it; None in one of an older version."""
+    """The file at *place*, which was published last, and the stamp in it; None in older ones.
 
-    copy: Path
+    Where the file cannot be opened in its place, a copy in *directory* is.
+    """
+
+    place: Path
+    directory: Path
     stamp: Stamp | None
 
 
 def last_published(path: Path, directory: Path, *, is_ours: bool) -> Last | None:
-    """Copy the published file into *directory* and return the copy, or None if there is none.
+    """Return the published file at *path*, or None if there is none.
 
-    The file itself is never opened, so no reader and no forgotten shell can stop a run. Raises
-    `DatabaseError` for a file that no run has made: it would be replaced. One whose rows somebody
-    has changed is put aside, and so is one that cannot be read if it *is_ours*, which the private
-    file beside it tells.
+    Raises `DatabaseError` for a file that no run has made: it would be replaced. One that cannot be
+    read is put aside if it *is_ours*, which the private file beside it tells.
     """
     if not path.exists() or not path.stat().st_size:
         return None
-    copy = copied(path, directory)
     with duckdb.connect() as connection:
         try:
-            connection.execute(f"attach {quoted_text(copy)} as published (read_only)")
+            _attach_last(connection, path, directory)
             kind, stamp = demand_publishable(connection, "published", path)
             if kind == "empty":
                 return None
-            is_sound = seal_of(connection, "published") == (stamp and stamp.seal)
+            for query in _COMPARED:
+                connection.execute(query)
         except duckdb.Error as error:
             if not is_ours:
                 raise DatabaseError(
@@ -67,52 +96,106 @@ def last_published(path: Path, directory: Path, *, is_ours: bool) -> Last | None
             aside = put_aside(path, "damaged")
             _log.warning("%s cannot be read and is now %s; it is made anew", path, aside.name)
             return None
-    if stamp is not None and not is_sound:
-        aside = put_aside(path, "changed")
-        _log.warning("somebody has changed %s: it is now %s and made anew", path, aside.name)
-        return None
-    return Last(copy, stamp)
+    return Last(path, directory, stamp)
 
 
 @contextmanager
 def attached(connection: duckdb.DuckDBPyConnection, last: Last | None) -> Iterator[bool]:
-    """Attach the copy of the last published file as `published`; yield whether there is one."""
+    """Attach the last published file as `published`; yield whether there is one."""
     if last is None:
         yield False
         return
-    connection.execute(f"attach {quoted_text(last.copy)} as published (read_only)")
+    _attach_last(connection, last.place, last.directory)
     try:
         yield True
     finally:
         connection.execute("detach published")
 
 
-@contextmanager
-def drafted(connection: duckdb.DuckDBPyConnection, directory: Path) -> Iterator[Path]:
-    """Write what readers may see to a new file in *directory*, attached as `draft` meanwhile.
+def provenance(connection: duckdb.DuckDBPyConnection, last: Last, path: Path) -> Provenance:
+    """Tell the file at *path*, which is the last published one or a copy, by the notes in raw."""
+    noted = connection.execute(
+        "select file_bytes, head_hash from raw.published_files where file_id = $1",
+        [last.stamp and last.stamp.seal],
+    ).fetchall()
+    if not noted:
+        return "unknown"
+    return "noted" if noted == [_mark(path)] else "changed"
 
-    No private field is in it: the staging views do not show them, and of raw only the `LOGS` go
-    along. The file is complete once the context is left.
+
+def has_published(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether raw has noted a file that was published from it."""
+    return bool(connection.execute("from raw.published_files limit 1").fetchall())
+
+
+def base_of(connection: duckdb.DuckDBPyConnection, last: Last) -> Path | None:
+    """Return a copy of the last published file to go on from; None where that may not be done.
+
+    Says in one line why not.
     """
-    path = directory / "draft.duckdb"
-    private = connection.execute("select current_catalog()").fetchall()[0][0]
-    connection.execute(f"attach {quoted_text(path)} as draft (storage_version '{STORAGE_VERSION}')")
+    if log_beside(last.place).exists():
+        _log.warning("all is built anew: there is a log beside %s", last.place)
+        return None
+    base = copied(last.place, last.directory, "draft.duckdb")
+    if provenance(connection, last, base) == "noted":
+        return base
+    _log.warning("all is built anew: nothing notes that %s was published from here", last.place)
+    return None
+
+
+def is_damage(error: duckdb.Error) -> bool:
+    """Whether *error* says that what is stored in a file cannot be read."""
+    said = str(error).lower()
+    return isinstance(error, duckdb.SerializationException) or any(
+        word in said for word in ("checksum", "corrupt")
+    )
+
+
+@contextmanager
+def writing_draft(connection: duckdb.DuckDBPyConnection, draft: Path) -> Iterator[None]:
+    """Attach the file at *draft* to write; what is made meanwhile is made there.
+
+    Names of the schema `raw` stay those of the current database. No row of an RFQ or a quote is
+    written but to staging and marts, which show no private field: a block of a file that is used no
+    more keeps what was once written to it.
+    """
+    ((private,),) = connection.execute("select current_catalog()").fetchall()
+    connection.execute(
+        f"attach {quoted_text(draft)} as draft"
+        f" (storage_version '{STORAGE_VERSION}', recovery_mode no_wal_writes)"
+    )
     try:
-        for schema, table in _readable_tables(connection):
-            name = f"{schema}.{quoted_name(table)}"
-            connection.execute(f"create schema if not exists draft.{schema}")
-            connection.execute(f"create table draft.{name} as from {quoted_name(private)}.{name}")
-        connection.execute("use draft.main")
-        seal(connection)
-        connection.execute("create view extraction_runs as from raw.extraction_runs")
-        describe(connection)
+        connection.execute(f"set search_path = {quoted_text(f'draft.main,{private}.raw')}")
+        yield
         connection.execute(f"use {quoted_name(private)}")
-        yield path
-        # All of it into the one file that is moved, and nothing into a log beside it.
+        # A connection whose current database cannot be stored does nothing any more.
         connection.execute("checkpoint draft")
     finally:
         connection.execute(f"use {quoted_name(private)}")
         connection.execute("detach draft")
+
+
+def complete_draft(connection: duckdb.DuckDBPyConnection) -> None:
+    """Give the attached `draft` its logs, a stamp of its own and its texts."""
+    _add_logs(connection)
+    connection.execute("use draft.main")
+    connection.execute("create view if not exists extraction_runs as from raw.extraction_runs")
+    describe(connection)
+
+
+@contextmanager
+def reading_draft(connection: duckdb.DuckDBPyConnection, draft: Path) -> Iterator[None]:
+    """Attach the file at *draft* as `draft`, as readers will find it."""
+    connection.execute(f"attach {quoted_text(draft)} as draft (read_only)")
+    try:
+        yield
+    finally:
+        connection.execute("detach draft")
+
+
+def note_draft(connection: duckdb.DuckDBPyConnection, draft: Path) -> None:
+    """Note in raw by what the attached `draft` is told from any other file."""
+    connection.execute(_NOTE, [*_mark(draft)])
 
 
 def replace_published(draft: Path, path: Path, *, is_published: bool = True) -> None:
@@ -127,20 +210,84 @@ def replace_published(draft: Path, path: Path, *, is_published: bool = True) -> 
         aside = put_aside(log, "stray")
         _log.warning("%s belongs to no file any more and is now %s", log, aside.name)
     if is_published:
-        begin_publishing(draft, path)
+        effects.begin_publishing(draft, path)
     draft.replace(path)
     _sync(path.parent)
 
 
-def _readable_tables(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str]]:
-    return connection.execute(
-        "select table_schema, table_name from information_schema.tables"
-        " where table_catalog = current_catalog()"
-        " and (table_schema in ('staging', 'marts')"
-        " or (table_schema = 'raw' and table_name in (select unnest($1))))"
-        " order by all",
-        [LOGS],
+def free_bytes(connection: duckdb.DuckDBPyConnection) -> int:
+    """How much of the attached `draft` holds nothing."""
+    ((free,),) = connection.execute(
+        "select free_blocks * block_size from pragma_database_size() where database_name = 'draft'"
     ).fetchall()
+    return int(free)
+
+
+def note_phases(connection: duckdb.DuckDBPyConnection, run_id: str) -> None:
+    """Note in raw where the time of this run went, and say so where copying took too much of it."""
+    seconds = effects.phase_seconds()
+    ((since_s,),) = connection.execute(
+        "select epoch(now()) - epoch(max(ended_ts)) from raw.run_phases"
+    ).fetchall()
+    most_s = max(COPIES_IN_S, COPIES_IN_A_SHARE_OF * (since_s or 0.0))
+    if since_s is not None and seconds["copy"] > most_s:
+        _log.warning(
+            "copying the published file took %.0f s of the %.0f s since the last run had "
+            "published: run less often, or keep the files on XFS or btrfs, where it takes none",
+            *(seconds["copy"], since_s),
+        )
+    new_versions, rejected = effects.loaded()
+    noted = {
+        **{f"{name}_s": took_s for name, took_s in seconds.items()},
+        "n_new_versions": new_versions,
+        "n_rejected": rejected,
+        "published_bytes": effects.published_bytes(),
+        "peak_bytes": effects.peak_bytes(),
+    }
+    columns = ", ".join(f"${name} as {name}" for name in noted)
+    connection.execute(_PHASES.format(columns), {"run_id": run_id, **noted})
+
+
+def leave_older_layout(connection: duckdb.DuckDBPyConnection) -> None:
+    """Drop what earlier versions built in the private file, once it is published from elsewhere."""
+    for schema in ("staging", "marts", "incremental"):
+        connection.execute(f"drop schema if exists {schema} cascade")
+
+
+def _attach_last(connection: duckdb.DuckDBPyConnection, place: Path, directory: Path) -> None:
+    """Attach it where it is or, where another program has it or left a log beside it, a copy."""
+    if not log_beside(place).exists():
+        with suppress(duckdb.Error):
+            connection.execute(f"attach {quoted_text(place)} as published (read_only)")
+            return
+    copy = copied(place, directory, "published.duckdb")
+    connection.execute(f"attach {quoted_text(copy)} as published (read_only)")
+
+
+def _add_logs(connection: duckdb.DuckDBPyConnection) -> None:
+    """Add to the attached `draft` what raw tells of the reading and the draft does not have yet."""
+    connection.execute("create schema if not exists draft.raw")
+    for table in LOGS:
+        ours = f"draft.raw.{table}"
+        connection.execute(f"create table if not exists {ours} as from raw.{table} limit 0")
+        if table != "stamp":
+            newest = f"select coalesce(max(load), -1) from {ours}"  # noqa: S608
+            ((load,),) = connection.execute(newest).fetchall()
+            new = _NEW.get(table, f"load > {load}")
+            connection.execute(f"insert into {ours} by name from raw.{table} where {new}")
+    connection.execute("delete from draft.raw.stamp")
+    connection.execute(
+        "insert into draft.raw.stamp by name"
+        " select * replace ('published' as kind, $1 as seal) from raw.stamp",
+        [uuid4().hex],
+    )
+
+
+def _mark(path: Path) -> tuple[int, str]:
+    """What the note of a file says of it: its length and a hash of its headers."""
+    with path.open("rb") as file:
+        head_hash = hashlib.sha256(file.read(HEADERS_BYTES)).hexdigest()
+    return path.stat().st_size, head_hash
 
 
 def _sync(path: Path) -> None:

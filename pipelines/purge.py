@@ -15,8 +15,9 @@ from typing import Any
 import duckdb
 from dlt.common.versioned_state import compress_state, decompress_state
 
+from pipelines.beside import log_beside
 from pipelines.build_settings import configured_maturity_s
-from pipelines.database import Database, DatabaseError, log_beside
+from pipelines.database import Database, DatabaseError
 from pipelines.job import published_anew
 from pipelines.kalshi.purged import MAKE_TABLES
 from pipelines.kalshi.settings import configured
@@ -131,6 +132,8 @@ def _delete(connection: duckdb.DuckDBPyConnection, wanted: Wanted, now: datetime
     note = {"now": now, "before": wanted.before_ts}
     connection.execute("insert into raw.purges values ($now, $before)", note)
     connection.execute(_NOTE_IDS)
+    # No run goes on from a file that holds what is purged.
+    connection.execute("delete from raw.published_files")
     _forget_in_state(connection, wanted.account)
     return rows
 

@@ -6,7 +6,6 @@ says nothing of how this database fares.
 """
 
 import logging
-import resource
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -165,20 +164,21 @@ def _sum_up(ended: Run) -> None:
     seconds = ((ended.ended_ts or ended.started_ts) - ended.started_ts).total_seconds()
     phases = effects.phase_seconds()
     new_versions, rejected = effects.loaded()
-    # Linux counts in kB.
-    peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak_bytes, published_bytes = effects.peak_bytes(), effects.published_bytes()
     figures = {
         "exit_code": ended.exit_code,
         "seconds": round(seconds, 3),
         **{f"{name}_s": round(took_s, 3) for name, took_s in phases.items()},
         "new_versions": new_versions,
         "rejected": rejected,
+        "published_bytes": published_bytes,
         "peak_bytes": peak_bytes,
     }
     took = ", ".join(f"{name} {took_s:.1f} s" for name, took_s in phases.items() if took_s)
     line = (
         f"{ended.command} ended with {ended.exit_code} after {seconds:.1f} s"
         f"{f' ({took})' if took else ''}: {new_versions:,} new versions, "
-        f"{rejected:,} rows rejected, peak {told_bytes(peak_bytes)}"
+        f"{rejected:,} rows rejected, {told_bytes(published_bytes)} published, "
+        f"peak {told_bytes(peak_bytes)}"
     )
     _log.info("%s", line, extra={"event": "run_ended", "figures": figures})

@@ -19,8 +19,8 @@ class Stamp:
     """One row of `raw.stamp`.
 
     *database_id* is shared by a private file and all that is published from it. *exchange* and
-    *account_fingerprint* are None until a first load has read the account. *seal* tells a published
-    file that somebody has changed since.
+    *account_fingerprint* are None until a first load has read the account. *seal* is the id of a
+    published file, by which the private file has noted it.
     """
 
     kind: str
@@ -61,28 +61,6 @@ def claim(connection: duckdb.DuckDBPyConnection, exchange: str, account_fingerpr
         " where (exchange, account_fingerprint) is distinct from ($1, $2)",
         [exchange, account_fingerprint],
     )
-
-
-def seal(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the current database a published one, sealed as it is."""
-    connection.execute(
-        "update raw.stamp set kind = 'published', seal = $1", [seal_of(connection, "draft")]
-    )
-
-
-def seal_of(connection: duckdb.DuckDBPyConnection, catalog: str) -> str:
-    """Return what tells the rows that an attached published file shows from any others.
-
-    It reads every id and state, so it also finds a block that is damaged. Raises duckdb.Error.
-    """
-    shown = [
-        f"(select concat(count(*), ' ', bit_xor(md5_number_lower(concat({id_}, status))))"  # noqa: S608
-        f" from {catalog}.staging.{table})"
-        for table, id_ in (("rfqs", "rfq_id"), ("quotes", "quote_id"))
-    ]
-    shown.append(f"(select epoch_us(as_of) from {catalog}.marts.build_info)")  # noqa: S608
-    parts = connection.execute(f"select concat_ws(' ', {', '.join(shown)})").fetchall()
-    return str(parts[0][0])
 
 
 def kind_of(connection: duckdb.DuckDBPyConnection, catalog: str | None = None) -> Kind:

@@ -17,7 +17,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines import job
+from pipelines import building, job
 from pipelines.database import Database
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, Market, serve
@@ -331,13 +331,13 @@ def _read(terminal: int) -> bytes:
 def test_an_error_after_publishing_does_not_say_that_nothing_was_published(
     rfq: Command, held: tuple[Database, dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real: Callable[..., Any] = job.replace_published
+    real: Callable[..., Any] = building.replace_published
 
     def replace_published(*arguments: Any, **settings: Any) -> None:
         real(*arguments, **settings)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(job, "replace_published", replace_published)
+    monkeypatch.setattr(building, "replace_published", replace_published)
 
     ended = rfq("build", "--database", held[0].path)
 

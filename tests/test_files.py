@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines import database as files
+from pipelines.beside import log_beside
 from pipelines.database import Database, DatabaseError
 from pipelines.invariants import accept_losses
 from pipelines.kalshi.client.origin import EXCHANGES, origins_of_exchange
@@ -251,7 +251,7 @@ def test_a_forgotten_shell_stops_no_run_and_no_status(
 
 def test_a_stray_log_beside_the_published_file_is_put_aside(run: Rfq, database: Database) -> None:
     run()
-    log = files.log_beside(database.path)
+    log = log_beside(database.path)
     log.write_bytes(_log_of_another_database(database.path.parent))
     with pytest.raises(duckdb.Error):
         duckdb.connect(database.path, read_only=True)
@@ -277,7 +277,7 @@ def test_a_damaged_log_is_put_aside(
 ) -> None:
     with database.held(), database.writing(may_create=True) as connection:
         connection.execute("insert into raw.accounts values ('me', now())")
-    log = files.log_beside(database.private_path)
+    log = log_beside(database.private_path)
     damaged = DAMAGES[damage](_log_of(database.private_path))
     log.write_bytes(damaged)
 
@@ -295,7 +295,7 @@ def test_a_damaged_log_costs_a_run_nothing_but_a_line(
 ) -> None:
     run()
     market.create_rfq(desk, market_ticker="KXONE-26-B", contracts_fp="10.00")
-    log = files.log_beside(database.private_path)
+    log = log_beside(database.private_path)
     log.write_bytes(DAMAGES["zeroed behind the middle"](_log_of(database.private_path)))
 
     ended = run()
@@ -313,7 +313,7 @@ def test_what_is_published_is_in_the_private_file_itself_and_not_in_its_log(
     sync = "pipelines.publish._sync"
 
     def look(path: Path) -> None:
-        log = files.log_beside(database.private_path)
+        log = log_beside(database.private_path)
         seen.append(log.stat().st_size if log.exists() else 0)
 
     monkeypatch.setattr(sync, look)
@@ -411,42 +411,28 @@ CHANGES = {
     "a column has another name": "alter table staging.quotes rename status to s",
     "a row was added": "insert into staging.rfqs (rfq_id) values ('mine')",
     "it says nothing of its moment": "delete from marts.build_info",
+    "a table was added": "create table mine as select 1 as a",
 }
-
-
-@pytest.fixture
-def made(run: Rfq, database: Database) -> Callable[[], Any]:
-    """Run once; gives what looks at the published file as the next run will."""
-    assert run().code == 0
-
-    def look() -> Any:
-        with database.held(), database.working_directory() as directory:
-            return last_published(database.path, directory, is_ours=True)
-
-    return look
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_published_file_that_somebody_has_changed_is_put_aside(
-    change: str, made: Callable[[], Any], database: Database
+    change: str, run: Rfq, rfq: Command, database: Database
 ) -> None:
-    assert made() is not None
+    assert run().code == 0
     with duckdb.connect(database.path) as connection:
         connection.execute(CHANGES[change])
+    changed = database.path.read_bytes()
 
-    assert made() is None
+    ended = rfq("build", "--database", database.path)
 
-    assert not database.path.exists()
-    assert len(list(database.path.parent.glob("rfq.duckdb.*-*"))) == 1
-
-
-def test_tables_of_ones_own_in_the_published_file_are_no_change(
-    made: Callable[[], Any], database: Database
-) -> None:
-    with duckdb.connect(database.path) as connection:
-        connection.execute("create table mine as select 1 as a")
-
-    assert made() is not None
+    assert ended.code == 0, ended.err
+    (aside,) = database.path.parent.glob("rfq.duckdb.*-*")
+    assert aside.read_bytes() == changed
+    assert f"{database.path} was changed: it is now {aside.name}" in ended.err or (
+        f"{database.path} cannot be read and is now {aside.name}" in ended.err
+    )
+    assert read(database, "select count(*) from staging.rfqs") == [(1,)]
 
 
 def test_a_database_beside_another_is_one_of_its_own(run: Rfq, database: Database) -> None:
@@ -518,7 +504,7 @@ def test_a_loss_that_is_accepted_twice_counts_once(run: Rfq, database: Database)
 
     with database.held(), database.working_directory() as directory:
         last = last_published(database.path, directory, is_ours=True)
-        with database.writing() as connection, attached(connection, last):
+        with database.writing(directory) as connection, attached(connection, last):
             for _ in range(2):
                 accept_losses(connection, {"RFQs": 4})
             found = connection.execute("select sum(rows_lost) from raw.accepted_losses").fetchall()
@@ -693,7 +679,7 @@ def _log_of(path: Path) -> bytes:
     )
     before = path.read_bytes()
     subprocess.run([sys.executable, "-c", writes, str(path)], check=True)
-    log = files.log_beside(path).read_bytes()
+    log = log_beside(path).read_bytes()
     path.write_bytes(before)
     return log
 
@@ -703,6 +689,6 @@ def _log_of_another_database(folder: Path) -> bytes:
     with duckdb.connect(other) as connection:
         connection.execute("create schema raw")
     log = _log_of(other)
-    for path in (other, files.log_beside(other)):
+    for path in (other, log_beside(other)):
         path.unlink(missing_ok=True)
     return log

@@ -17,8 +17,9 @@ from pipelines.progress import _share, shown_progress
 from pipelines.sandbox import Account, Market
 from tests.running import LOGGED, Command
 
-PHASES = ["load_s", "build_s", "check_s", "publish_s"]
-FIGURES = ["exit_code", "seconds", *PHASES, "new_versions", "rejected", "peak_bytes"]
+PHASES = ["load_s", "copy_s", "build_s", "check_s", "publish_s"]
+COUNTS = ["new_versions", "rejected", "published_bytes", "peak_bytes"]
+FIGURES = ["exit_code", "seconds", *PHASES, *COUNTS]
 
 
 def test_a_log_of_json_is_objects_alone_and_ends_with_the_figures(

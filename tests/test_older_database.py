@@ -1,6 +1,7 @@
 """A database that an earlier version of ours made goes on under this one."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -12,6 +13,7 @@ from pipelines.database import Database
 from pipelines.kalshi import extraction
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, ManualClock, Market
+from tests.layouts import schemas_in, unpack_earlier_layout
 from tests.running import access_of, ignore, read
 from transforms.raw import raw_schema
 
@@ -62,6 +64,38 @@ def test_a_database_made_before_runs_noted_their_account_goes_on(
         assert held.fetchall() == [(first, False), (second, True)]
         sides = connection.execute("select side, load > 0 from raw.passes order by rowid")
         assert sides.fetchall() == [("made", True), ("received", True)]
+
+
+STATES = "select rfq_id, status from staging.rfqs order by created_ts"
+
+
+def test_a_database_with_all_in_the_private_file_is_taken_over(
+    exchange: Any,
+    market: Market,
+    desk: Account,
+    clock: ManualClock,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Made by that version itself. What it held stays, and the run after goes on."""
+    database = unpack_earlier_layout(tmp_path)
+    assert schemas_in(database.private_path) == {"raw", "staging", "marts", "incremental"}
+    market.name = (database.exchange() or "").removeprefix("sandbox ")
+    before = read(database, STATES)
+    quotes = read(database, "from staging.quotes")
+    clock.advance(600)
+    new = market.create_rfq(desk, market_ticker="KXONE-26-E", contracts_fp="10.00")
+
+    job.run(database, access_of(exchange, desk, QUICK), ignore)
+
+    assert schemas_in(database.private_path) == {"raw"}
+    assert read(database, STATES) == [*before, (new, "open")]
+    assert read(database, "from staging.quotes") == quotes
+    assert [status for _, status in before] == ["closed", "closed", "open", "open"]
+    assert sum("all is built anew: nothing notes that" in said for said in caplog.messages) == 1
+    caplog.clear()
+    job.rebuild(database)
+    assert not any("all is built anew" in said for said in caplog.messages)
 
 
 def _load_as_before(access: Any, database: Database, patch: pytest.MonkeyPatch) -> None:

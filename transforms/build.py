@@ -21,10 +21,10 @@ import duckdb
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from transforms import last_build
 from transforms.definitions.partition import MARKET_DAY
-from transforms.last_build import can_go_on, fingerprint_of, remember
 from transforms.settings import Settings
-from transforms.staging import TABLES, restage, stage
+from transforms.staging import CHANGED, EVERYTHING, TABLES, restage, stage
 
 Key = tuple[str, ...]
 RFQ: Key = ("rfq_id",)
@@ -57,18 +57,36 @@ def build(
     Goes on from the last build where that one was made by the same rules and shows no later
     moment, unless told to begin *afresh*. Either way the tables end up with the same rows. *marts*
     come in an order in which each is after those it reads.
+
+    Staging and marts are written to the current database. Raw may be in another one, which the
+    search path names for the schema `raw` alone.
     """
     connection.execute("set timezone = 'UTC'")
-    fingerprint = fingerprint_of(connection, [mart.__name__ for mart in marts], settings)
+    fingerprint = _fingerprint(connection, marts, settings)
     with _transaction(connection):
-        names = [*TABLES, *(mart.__name__ for mart in marts)]
-        goes_on = not afresh and can_go_on(connection, settings.as_of, fingerprint, names)
+        goes_on = not afresh and why_afresh(connection, marts, settings) is None
         _prepare(connection, settings, goes_on=goes_on)
         for key, together in groupby(marts, key=marts.__getitem__):
             _compute(connection, list(together), key, settings, goes_on=goes_on)
         _sign(connection, settings)
-        remember(connection, settings.as_of, fingerprint)
+        states = CHANGED if goes_on else EVERYTHING
+        last_build.remember(connection, settings.as_of, fingerprint, states)
     return {mart.__name__: _count(connection, mart.__name__) for mart in marts}
+
+
+def why_afresh(
+    connection: duckdb.DuckDBPyConnection, marts: Mapping[Mart, Key], settings: Settings
+) -> str | None:
+    """Return why a build cannot go on from the marts that are there; None where it can."""
+    tables = [*TABLES, *(mart.__name__ for mart in marts)]
+    fingerprint = _fingerprint(connection, marts, settings)
+    return last_build.why_afresh(connection, settings.as_of, fingerprint, tables)
+
+
+def _fingerprint(
+    connection: duckdb.DuckDBPyConnection, marts: Mapping[Mart, Key], settings: Settings
+) -> str:
+    return last_build.fingerprint_of(connection, [mart.__name__ for mart in marts], settings)
 
 
 @contextmanager

@@ -13,16 +13,27 @@ from importlib.resources import files
 import duckdb
 
 # The raw tables that are published: they tell of the reading and hold no row of the exchange.
-LOGS = ["coverage", "extraction_runs", "stamp"]
+LOGS = ["coverage", "extraction_runs", "run_phases", "stamp"]
 # The marts that the views add up.
 _ADDED_UP = {"fill_rates", "response_latencies"}
+
+_HELD = """
+select concat(schema_name, '.', table_name), comment from duckdb_tables()
+where database_name = current_catalog()
+union all
+select concat(schema_name, '.', view_name), comment from duckdb_views()
+where database_name = current_catalog()
+union all
+select concat(schema_name, '.', table_name, '."', column_name, '"'), comment from duckdb_columns()
+where database_name = current_catalog()
+"""
 
 
 def describe(connection: duckdb.DuckDBPyConnection) -> None:
     """Define the SQL functions and views of the current database, and comment all that is in it.
 
-    A table or column without a text is left as it is; `undescribed` lists those. There are no views
-    where the marts that they add up are not there.
+    What has its text already keeps it, and a table or column without one is left as it is;
+    `undescribed` lists those. There are no views where the marts that they add up are not there.
     """
     connection.execute("create schema if not exists marts")
     connection.execute((files("transforms") / "functions.sql").read_text())
@@ -56,8 +67,9 @@ def _family(column: str) -> str | None:
 
 
 def _comments(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
+    held = set(connection.execute(_HELD).fetchall())
     for name, kind, text in _texts(connection):
-        if text is not None:
+        if text is not None and (name, text) not in held:
             yield f"comment on {kind} {name} is {_literal(text)}"
     for name, text in catalogue()["macros"].items():
         yield f"comment on macro marts.{name} is {_literal(text)}"
@@ -82,7 +94,8 @@ def _texts(connection: duckdb.DuckDBPyConnection) -> list[tuple[str, str, str | 
         " from information_schema.columns join information_schema.tables"
         " using (table_catalog, table_schema, table_name)"
         " where table_catalog = current_catalog()"
-        " and (table_schema in ('staging', 'marts') or table_name in (select unnest($1)))"
+        " and (table_schema in ('staging', 'marts', 'incremental')"
+        " or table_name in (select unnest($1)))"
         " order by table_schema, table_name, ordinal_position",
         [LOGS],
     ).fetchall()

@@ -1,18 +1,20 @@
 """What a build leaves behind for the next one, which computes only what has changed since."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from string import Template
 
 import duckdb
 import polars as pl
 
 from transforms.settings import Settings
+from transforms.staging import STATES
 
-APPEND_ONLY = ("rfq_versions", "quote_versions", "tombstones", "last_seen")
+_COUNTS = ", ".join(f"n_{name}" for name in STATES)
 
 
 def fingerprint_of(
@@ -22,39 +24,60 @@ def fingerprint_of(
     accounts = connection.execute(
         "select distinct communications_id from raw.accounts order by all"
     ).fetchall()
-    tolerances = (settings.maturity_s, settings.skew_tol_s, settings.longest_life_s)
+    tolerances = (float(settings.maturity_s), settings.skew_tol_s, settings.longest_life_s)
     asked = (settings.viewer_id, settings.scope, *tolerances, settings.is_watched)
     engines = (duckdb.__version__, pl.__version__)
     return sha256(repr((_rules(), engines, marts, asked, accounts)).encode()).hexdigest()
 
 
-def can_go_on(
+def why_afresh(
     connection: duckdb.DuckDBPyConnection, as_of: datetime, fingerprint: str, tables: Sequence[str]
-) -> bool:
-    """Return whether the *tables* of the last build are right but for what changed since."""
+) -> str | None:
+    """Return why the *tables* of the last build cannot be gone on from; None where they can.
+
+    They can where they are right but for what raw has got since.
+    """
     if not _are_there(connection, ["last_build", *tables]):
-        return False
+        return "it lacks tables"
     ((is_same, is_later),) = connection.execute(
         "select recipe = $1, $2 >= as_of from incremental.last_build", [fingerprint, as_of]
     ).fetchall()
-    return bool(is_same and is_later and _has_only_grown(connection))
+    if not is_same:
+        return "definitions, settings or libraries are other ones"
+    if not is_later:
+        return "it shows a later moment"
+    return None if has_only_grown(connection, "incremental") else "rows of raw are gone"
 
 
-def remember(connection: duckdb.DuckDBPyConnection, as_of: datetime, fingerprint: str) -> None:
-    """Keep how far the build that ends here has read."""
-    connection.execute("create schema if not exists incremental")
-    connection.execute(_query("last_build"), {"as_of": as_of, "recipe": fingerprint})
-    connection.execute(_query("unsettled"), {"as_of": as_of})
+def has_only_grown(connection: duckdb.DuckDBPyConnection, incremental: str) -> bool:
+    """Return whether raw holds as many rows of the loads that the last build read as it read.
+
+    *incremental* is the schema that the build has left. Raw has a row of each load, numbered.
+    """
+    built = connection.execute(f"select load, {_COUNTS} from {incremental}.last_build").fetchall()  # noqa: S608
+    if not built:
+        return False
+    load, *counts = built[0]
+    # A constant, so that DuckDB tells the numbers of whole blocks from what it notes of them.
+    held = [f"(select count(*) from raw.{name} where load <= {load})" for name in STATES]  # noqa: S608
+    return connection.execute(f"select {', '.join(held)}").fetchall() == [tuple(counts)]
 
 
-def _has_only_grown(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Return whether a raw row's place says when it came: none was ever deleted."""
-    return all(
-        connection.table(f"raw.{name}")
-        .aggregate("count(*) = coalesce(max(rowid) + 1, 0)")
-        .fetchall()[0][0]
-        for name in APPEND_ONLY
+def remember(
+    connection: duckdb.DuckDBPyConnection,
+    as_of: datetime,
+    fingerprint: str,
+    states: Mapping[str, str],
+) -> None:
+    """Keep how far the build that ends here has read; *states* are the rows that it looked at."""
+    # Whoever publishes notes there when all of it was last checked.
+    connection.execute(
+        "create schema if not exists incremental;"
+        "create table if not exists incremental.checked (checked_ts timestamptz not null)"
     )
+    connection.execute(_query("last_build"), {"as_of": as_of, "recipe": fingerprint})
+    unsettled = Template(_query("unsettled")).safe_substitute(states)
+    connection.execute(unsettled, {"as_of": as_of})
 
 
 @cache

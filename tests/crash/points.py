@@ -18,10 +18,17 @@ FIRST_RUN = {
     "first load: schema updated": Point(_CLIENT, "SqlJobClientBase.update_stored_schema", "after"),
 }
 
+# Once, as only the run that takes over a database of the earlier layout has anything to drop.
+TAKE_OVER = {
+    "take-over: published": Point("pipelines.building", "leave_older_layout", "before"),
+    "take-over: dropped": Point("pipelines.building", "leave_older_layout", "after"),
+}
+
 POINTS = {
     "page: before the first": Point(_READER, "ExchangeReader.get_rfqs", "before"),
     "page: after the first": Point(_READER, "ExchangeReader.get_rfqs", "after"),
     "page: first quotes": Point(_READER, "ExchangeReader.get_quotes", "after"),
+    "load: number reserved": Point("pipelines.kalshi.extraction", "Extraction.begin_load", "after"),
     "extract: before the commit": Point(_EXTRACT, "Extract.commit_packages", "before"),
     "extract: after the commit": Point(_EXTRACT, "Extract.commit_packages", "after"),
     "extract: second load": Point(_EXTRACT, "Extract.commit_packages", "after", 2, in_slices=True),
@@ -52,11 +59,13 @@ POINTS = {
     "staging: brought up to date": Point("transforms.build", "_prepare", "after"),
     "marts: in the middle": Point("transforms.build", "_store", "after", 3),
     "marts: before the commit": Point("transforms.build", "_sign", "after"),
-    "marts: committed": Point("pipelines.job", "build", "after"),
+    "marts: committed": Point("pipelines.building", "build", "after"),
+    "publish: last file copied": Point("pipelines.building", "base_of", "after"),
     "publish: draft half written": Point("pipelines.publish", "describe", "before"),
     "publish: draft written": Point("pipelines.publish", "describe", "after"),
-    "publish: draft checked": Point("pipelines.job", "demand_sound", "after"),
+    "publish: draft checked": Point("pipelines.building", "demand_sound", "after"),
+    "publish: draft noted": Point("pipelines.building", "note_draft", "after"),
     "publish: before the replace": Point("pipelines.publish", "_sync", "after", 1),
     "publish: after the replace": Point("pipelines.publish", "_sync", "before", 2),
-    "publish: done": Point("pipelines.job", "replace_published", "after"),
+    "publish: done": Point("pipelines.building", "replace_published", "after"),
 }

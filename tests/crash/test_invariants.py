@@ -3,12 +3,13 @@
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import duckdb
 import pytest
 
-from pipelines import job
+from pipelines import building, job
 from pipelines.database import Database, DataRefused
 from pipelines.invariants import demand_sound
 from pipelines.job import Outcome
@@ -16,6 +17,7 @@ from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, ManualClock, Market, serve, visibility
 from tests.conftest import NOON
 from tests.running import UNHURRIED, Command, access_of, ignore
+from transforms.marts import MARTS
 
 Run = Callable[..., Outcome]
 
@@ -119,17 +121,117 @@ def test_a_broken_rule_ends_with_65_and_the_last_good_file_stays(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def broken(connection: duckdb.DuckDBPyConnection, *, has_last: bool) -> None:
-        connection.execute(BREAKS[rule])
-        demand_sound(connection, has_last=has_last)
+    monkeypatch.setattr(building, "demand_sound", partial(broken, BREAKS[rule]))
 
-    monkeypatch.setattr(job, "demand_sound", broken)
-
-    code, said = build()
+    code, said = build("--full-refresh")
 
     assert code == 65
     assert rule in said
     assert database.path.read_bytes() == published
+
+
+# In a run that goes on, what raw has got since stands in tables that its build made.
+BREAKS_OF_CHANGES = BREAKS | {
+    "a state of an RFQ is stored twice": (
+        "insert into changed_rfq_versions from changed_rfq_versions limit 1"
+    ),
+    "a state of a quote is stored twice": (
+        "insert into changed_quote_versions from changed_quote_versions limit 1"
+    ),
+    "an RFQ was lost on its way from raw": (
+        "insert into raw.rfq_versions select * replace"
+        " ('new' as id, getvariable('last_load') + 1 as load) from raw.rfq_versions limit 1"
+    ),
+    "a quote was lost on its way from raw": (
+        "insert into raw.quote_versions select * replace"
+        " ('new' as id, getvariable('last_load') + 1 as load) from raw.quote_versions limit 1"
+    ),
+}
+BREAKS_OF_THE_REST = {
+    "RFQs that did not change are gone or doubled": (
+        "delete from draft.staging.rfqs; delete from draft.marts.rfq_facts"
+    ),
+    "quotes that did not change are gone or doubled": (
+        "insert into draft.staging.quotes from draft.staging.quotes limit 1;"
+        " insert into draft.marts.quote_facts from draft.marts.quote_facts limit 1"
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("all_is_shown_again", "breaks"), [(True, BREAKS_OF_CHANGES), (False, BREAKS_OF_THE_REST)]
+)
+def test_a_run_that_goes_on_finds_what_it_broke(
+    all_is_shown_again: bool,
+    breaks: dict[str, str],
+    published: bytes,
+    build: Callable[..., tuple[int, str]],
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if all_is_shown_again:
+        _show_all_again(database)
+    found: dict[str, str] = {}
+
+    def each_broken(connection: duckdb.DuckDBPyConnection, **asked: bool) -> None:
+        assert asked == {"has_last": True, "changes_alone": True}
+        for rule, statements in breaks.items():
+            found[rule] = _said_of_broken(connection, statements)
+        demand_sound(connection, **asked)
+
+    monkeypatch.setattr(building, "demand_sound", each_broken)
+
+    code, said = build()
+
+    assert code == 0, said
+    assert {rule: said for rule, said in found.items() if rule not in said} == {}
+    assert found.keys() == breaks.keys()
+
+
+def _said_of_broken(connection: duckdb.DuckDBPyConnection, breaks: str) -> str:
+    """What the rules say of a copy of the draft, and of raw, that *breaks* has changed."""
+    ((path,),) = connection.execute(
+        "select path from duckdb_databases() where database_name = 'draft'"
+    ).fetchall()
+    copy = shutil.copy(path, f"{path}.broken")
+    is_of_draft = "draft." in breaks
+    connection.execute(f"detach draft; attach '{copy}' as draft")
+    connection.execute("begin; " + breaks if not is_of_draft else breaks)
+    try:
+        demand_sound(connection, has_last=True, changes_alone=True)
+    except DataRefused as refused:
+        return str(refused)
+    finally:
+        if not is_of_draft:
+            connection.execute("rollback")
+        connection.execute(f"detach draft; attach '{path}' as draft (read_only)")
+    return "nothing"
+
+
+def _show_all_again(database: Database) -> None:
+    """As if a pass had shown every RFQ and quote once more, as they were."""
+    with duckdb.connect(database.private_path) as connection:
+        connection.execute(
+            "insert into raw.loads select max(load) + 1, 'again', true, null from raw.loads"
+        )
+        for resource in ("rfq", "quote"):
+            connection.execute(
+                f"insert into raw.last_seen select '{resource}s', id, max(observed_ts), null,"
+                f" (select max(load) from raw.loads) from raw.{resource}_versions group by id"
+            )
+
+
+def broken(
+    breaks: str, connection: duckdb.DuckDBPyConnection, *, has_last: bool, changes_alone: bool
+) -> None:
+    """Break the draft, which can only be read by then, and look at it as a run does."""
+    ((path,),) = connection.execute(
+        "select path from duckdb_databases() where database_name = 'draft'"
+    ).fetchall()
+    for access, what in (("read_write", breaks), ("read_only", "select 1")):
+        connection.execute(f"detach draft; attach '{path}' as draft ({access})")
+        connection.execute(what)
+    demand_sound(connection, has_last=has_last, changes_alone=changes_alone)
 
 
 def test_a_sound_database_can_be_built_again(
@@ -191,7 +293,7 @@ def test_a_mart_that_fails_leaves_the_last_good_file(
     def failing(rfq_facts: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(job, "MARTS", {**job.MARTS, failing: ("rfq_id",)})
+    monkeypatch.setattr(building, "MARTS", {**MARTS, failing: ("rfq_id",)})
 
     with pytest.raises(ZeroDivisionError):
         job.rebuild(database)

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.crash.conftest import Table
-from tests.crash.points import FIRST_RUN, POINTS
+from tests.crash.points import FIRST_RUN, POINTS, TAKE_OVER
 from tests.crash.trial import Trial, leftovers, trial
 from tests.crash.worker import Point
+from tests.layouts import as_in_the_earlier_layout, schemas_in
 
 # Besides the named points; a release is tried with RFQ_CRASH_KILLS=500.
 KILLS = int(os.environ.get("RFQ_CRASH_KILLS", "2"))
@@ -46,6 +47,22 @@ def test_a_first_run_killed_while_it_makes_its_tables_is_made_good(
 
     table.add("first", counts)
     assert counts == Counter(kills=1)
+
+
+def test_a_take_over_that_is_killed_is_made_good(tmp_path: Path, table: Table) -> None:
+    with trial(tmp_path / "trial", seed=4) as tried:
+        counts = _ended_well(tried)
+        for point in TAKE_OVER.values():
+            as_in_the_earlier_layout(tried.database)
+            tried.trade()
+            counts["kills"] += tried.run(point) == KILLED
+            counts += tried.faults()
+            tried.trade()
+            counts += _ended_well(tried)
+            assert schemas_in(tried.database.private_path) == {"raw"}
+
+    table.add("taken over", counts)
+    assert counts == Counter(kills=len(TAKE_OVER))
 
 
 def test_a_run_killed_at_any_instant_loses_and_doubles_nothing(

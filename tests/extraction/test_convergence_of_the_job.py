@@ -28,15 +28,20 @@ from raw.extraction_runs group by all having count(watermark_after_ts) > 0
 
 
 class Databases:
-    """The files of one history; the private one answers queries as a `Store` does."""
+    """The files of one history; a test asks for raw and staging as it would ask a `Store`."""
 
     def __init__(self, folder: Path) -> None:
         self.database = Database(folder / "rfq.duckdb")
 
     def rows(self, query: str) -> list[Any]:
-        if not self.database.private_path.exists():
+        if not self.database.path.exists():
             return []
-        with duckdb.connect(self.database.private_path, read_only=True) as connection:
+        with duckdb.connect() as connection:
+            connection.execute(
+                f"attach '{self.database.private_path}' as private (read_only);"
+                f" attach '{self.database.path}' as published (read_only);"
+                " set search_path = 'published.main,private.raw'"
+            )
             return connection.execute(query).fetchall()
 
     def watermarks(self) -> dict[str, Any]:
@@ -95,7 +100,7 @@ class ExchangeAndJob(ExchangeAndUs):
         with self.open:
             super().teardown()
             gone_on = self.store.marts()
-            job.rebuild(self.store.database)
+            job.rebuild(self.store.database, afresh=True)
             assert self.store.marts() == gone_on, "a build of everything finds something else"
 
 

@@ -37,7 +37,8 @@ def columns(database: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str | No
     found: dict[str, dict[str, str | None]] = {}
     for table, column, comment in database.execute(
         "select schema_name || '.' || table_name, column_name, comment from duckdb_columns()"
-        " where schema_name in ('staging', 'marts') or table_name in (select unnest($1))",
+        " where schema_name in ('staging', 'marts', 'incremental')"
+        " or table_name in (select unnest($1))",
         [LOGS],
     ).fetchall():
         found.setdefault(table, {})[column] = comment

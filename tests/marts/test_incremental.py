@@ -42,7 +42,7 @@ DAYS = 4
 A_DAY_S, HALF_A_DAY_S = 86_400.0, 43_200.0
 RAW = (
     *("rfq_versions", "quote_versions", "tombstones", "accounts"),
-    *("passes", "open_sweeps", "last_seen", "extraction_runs", "coverage"),
+    *("passes", "open_sweeps", "last_seen", "extraction_runs", "coverage", "loads"),
 )
 BUILT = [f"staging.{name}" for name in TABLES] + [f"marts.{mart.__name__}" for mart in MARTS]
 
@@ -62,6 +62,9 @@ class History:
     def load(self, now: datetime) -> None:
         """Store what is new: each state once, some of it not before the next load."""
         self.number += 1
+        self.connection.execute(
+            "insert into raw.loads values ($1, 'test', true, null)", [self.number]
+        )
         for table, objects in (("rfq_versions", self.rfqs), ("quote_versions", self.quotes)):
             seen = [as_it_stood(each, now) for each in objects if moment(each["created_ts"]) <= now]
             news = [self.not_quite(each) for each in seen if self.is_news(each)]
@@ -148,7 +151,8 @@ class History:
         gone = self.chance.choice(self.quotes)["id"]
         again = now + timedelta(seconds=1) if self.chance.random() < 0.5 else None
         self.connection.execute(
-            "insert into raw.tombstones values ('quotes', $1, $2, $2, $3, 0)", [gone, now, again]
+            "insert into raw.tombstones values ('quotes', $1, $2, $2, $3, $4)",
+            [gone, now, again, self.number],
         )
 
 

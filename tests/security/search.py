@@ -24,6 +24,12 @@ def found_in_files(folder: Path, canaries: Iterable[str]) -> set[tuple[str, str]
     }
 
 
+def found_in_bytes(path: Path, canaries: Iterable[str]) -> set[tuple[str, str]]:
+    """Which canary is in the bytes of a file, in use or not."""
+    content = path.read_bytes()
+    return {(path.name, canary) for canary in canaries if canary.encode() in content}
+
+
 def found_in_tables(path: Path, canaries: Iterable[str]) -> set[tuple[str, str]]:
     """Which canary is in which table of a DuckDB file; dlt's state is looked at unpacked."""
     wanted = list(canaries)

@@ -19,7 +19,7 @@ from pipelines.sandbox.routes import KEY_HEADER
 from tests.crash.points import POINTS
 from tests.crash.trial import Trial, leftovers, trial
 from tests.security.acts import copy_working_files
-from tests.security.search import found_in_files, found_in_tables
+from tests.security.search import found_in_bytes, found_in_files, found_in_tables
 
 KILLED = -9
 
@@ -79,6 +79,7 @@ def everywhere(tried: Trial, canaries: Canaries) -> set[tuple[str, str]]:
         found |= found_in_tables(tried.database.private_path, canaries.secret)
     if tried.database.path.exists():
         found |= found_in_tables(tried.database.path, [*canaries.secret, *canaries.private])
+        found |= found_in_bytes(tried.database.path, [*canaries.secret, *canaries.private])
     return found
 
 
@@ -115,6 +116,19 @@ def test_a_killed_run_leaves_no_secret_and_lets_nobody_else_in(
     left = [path for path in tried.folder.iterdir() if path.name in leftovers(tried)]
     assert any(path.is_dir() for path in left)
     assert all(path.stat().st_mode & 0o077 == 0 for path in left)
+    assert everywhere(tried, canaries) == set()
+
+
+def test_a_draft_that_a_kill_left_holds_no_private_byte(tried: Trial, canaries: Canaries) -> None:
+    """Blocks that a file no longer uses keep what was once written to them."""
+    assert tried.run() == 0, tried.output()
+    tried.trade()
+
+    assert tried.run(POINTS["publish: draft noted"]) == KILLED
+
+    (draft,) = tried.folder.glob(".*.run-*/draft.duckdb")
+    assert found_in_bytes(draft, [*canaries.secret, *canaries.private]) == set()
+    assert found_in_bytes(tried.database.private_path, canaries.private)
     assert everywhere(tried, canaries) == set()
 
 

@@ -1,26 +1,44 @@
--- Ids of which something was loaded since the last build, or that had not shown all of it by then.
--- Raw only grows, so what is new lies behind the rows that were read last time.
+-- Ids of which something was loaded since the last build, or that had not shown all of it by then; and
+-- all that raw holds of them, looked up once.
+
+-- A constant, so that the scans below skip whole blocks of older rows.
+set variable last_load = (select load from incremental.last_build);
 
 create or replace temp table changed_rfqs as
-    select id from raw.rfq_versions
-    where rowid >= (select n_rfq_versions from incremental.last_build)
+    select id from raw.rfq_versions where load > getvariable('last_load')
     union
     select id from raw.tombstones
-    where resource = 'rfqs' and rowid >= (select n_tombstones from incremental.last_build)
+    where resource = 'rfqs' and load > getvariable('last_load')
     union
     select id from raw.last_seen
-    where resource = 'rfqs' and load > (select last_seen_load from incremental.last_build)
+    where resource = 'rfqs' and load > getvariable('last_load')
     union
     select id from incremental.unsettled where resource = 'rfqs';
 
 create or replace temp table changed_quotes as
-    select id from raw.quote_versions
-    where rowid >= (select n_quote_versions from incremental.last_build)
+    select id from raw.quote_versions where load > getvariable('last_load')
     union
     select id from raw.tombstones
-    where resource = 'quotes' and rowid >= (select n_tombstones from incremental.last_build)
+    where resource = 'quotes' and load > getvariable('last_load')
     union
     select id from raw.last_seen
-    where resource = 'quotes' and load > (select last_seen_load from incremental.last_build)
+    where resource = 'quotes' and load > getvariable('last_load')
     union
     select id from incremental.unsettled where resource = 'quotes';
+
+create or replace temp table changed_rfq_versions as
+    from raw.rfq_versions semi join changed_rfqs using (id);
+
+create or replace temp table changed_quote_versions as
+    from raw.quote_versions semi join changed_quotes using (id);
+
+create or replace temp table changed_ids as
+    select 'rfqs' as resource, id from changed_rfqs
+    union all
+    select 'quotes', id from changed_quotes;
+
+create or replace temp table changed_last_seen as
+    from raw.last_seen semi join changed_ids using (resource, id);
+
+create or replace temp table changed_tombstones as
+    from raw.tombstones semi join changed_ids using (resource, id);

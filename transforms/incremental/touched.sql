@@ -6,9 +6,10 @@
 create or replace temp table new_passes as
     select
         if(side = 'received', 'own', 'others') as whose,
-        min(served_ts) filter (load > passes_load or served_ts > as_of) as from_ts,
-        max(served_ts) filter (load <= passes_load and served_ts <= as_of) as to_ts,
-    from raw.passes, incremental.last_build
+        min(served_ts) filter (load > getvariable('last_load') or served_ts > as_of) as from_ts,
+        max(served_ts) filter (load <= getvariable('last_load') and served_ts <= as_of) as to_ts,
+    from raw.passes
+    cross join (select as_of from incremental.last_build)
     group by all
     having from_ts is not null;
 
@@ -75,8 +76,10 @@ create or replace temp table newly_read as
     select
         greatest(watermark_before_ts, forgotten_before_ts) as from_ts,
         watermark_after_ts as to_ts,
-    from raw.extraction_runs, incremental.last_build
-    where load > extraction_runs_load and pass in ('rfqs_market', 'rfqs_self') and from_ts < to_ts;
+    from raw.extraction_runs
+    where
+        load > getvariable('last_load')
+        and pass in ('rfqs_market', 'rfqs_self') and from_ts < to_ts;
 
 -- Quotes on RFQs that were never seen have no day.
 create or replace temp table touched_days as

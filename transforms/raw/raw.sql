@@ -9,7 +9,7 @@ create table if not exists raw.stamp (
     layout bigint not null,  -- of the tables; a higher one was made by a later version
     exchange varchar,  -- NULL until an account was read
     account_fingerprint varchar,  -- a hash that tells accounts apart
-    seal varchar  -- of what a published file shows; NULL in a private one
+    seal varchar  -- id of a published file, see raw.published_files; NULL in a private one
 );
 
 -- One row per load: a package of rows that dlt keeps whole or not at all. Numbers only grow, so they say
@@ -29,6 +29,33 @@ create table if not exists raw.publications (
     as_of timestamptz not null,
     known_until timestamptz not null,
     maturity_s double  -- M of its rates; NULL where it was not noted
+);
+
+-- One row per file that was made to be published, noted before it was put in place. A run goes on from the
+-- published file only where that is one of these, as it was made.
+create table if not exists raw.published_files (
+    file_id varchar not null,  -- raw.stamp of the file has it as its seal
+    file_bytes bigint not null,
+    head_hash varchar not null,  -- SHA-256 of the first 12,288 bytes, which any change alters
+    load bigint not null,  -- the last one whose rows are in it
+    noted_ts timestamptz not null
+);
+
+-- One row per run that published: where its time went, by the clock on the wall. The published file has
+-- those of the runs before.
+create table if not exists raw.run_phases (
+    run_id varchar not null,
+    load bigint not null,  -- the last one whose rows were published
+    ended_ts timestamptz not null,  -- by our own clock
+    load_s double not null,
+    copy_s double not null,  -- copying what was published last
+    build_s double not null,
+    check_s double not null,
+    publish_s double not null,
+    n_new_versions bigint not null,
+    n_rejected bigint not null,
+    published_bytes bigint not null,
+    peak_bytes bigint not null  -- of memory
 );
 
 -- One row per kind of row that a run published without, because nobody holds it any more.

@@ -210,7 +210,10 @@ def test_where_the_time_of_a_run_went_is_kept_and_copying_too_long_is_said(
             "select load, copy_s > 0, build_s > 0, check_s > 0, publish_s > 0, peak_bytes > 1e7"
             " from raw.run_phases order by load"
         ).fetchall()
-    assert kept == [(1, *[True] * 5), (2, *[True] * 5)]
+    # The first run had nothing to copy.
+    assert [row[0] for row in kept] == [1, 2]
+    assert all(kept[0][2:])
+    assert all(kept[1])
     # The file cannot tell how long it took to put it in place.
     assert read(held, "select load from raw.run_phases") == [(1,)]
 

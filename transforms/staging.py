@@ -33,7 +33,7 @@ def restage(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Replace the rows of the ids in the tables `changed_rfqs` and `changed_quotes`."""
     for name, (key, raw, changed) in TABLES.items():
         connection.execute(f"delete from staging.{name} where {key} in (from {changed})")  # noqa: S608
-        versions = f"from raw.{raw} semi join {changed} using (id)"
+        versions = f"from changed_{raw}"
         sights = f"(from raw.last_seen semi join {changed} using (id)) as last_seen"
         _execute(connection, f"insert into staging.{name}", name, raw, versions, settings, sights)
 

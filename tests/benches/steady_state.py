@@ -158,10 +158,15 @@ class Spent:
         )
 
     def follow_the_build(self, module: Any) -> None:
-        for name, label in (("_prepare", "staging and keys"), ("remember", "bookkeeping")):
+        """Time the steps of a build, and each mart with what is stored of it."""
+        steps = (("_prepare", "staging and moved RFQs"), ("remember", "bookkeeping"))
+        for name, label in steps:
             self._follow(module, name, lambda _, label=label: label)
-        for name in ("_computed", "_store", "_delete"):
-            self._follow(module, name, lambda args: getattr(args[1], "__name__", args[1]))
+        of = module.Computation
+        for name in ("_of_part_of_rfqs", "_add_up", "_of_key", "_of_whole"):
+            self._follow(of, name, lambda args: args[1].__name__)
+        for name, label in (("_add", "sums"), ("_forget_moved", "taken off")):
+            self._follow(of, name, lambda _, label=label: label)
 
     def _follow(self, module: Any, name: str, label: Callable[[tuple[Any, ...]], str]) -> None:
         function = getattr(module, name)

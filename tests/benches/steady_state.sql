@@ -15,7 +15,9 @@ create or replace temp macro created_of(number, held, present) as
         when number < 400 then interval '-6 days'
         when number < 1400 then interval '-11100 seconds'
         when number < held // 100
-            then to_microseconds((-604800000000 * (held // 100 - number) / (held // 100))::bigint)
+            then to_microseconds(
+                (-604800000000 * (held // 100 - number) / (held // 100))::bigint - 21600 * held::bigint
+            )
         else to_microseconds(-21600 * held::bigint)
     end;
 
@@ -63,7 +65,8 @@ select
     to_microseconds(least(
         10800000000, 1000000 * (1 + 5 * draw(number, 6) / (1.0001 - draw(number, 6)))
     )::bigint) as lived,
-    number not between 400 and 1399 and draw(number, 5) < 0.7
+    -- Of our own and those we quoted the end is always read.
+    number not between 400 and 1399 and (draw(number, 5) < 0.7 or whose <> 'foreign')
         and created_ts + lived + interval 30 second <= $until as is_closed,
     -- The newest fifth came in a hundred small loads.
     case

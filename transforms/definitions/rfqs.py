@@ -1,11 +1,10 @@
-"""What is known of each RFQ before its quotes are ranked: class, size, end, last-look windows."""
+"""What is known of each RFQ before its quotes are ranked: class, size, end, who watched it."""
 
 from datetime import timedelta
 from itertools import pairwise
 
 import polars as pl
 
-from transforms.definitions.last_look import infer_fast_markets, windows
 from transforms.definitions.populations import BACKFILL, LATE, LIVE, is_own
 from transforms.settings import Settings
 
@@ -67,8 +66,6 @@ def known_rfqs(
         .with_columns(
             size_bucket=size_bucket(), lifetime_bucket=lifetime_bucket(), capture=capture(settings)
         )
-        .pipe(infer_fast_markets, quotes, settings)
-        .with_columns(**windows())
     )
 
 

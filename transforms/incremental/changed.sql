@@ -24,3 +24,9 @@ create or replace temp table changed_quotes as
     where resource = 'quotes' and load > (select last_seen_load from incremental.last_build)
     union
     select id from incremental.unsettled where resource = 'quotes';
+
+create or replace temp table changed_rfq_versions as
+    from raw.rfq_versions semi join changed_rfqs using (id);
+
+create or replace temp table changed_quote_versions as
+    from raw.quote_versions semi join changed_quotes using (id);

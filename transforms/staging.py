@@ -9,33 +9,64 @@ from importlib.resources import files
 
 import duckdb
 
-from transforms.bounds import believed, believed_legs, named
+from transforms.bounds import believed, believed_legs, legs_broken, named
 from transforms.settings import Settings
 
 # Each table with the column that holds the id, and the raw table of the id's states.
 TABLES = {
     "rfqs": ("rfq_id", "rfq_versions", "changed_rfqs"),
-    "rfq_legs": ("rfq_id", "rfq_versions", "changed_rfqs"),
     "quotes": ("quote_id", "quote_versions", "changed_quotes"),
 }
+
+
+# Legs are kept once per list; `staging.rfq_legs` is a view of them.
+_LEG_LISTS = "incremental.leg_lists"
 
 
 def stage(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Make the staging tables anew, as the data stood at `settings.as_of`."""
     connection.execute("drop schema if exists staging cascade")
-    connection.execute("create schema staging")
+    connection.execute("create schema staging; create schema if not exists incremental")
+    lists = leg_lists("from raw.rfq_versions")
+    connection.execute(f"create or replace table {_LEG_LISTS} as {lists}")
+    connection.execute(f"create or replace table incremental.legs as {_legs(_LEG_LISTS)}")
     for name, (_, raw, _) in TABLES.items():
-        use = f"create table staging.{name} as"
+        # In order of creation, by which rows are looked for.
+        use = f"create table staging.{name} as from ($query) order by created_ts"
         _execute(connection, use, name, raw, f"from raw.{raw}", settings)
+    connection.execute(f"create view staging.rfq_legs as {_text('rfq_legs')}")
 
 
 def restage(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Replace the rows of the ids in the tables `changed_rfqs` and `changed_quotes`."""
+    connection.execute(
+        "create or replace temp table new_leg_lists as"
+        f" from ({leg_lists('from changed_rfq_versions')})"
+        f" anti join {_LEG_LISTS} using (leg_list);"
+        f" insert into {_LEG_LISTS} from new_leg_lists;"
+        f" insert into incremental.legs {_legs('new_leg_lists')}"
+    )
     for name, (key, raw, changed) in TABLES.items():
-        connection.execute(f"delete from staging.{name} where {key} in (from {changed})")  # noqa: S608
+        # Looked for by creation, which all rows of a table can be asked for in little time.
+        places = f"select rowid from staging.{name} semi join changed_{raw} using (created_ts)"  # noqa: S608
+        connection.execute(
+            f"delete from staging.{name}"  # noqa: S608
+            f" where rowid in ({places}) and {key} in (from {changed})"
+        )
         versions = f"from changed_{raw}"
         sights = f"(from raw.last_seen semi join {changed} using (id)) as last_seen"
-        _execute(connection, f"insert into staging.{name}", name, raw, versions, settings, sights)
+        use = f"insert into staging.{name} $query"
+        _execute(connection, use, name, raw, versions, settings, sights)
+
+
+def leg_lists(versions: str) -> str:
+    """Return the query of the distinct lists of legs in *versions*, a query of raw RFQs."""
+    query = _text("leg_lists").replace("$versions", versions)
+    return query.replace("$are_out_of_bounds", legs_broken())
+
+
+def _legs(lists: str) -> str:
+    return believed_legs(_text("legs").replace("$leg_lists", lists))
 
 
 def _execute(
@@ -47,19 +78,31 @@ def _execute(
     settings: Settings,
     sights: str = "raw.last_seen",
 ) -> None:
-    query = view(name, raw, versions, sights)
+    query = view(name, raw, versions, sights, _LEG_LISTS)
     known = {"as_of": settings.as_of.astimezone(UTC), "viewer_id": settings.viewer_id}
     asked = {parameter: of for parameter, of in known.items() if f"${parameter}" in query}
-    connection.execute(f"{use}\n{query}", asked)
+    connection.execute(use.replace("$query", query), asked)
 
 
-def view(name: str, raw: str, versions: str, sights: str = "raw.last_seen") -> str:
+def view(
+    name: str,
+    raw: str,
+    versions: str,
+    sights: str = "raw.last_seen",
+    lists: str | None = None,
+) -> str:
     """Return the query of a staging table over *versions*, a query of rows of that raw table.
 
-    *sights* stands for `raw.last_seen`, so that a few ids need not the sights of all.
+    *sights* stands for `raw.last_seen`, so that a few ids need not the sights of all, and *lists*
+    for the table of the lists of legs, where there is one.
     """
-    query = (files("transforms") / "views" / f"{name}.sql").read_text()
-    query = query.replace("raw.last_seen", sights)
+    query = _text(name).replace("raw.last_seen", sights).replace("$states", versions)
+    if name == "rfqs":
+        lists = lists or f"({leg_lists(versions)})"
+        versions = f"from ({versions}) left join {lists} using (mve_selected_legs)"
     query = query.replace("$versions", believed(raw, versions))
-    query = query.replace("$out_of_bounds", named(raw))
-    return believed_legs(query) if name == "rfq_legs" else query
+    return query.replace("$out_of_bounds", named(raw))
+
+
+def _text(name: str) -> str:
+    return (files("transforms") / "views" / f"{name}.sql").read_text()

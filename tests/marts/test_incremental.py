@@ -44,7 +44,9 @@ RAW = (
     *("rfq_versions", "quote_versions", "tombstones", "accounts"),
     *("passes", "open_sweeps", "last_seen", "extraction_runs", "coverage"),
 )
-BUILT = [f"staging.{name}" for name in TABLES] + [f"marts.{mart.__name__}" for mart in MARTS]
+BUILT = [f"staging.{name}" for name in (*TABLES, "rfq_legs")] + [
+    f"marts.{mart.__name__}" for mart in MARTS
+]
 
 
 @dataclass

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import duckdb
 import polars as pl
 
+from transforms.marts.rfq_facts import TOLD_BY_QUOTES
 from transforms.reading import FOREIGN, VISIBLE
 
 RFQ_FACTS, QUOTE_FACTS = "rfq_facts", "quote_facts"
@@ -84,8 +85,9 @@ class Tables:
 
     def _store_rfq_facts(self, frame: pl.DataFrame) -> None:
         self._connection.register("_rows", frame.to_arrow())
-        stored = "select * exclude (is_matured) from _rows"
+        left_out = {VISIBLE: "is_matured", FOREIGN: ", ".join(["is_matured", *TOLD_BY_QUOTES])}
         for table, condition in ((VISIBLE, _IS_VISIBLE), (FOREIGN, f"not {_IS_VISIBLE}")):
+            stored = f"select * exclude ({left_out[table]}) from _rows"  # noqa: S608
             self._create(table, stored)
             self._connection.execute(f"insert into {table} by name {stored} where {condition}")
         self._connection.execute(

@@ -1,5 +1,5 @@
--- When RFQs were sent, one row per RFQ: `n` is 1. Of strangers' RFQs those of one hour are one row with its
--- start and their number, unless somebody's quoting began or ended in the hour.
+-- When RFQs were sent, one row per RFQ: `n` is 1. Of strangers' RFQs those of one minute are one row with
+-- its start and their number, unless somebody's quoting of the day began or ended in that minute.
 with sent as (
     select cohort_date, capture, created_ts
     from incremental.foreign_rfq_facts
@@ -28,18 +28,18 @@ spans as (
 ),
 
 edges as (
-    select date_trunc('hour', first_ts) as hour_start_ts from spans
+    select date_trunc('minute', first_ts) as minute_start_ts from spans
     union
-    select date_trunc('hour', last_ts) from spans
+    select date_trunc('minute', last_ts) from spans
 )
 
-select cohort_date, capture, is_own, created_ts, 1::bigint as n, false as is_hour from visible
+select cohort_date, capture, is_own, created_ts, 1::bigint as n from visible
 union all
-select cohort_date, capture, false, created_ts, 1, false
+select cohort_date, capture, false, created_ts, 1
 from sent
-where date_trunc('hour', created_ts) in (from edges)
+where date_trunc('minute', created_ts) in (from edges)
 union all
-select cohort_date, capture, false, date_trunc('hour', created_ts), count(*), true
+select cohort_date, capture, false, date_trunc('minute', created_ts), count(*)
 from sent
-where date_trunc('hour', created_ts) not in (from edges)
+where date_trunc('minute', created_ts) not in (from edges)
 group by all

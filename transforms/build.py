@@ -135,7 +135,7 @@ def _find_fast_markets(
     connection.register("_rows", fast_markets(places, quotes, settings).collect().to_arrow())
     _execute(connection, "fast_markets")
     connection.unregister("_rows")
-    if goes_on:
+    if goes_on and connection.execute("select count(*) from changed_markets").fetchall() != [(0,)]:
         _execute(connection, "staged")
 
 

@@ -25,8 +25,11 @@ create or replace temp table changed_quotes as
     union
     select id from incremental.unsettled where resource = 'quotes';
 
+-- All that raw holds of them. Places first, so that of all other rows the id alone is read.
 create or replace temp table changed_rfq_versions as
-    from raw.rfq_versions semi join changed_rfqs using (id);
+    from raw.rfq_versions
+    where rowid in (select rowid from raw.rfq_versions semi join changed_rfqs using (id));
 
 create or replace temp table changed_quote_versions as
-    from raw.quote_versions semi join changed_quotes using (id);
+    from raw.quote_versions
+    where rowid in (select rowid from raw.quote_versions semi join changed_quotes using (id));

@@ -14,6 +14,9 @@ create or replace temp table new_passes as
     group by all
     having from_ts is not null;
 
+-- A constant, so that DuckDB skips whole blocks of what was last seen before.
+set variable seen_from_ts = (select seen_from_ts from new_passes where whose = 'others');
+
 create or replace temp table named_rfqs as
     select rfq_id, created_ts from staging.quotes where quote_id in (from changed_quotes)
     union all
@@ -90,4 +93,4 @@ where
 union
 select rfq_id, created_ts
 from incremental.foreign_rfq_facts
-where last_seen_open_ts >= (select seen_from_ts from new_passes where whose = 'others');
+where last_seen_open_ts >= getvariable('seen_from_ts');

@@ -67,14 +67,20 @@ touched as (
         generate_series(date_trunc('hour', from_ts), date_trunc('hour', to_ts), interval 1 hour)
     )
     from newly_read
+),
+
+-- Hours of a day that follow each other are read at once.
+numbered as (
+    select
+        hour_start_ts,
+        hour_start_ts::date as cohort_date,
+        epoch(hour_start_ts) // 3600 - row_number() over (order by hour_start_ts) as stretch,
+    from touched
+    where hour_start_ts <= getvariable('shown_ts')
 )
 
 select
-    hour_start_ts::date as cohort_date,
+    cohort_date,
     hour_start_ts,
-    -- Many at a time where they are many: by day.
-    dense_rank() over (
-        order by if((select count(*) from touched) > 48, date_trunc('day', hour_start_ts), hour_start_ts)
-    ) as part,
-from touched
-where hour_start_ts <= getvariable('shown_ts');
+    dense_rank() over (order by cohort_date, stretch) as part,
+from numbered;

@@ -1,12 +1,6 @@
 -- When RFQs were sent, one row per RFQ: `n` is 1. Of strangers' RFQs those of one minute are one row with
 -- its start and their number, unless somebody's quoting of the day began or ended in that minute.
-with sent as (
-    select cohort_date, capture, created_ts
-    from incremental.foreign_rfq_facts
-    $of_part
-),
-
-visible as (
+with visible as (
     select rfq_id, cohort_date, capture, created_ts, visibility, visibility = 'own' as is_own
     from incremental.visible_rfq_facts
     $of_part
@@ -35,11 +29,12 @@ edges as (
 
 select cohort_date, capture, is_own, created_ts, 1::bigint as n from visible
 union all
-select cohort_date, capture, false, created_ts, 1
-from sent
-where date_trunc('minute', created_ts) in (from edges)
-union all
-select cohort_date, capture, false, date_trunc('minute', created_ts), count(*)
-from sent
-where date_trunc('minute', created_ts) not in (from edges)
-group by all
+select
+    cohort_date,
+    capture,
+    false,
+    if(edges.minute_start_ts is null, date_trunc('minute', created_ts), created_ts) as sent_ts,
+    count(*),
+from (from incremental.foreign_rfq_facts $of_part) as unquoted
+left join edges on edges.minute_start_ts = date_trunc('minute', unquoted.created_ts)
+group by cohort_date, capture, sent_ts

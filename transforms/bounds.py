@@ -53,7 +53,8 @@ BOUNDS: dict[str, Sequence[Bound]] = {
 def believed(table: str, rows: str | None = None) -> str:
     """Return a query of the rows of raw *table*, or of the query *rows*, as they are believed.
 
-    Impossible values are NULL; `out_of_bounds` has a bit for each bound that the row breaks.
+    Impossible values are NULL; `out_of_bounds` has a bit for each bound that the row breaks. Rows
+    with legs come with `are_legs_out_of_bounds`.
     """
     bounds = BOUNDS[table]
     replaced = ", ".join(
@@ -62,11 +63,22 @@ def believed(table: str, rows: str | None = None) -> str:
         if not bound.is_of_legs
     )
     bits = " | ".join(
-        f"if(coalesce({bound.broken}, false), {1 << place}, 0)"
-        for place, bound in enumerate(bounds)
+        f"if({_is_broken(bound)}, {1 << place}, 0)" for place, bound in enumerate(bounds)
     )
     rows = rows or f"from raw.{table}"
     return f"(select * replace ({replaced}), {bits} as out_of_bounds from ({rows}))"  # noqa: S608
+
+
+def _is_broken(bound: Bound) -> str:
+    # Legs are looked at once per list, and rows come with what was found.
+    return "coalesce({}, false)".format(
+        "are_legs_out_of_bounds" if bound.is_of_legs else bound.broken
+    )
+
+
+def legs_broken() -> str:
+    """Return SQL that is true of legs of which one holds a value beyond its bounds."""
+    return " or ".join(bound.broken for bound in BOUNDS["rfq_versions"] if bound.is_of_legs)
 
 
 def believed_legs(legs: str) -> str:

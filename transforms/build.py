@@ -2,47 +2,33 @@
 
 A mart is a function in `marts/` that names what it reads in its signature: a parameter called
 `rfqs` is handed `staging.rfqs`, `rfq_facts` the mart of that name, `own_rfq_facts` the rows of it
-that are our own, `settings` the `Settings` of the build.
+that are our own, `visible_rfq_facts` those with a quote or our own, `settings` the `Settings` of
+the build.
 
 `MARTS` says by which columns a mart's rows are replaced: those of one RFQ, of one market and day,
-of one day, or all. Whatever of a key was touched is deleted and computed again from all rows with
-that key, so many small builds end where one of everything does. Keys are taken some at a time, so
-that a market of any size needs no more memory than a part of it.
+of one day or hour, or all; or that they are sums, from which what a changed RFQ had added is taken
+off. So many small builds end where one of everything does.
 """
 
-import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from importlib.resources import files
-from itertools import groupby
 from threading import Lock
 
 import duckdb
-import polars as pl
-from polars.io.plugins import register_io_source
 
 from transforms import last_build
-from transforms.definitions.partition import MARKET_DAY
+from transforms.computing import Computation
+from transforms.definitions.last_look import fast_markets
+from transforms.keys import DAY, HOUR, PARTITION, RFQ, WHOLE, Key, Mart, Sums
+from transforms.reading import FOREIGN, VISIBLE, scan
 from transforms.settings import Settings
 from transforms.staging import CHANGED, EVERYTHING, TABLES, restage, stage
 
-Key = tuple[str, ...]
-RFQ: Key = ("rfq_id",)
-PARTITION: Key = MARKET_DAY
-DAY: Key = ("cohort_date",)
-WHOLE: Key = ()
+__all__ = ["DAY", "HOUR", "PARTITION", "RFQ", "WHOLE", "Key", "Mart", "Sums", "build"]
 
-# What marts read besides rows of the exchange: what raw tells of the reading, all of it each time.
-LOGS = {
-    **{name: f"raw.{name}" for name in ("accepted_losses", "coverage", "passes", "open_sweeps")},
-    "read_stretches": "read_stretches",
-}
-
-_PARTS = {RFQ: "parts_of_rfqs", PARTITION: "parts_of_partitions", DAY: "parts_of_days"}
 ROWS_PER_PART = 200_000
-
-Mart = Callable[..., pl.LazyFrame]
-"""A function from frames to a frame; its name is the table's name."""
 
 
 def build(
@@ -66,19 +52,18 @@ def build(
     with _transaction(connection):
         goes_on = not afresh and why_afresh(connection, marts, settings) is None
         _prepare(connection, settings, goes_on=goes_on)
-        for key, together in groupby(marts, key=marts.__getitem__):
-            _compute(connection, list(together), key, settings, goes_on=goes_on)
+        rows = Computation(connection, marts, settings, goes_on=goes_on).run()
         _sign(connection, settings)
         states = CHANGED if goes_on else EVERYTHING
         last_build.remember(connection, settings.as_of, fingerprint, states)
-    return {mart.__name__: _count(connection, mart.__name__) for mart in marts}
+    return rows
 
 
 def why_afresh(
     connection: duckdb.DuckDBPyConnection, marts: Mapping[Mart, Key], settings: Settings
 ) -> str | None:
     """Return why a build cannot go on from the marts that are there; None where it can."""
-    tables = [*TABLES, *(mart.__name__ for mart in marts)]
+    tables = [*TABLES, *_stored(marts)]
     fingerprint = _fingerprint(connection, marts, settings)
     return last_build.why_afresh(connection, settings.as_of, fingerprint, tables)
 
@@ -100,135 +85,76 @@ def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     connection.execute("commit")
 
 
+def _stored(marts: Mapping[Mart, Key]) -> list[str]:
+    """Return the names of the tables that *marts* are in: the RFQ facts are in two."""
+    names = [mart.__name__ for mart in marts]
+    halves = [name.removeprefix("incremental.") for name in (VISIBLE, FOREIGN)]
+    return [each for name in names for each in (halves if name == "rfq_facts" else [name])]
+
+
 def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, *, goes_on: bool) -> None:
-    """Bring staging up to date, and say which keys that touches: all, unless the build goes on."""
-    _execute(connection, "incremental/read_stretches.sql")
+    """Bring staging up to date, and say which RFQs that touches: all, unless the build goes on."""
+    _execute(connection, "read_stretches")
+    _set_moments(connection, settings, goes_on=goes_on)
     if goes_on:
-        _execute(connection, "incremental/changed.sql")
+        _execute(connection, "changed")
         restage(connection, settings)
-        _execute(connection, "incremental/touched.sql")
+        _execute(connection, "touched")
+        _execute(connection, "staged")
     else:
         stage(connection, settings)
-        connection.execute("drop schema if exists marts cascade; create schema marts")
-        _execute(connection, "incremental/everything.sql")
+        _execute(connection, "everything")
+    _execute(connection, "quoted")
+    _find_fast_markets(connection, settings, goes_on=goes_on)
     connection.execute(f"set variable rows_per_part = {ROWS_PER_PART}")
-    _execute(connection, "incremental/parts.sql")
+    _execute(connection, "parts_of_rfqs")
 
 
-def _compute(
-    connection: duckdb.DuckDBPyConnection,
-    marts: list[Mart],
-    key: Key,
-    settings: Settings,
-    *,
-    goes_on: bool,
+def _set_moments(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, *, goes_on: bool
 ) -> None:
-    """Compute the touched rows of *marts*, which share a key, part by part."""
-    is_kept = goes_on and key is not WHOLE
-    rows = {mart: _count(connection, mart.__name__) if is_kept else 0 for mart in marts}
-    for touched in _parts(connection, key):
-        for mart in marts:
-            frame = _computed(connection, mart, key, touched, settings)
-            if is_kept and touched:
-                rows[mart] -= _delete(connection, mart.__name__, key, touched)
-            _store(connection, mart.__name__, frame, is_whole=touched is None)
-            rows[mart] += frame.height
-    for mart, expected in rows.items():
-        held = _count(connection, mart.__name__)
-        if held != expected:
-            raise RuntimeError(f"marts.{mart.__name__} shows {held} of {expected} rows written")
-
-
-def _parts(connection: duckdb.DuckDBPyConnection, key: Key) -> list[str | None]:
-    """Return the touched keys in parts, each as a query; None stands for every row there is."""
-    table = _PARTS.get(key)
-    if table is None:
-        return [None]
-    parts = connection.execute(f"select distinct part from {table} order by part").fetchall()  # noqa: S608
-    return [f"(from {table} where part = {part})" for (part,) in parts] or [f"(from {table})"]
-
-
-def _computed(
-    connection: duckdb.DuckDBPyConnection,
-    mart: Mart,
-    key: Key,
-    touched: str | None,
-    settings: Settings,
-) -> pl.DataFrame:
-    reading = Lock()
-    inputs = {
-        name: settings
-        if name == "settings"
-        else _scan(connection, _restricted(name, key, touched), reading)
-        for name in inspect.signature(mart).parameters
+    """Name the moments up to which something counts, at this build and at the one before."""
+    maturity = timedelta(seconds=settings.maturity_s)
+    longest_life = timedelta(seconds=settings.longest_life_s)
+    moments = {
+        "shown_ts": settings.as_of,
+        "matured_ts": settings.as_of - maturity,
+        "oldest_open": settings.as_of - longest_life,
     }
-    return mart(**inputs).collect()
-
-
-def _relation(name: str) -> str:
-    if name.startswith("own_"):
-        return f"from marts.{name.removeprefix('own_')} where visibility = 'own'"
-    if name in LOGS:
-        return f"from {LOGS[name]}"
-    return f"from staging.{name}" if name in TABLES else f"from marts.{name}"
-
-
-def _scan(connection: duckdb.DuckDBPyConnection, relation: str, reading: Lock) -> pl.LazyFrame:
-    """Return *relation*, an SQL query, as a lazy frame that reads the columns its plan needs.
-
-    DuckDB's own lazy frame reads from the threads that polars runs, and refuses when two of them
-    come at once; a second connection would not see what the open transaction has written. So
-    *reading* lets one in at a time.
-    """
-
-    def read(
-        columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _: int | None
-    ) -> Iterator[pl.DataFrame]:
-        wanted = "*" if columns is None else ", ".join(f'"{name}"' for name in columns) or "1"
-        with reading:
-            frame = connection.sql(f"select {wanted} from ({relation})").pl()  # noqa: S608
-        frame = frame.head(n_rows) if n_rows is not None else frame
-        yield frame if predicate is None else frame.filter(predicate)
-
-    schema = connection.sql(f"from ({relation}) limit 0").pl().schema
-    return register_io_source(read, schema=schema, is_pure=True)
-
-
-def _restricted(name: str, key: Key, touched: str | None) -> str:
-    relation = _relation(name)
-    if touched is None or name in LOGS:
-        return relation
-    return f"from ({relation}) as held semi join {touched} as touched on {_same(key)}"
-
-
-def _same(key: Key) -> str:
-    return " and ".join(f"held.{column} is not distinct from touched.{column}" for column in key)
-
-
-def _delete(connection: duckdb.DuckDBPyConnection, name: str, key: Key, touched: str) -> int:
-    """Delete the touched rows of a mart; return how many there were."""
-    deleted: int = connection.execute(
-        f"delete from marts.{name} as held using {touched} as touched where {_same(key)}"  # noqa: S608
-    ).fetchall()[0][0]
-    return deleted
-
-
-def _store(
-    connection: duckdb.DuckDBPyConnection, name: str, frame: pl.DataFrame, *, is_whole: bool
-) -> None:
-    connection.register("_rows", frame.to_arrow())
-    if is_whole:
-        connection.execute(f"create or replace table marts.{name} as from _rows")
+    if goes_on:
+        ((before,),) = connection.execute("select as_of from incremental.last_build").fetchall()
+        moments["matured_before_ts"] = before - maturity
+        moments["oldest_open_before"] = before - longest_life
+        _execute(connection, "moments")
     else:
-        _create_as_rows(connection, name)
-        connection.execute(f"insert into marts.{name} by name from _rows")
+        # Nothing is newly read where everything is computed.
+        connection.execute(f"set variable last_load = {2**62}")
+    for name, moment in moments.items():
+        connection.execute(f"set variable {name} = {_literal(moment)}")
+
+
+def _literal(moment: datetime) -> str:
+    return f"timestamptz '{moment.isoformat()}'"
+
+
+def _find_fast_markets(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, *, goes_on: bool
+) -> None:
+    """Tell which markets of a day were fast. Another window touches the quoted RFQs in it."""
+    _execute(connection, "doubted" if goes_on else "everything_doubted")
+    reading = Lock()
+    places = scan(connection, "from doubted_rfqs", reading)
+    quotes = scan(
+        connection,
+        "from staging.quotes where confirmed_ts is not null"
+        " and rfq_id in (select rfq_id from doubted_rfqs)",
+        reading,
+    )
+    connection.register("_rows", fast_markets(places, quotes, settings).collect().to_arrow())
+    _execute(connection, "fast_markets")
     connection.unregister("_rows")
-
-
-def _create_as_rows(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    described = connection.execute("describe from _rows").fetchall()
-    columns = ", ".join(f'"{column}" {kind}' for column, kind, *_ in described)
-    connection.execute(f"create table if not exists marts.{name} ({columns})")
+    if goes_on and connection.execute("select count(*) from changed_markets").fetchall() != [(0,)]:
+        _execute(connection, "staged")
 
 
 def _sign(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
@@ -244,9 +170,4 @@ def _sign(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
 
 
 def _execute(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    connection.execute((files("transforms") / name).read_text())
-
-
-def _count(connection: duckdb.DuckDBPyConnection, mart: str) -> int:
-    count: int = connection.execute(f"select count(*) from marts.{mart}").fetchall()[0][0]  # noqa: S608
-    return count
+    connection.execute((files("transforms") / "incremental" / f"{name}.sql").read_text())

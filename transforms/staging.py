@@ -10,46 +10,64 @@ from importlib.resources import files
 
 import duckdb
 
-from transforms.bounds import believed, believed_legs, named
+from transforms.bounds import believed, believed_legs, legs_broken, named
 from transforms.settings import Settings
 
 # Each table with the column that holds the id, the raw table of the id's states, and the table of
 # the ids that changed.
 TABLES = {
     "rfqs": ("rfq_id", "rfq_versions", "changed_rfqs"),
-    "rfq_legs": ("rfq_id", "rfq_versions", "changed_rfqs"),
     "quotes": ("quote_id", "quote_versions", "changed_quotes"),
 }
 # Where rows of an id stand in raw, and where a build that goes on has put those of what changed.
 STATES = ("rfq_versions", "quote_versions", "last_seen", "tombstones")
 EVERYTHING = {name: f"raw.{name}" for name in STATES}
 CHANGED = {name: f"changed_{name}" for name in STATES}
+# Legs are kept once per list; `staging.rfq_legs` is a view of them.
+_LEG_LISTS = "incremental.leg_lists"
 
 
 def stage(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Make the staging tables anew, as the data stood at `settings.as_of`."""
     connection.execute("drop schema if exists staging cascade")
-    connection.execute("create schema staging")
+    connection.execute("create schema staging; create schema if not exists incremental")
+    lists = leg_lists("from raw.rfq_versions")
+    connection.execute(f"create or replace table {_LEG_LISTS} as {lists}")
+    connection.execute(f"create or replace table incremental.legs as {_legs(_LEG_LISTS)}")
     for name in TABLES:
-        _execute(connection, f"create table staging.{name} as", name, EVERYTHING, settings)
+        # In order of creation, by which rows are looked for.
+        use = f"create table staging.{name} as from ($query) order by created_ts"
+        _execute(connection, use, name, EVERYTHING, settings)
+    connection.execute(f"create view staging.rfq_legs as {_text('rfq_legs')}")
 
 
 def restage(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Replace the rows of the ids in the tables `changed_rfqs` and `changed_quotes`.
+    """Replace the rows of the ids in the tables `changed_rfqs` and `changed_quotes`."""
+    connection.execute(
+        "create or replace temp table new_leg_lists as"
+        f" from ({leg_lists('from changed_rfq_versions')})"
+        f" anti join {_LEG_LISTS} using (leg_list);"
+        f" insert into {_LEG_LISTS} from new_leg_lists;"
+        f" insert into incremental.legs {_legs('new_leg_lists')}"
+    )
+    for name, (key, raw, changed) in TABLES.items():
+        # Looked for by creation, which all rows of a table can be asked for in little time.
+        places = f"select rowid from staging.{name} semi join changed_{raw} using (created_ts)"  # noqa: S608
+        connection.execute(
+            f"delete from staging.{name}"  # noqa: S608
+            f" where rowid in ({places}) and {key} in (from {changed})"
+        )
+        _execute(connection, f"insert into staging.{name} $query", name, CHANGED, settings)
 
-    What they showed before is kept in `replaced_rfqs` and `replaced_quotes`.
-    """
-    for name, (key, _, changed) in TABLES.items():
-        status = "" if name == "rfq_legs" else ", status"
-        connection.execute(
-            f"create or replace temp table replaced_{name} as"  # noqa: S608
-            f" select rowid as place, {key}{status} from staging.{name}"
-            f" where {key} in (from {changed})"
-        )
-        connection.execute(
-            f"delete from staging.{name} where rowid in (select place from replaced_{name})"  # noqa: S608
-        )
-        _execute(connection, f"insert into staging.{name}", name, CHANGED, settings)
+
+def leg_lists(versions: str) -> str:
+    """Return the query of the distinct lists of legs in *versions*, a query of raw RFQs."""
+    query = _text("leg_lists").replace("$versions", versions)
+    return query.replace("$are_out_of_bounds", legs_broken())
+
+
+def _legs(lists: str) -> str:
+    return believed_legs(_text("legs").replace("$leg_lists", lists))
 
 
 def _execute(
@@ -60,17 +78,26 @@ def _execute(
     settings: Settings,
 ) -> None:
     _, raw, _ = TABLES[name]
-    query = view(name, raw, f"from {states[raw]}")
+    query = view(name, raw, f"from {states[raw]}", _LEG_LISTS)
     for table in ("last_seen", "tombstones"):
-        query = query.replace(f"raw.{table}", states[table])
+        query = query.replace(f"raw.{table}", f"{states[table]} as {table}")
     known = {"as_of": settings.as_of.astimezone(UTC), "viewer_id": settings.viewer_id}
     asked = {parameter: of for parameter, of in known.items() if f"${parameter}" in query}
-    connection.execute(f"{use}\n{query}", asked)
+    connection.execute(use.replace("$query", query), asked)
 
 
-def view(name: str, raw: str, versions: str) -> str:
-    """Return the query of a staging table over *versions*, a query of rows of that raw table."""
-    query = (files("transforms") / "views" / f"{name}.sql").read_text()
+def view(name: str, raw: str, versions: str, lists: str | None = None) -> str:
+    """Return the query of a staging table over *versions*, a query of rows of that raw table.
+
+    *lists* stands for the table of the lists of legs, where there is one.
+    """
+    query = _text(name).replace("$states", versions)
+    if name == "rfqs":
+        lists = lists or f"({leg_lists(versions)})"
+        versions = f"from ({versions}) left join {lists} using (mve_selected_legs)"
     query = query.replace("$versions", believed(raw, versions))
-    query = query.replace("$out_of_bounds", named(raw))
-    return believed_legs(query) if name == "rfq_legs" else query
+    return query.replace("$out_of_bounds", named(raw))
+
+
+def _text(name: str) -> str:
+    return (files("transforms") / "views" / f"{name}.sql").read_text()

@@ -253,6 +253,15 @@ def rfq_facts(*rows: dict[str, Any]) -> pl.LazyFrame:
     return pl.LazyFrame(rows, schema=RFQ_SCHEMA)
 
 
+def sent_rfqs(facts: pl.LazyFrame) -> pl.LazyFrame:
+    """When those RFQs were sent, as a build tells it."""
+    return facts.select(
+        *("cohort_date", "capture", "created_ts"),
+        is_own=pl.col("visibility") == "own",
+        n=pl.lit(1, pl.Int64),
+    )
+
+
 def quote_facts(*rows: dict[str, Any]) -> pl.LazyFrame:
     """The mart of that name, with the columns the summaries read."""
     return pl.LazyFrame(rows, schema=QUOTE_SCHEMA)

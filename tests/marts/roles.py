@@ -10,6 +10,7 @@ from tests.metrics.warehouse import Gone
 from transforms.build import Key, Mart, build
 from transforms.marts import (
     MARTS,
+    fill_rates,
     lost_quotes,
     maker_league,
     my_day,
@@ -22,7 +23,9 @@ from transforms.metrics.objects import load_objects
 from transforms.settings import Settings
 
 Row = dict[str, Any]
-OF_ROLES = (quote_facts, rfq_facts, my_quotes, lost_quotes, maker_league, my_day, outcomes)
+OF_ROLES = (
+    *(quote_facts, rfq_facts, my_quotes, lost_quotes, fill_rates, maker_league, my_day, outcomes),
+)
 TABLES = {mart: MARTS[mart] for mart in OF_ROLES}
 
 

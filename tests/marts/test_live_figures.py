@@ -5,7 +5,15 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tests.marts.facts import executed_quote, executed_rfq, quote, quote_facts, rfq, rfq_facts
+from tests.marts.facts import (
+    executed_quote,
+    executed_rfq,
+    quote,
+    quote_facts,
+    rfq,
+    rfq_facts,
+    sent_rfqs,
+)
 from transforms.marts.live_figures import live_figures, watched_by_day
 from transforms.marts.makers import makers
 from transforms.marts.quote_spreads import quote_spreads
@@ -91,7 +99,7 @@ def test_beside_figures_by_market_stands_the_share_watched_of_its_own_rfqs() -> 
         shares = rows.select("visibility", "share_watched_600_s", "share_watched_5_20_s").unique()
         assert sorted(shares.rows()) == [("own", 0.5, None), ("quoted", None, None)]
 
-    of_day = makers(rfqs, quotes).select(
+    of_day = makers(rfqs, quotes, sent_rfqs(rfqs)).select(
         "visibility", "share_watched_600_s", "share_watched_5_20_s"
     )
     assert sorted(of_day.collect().rows()) == [("own", 0.5, 1.0), ("quoted", None, None)]

@@ -14,12 +14,14 @@ from tests.marts.facts import (
     quote_facts,
     rfq,
     rfq_facts,
+    sent_rfqs,
 )
 from transforms.marts.makers import makers
 
 
 def league(rfqs: list[dict[str, Any]], quotes: list[dict[str, Any]]) -> pl.DataFrame:
-    return makers(rfq_facts(*rfqs), quote_facts(*quotes)).collect()
+    facts = rfq_facts(*rfqs)
+    return makers(facts, quote_facts(*quotes), sent_rfqs(facts)).collect()
 
 
 def of_maker(
@@ -83,7 +85,7 @@ def test_a_win_over_rivals_that_nobody_saw_is_not_called_the_best():
     rfqs = rfq_facts(executed_rfq("r1"), executed_rfq("r2", is_cover_unknown=True))
     quotes = quote_facts(executed_quote("q1", "r1"), executed_quote("q2", "r2"))
 
-    found = makers(rfqs, quotes).collect().row(0, named=True)
+    found = makers(rfqs, quotes, sent_rfqs(rfqs)).collect().row(0, named=True)
 
     assert (found["n_rfq_won"], found["n_rfq_won_compared"], found["n_rfq_won_at_best"]) == (
         2,

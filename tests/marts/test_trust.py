@@ -32,7 +32,7 @@ def days(
 ) -> pl.DataFrame:
     """The mart; one watched RFQ of our own on Monday noon, if not told."""
     log, shown = read_stretches(*runs), Settings(as_of=as_of)
-    held = arrivals(rfq_facts(*([own()] if rfqs is None else rfqs)), log, shown)
+    held = arrivals(rfq_facts(*([own()] if rfqs is None else rfqs)), rfq_facts(), log, shown)
     return trust(held, log, coverage(*(compared or [])), shown).collect()
 
 

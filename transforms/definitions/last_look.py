@@ -6,6 +6,7 @@ from datetime import datetime
 
 import polars as pl
 
+from transforms.definitions.partition import MARKET_DAY
 from transforms.definitions.units import duration, elapsed_s
 from transforms.settings import Settings
 
@@ -17,25 +18,43 @@ FAST_EXECUTION_BELOW_S = (FAST_TIMER_S + STANDARD_TIMER_S) / 2
 STUCK_AFTER_S = 5
 
 
-def infer_fast_markets(
-    rfqs: pl.LazyFrame, quotes: pl.LazyFrame, settings: Settings
+def fast_markets(
+    quoted_markets: pl.LazyFrame, quotes: pl.LazyFrame, settings: Settings
 ) -> pl.LazyFrame:
-    """Add `is_window_fast` and `is_timer_fast`, by what the market showed on that UTC day.
+    """Tell the markets whose window or timer was fast, by what they showed on a UTC day.
 
-    Each is fast where an execution came early and nothing of its own speaks against it. Every combo
-    is fast. Windows change over time, so a day speaks for itself alone.
+    Each is fast where an execution came early and nothing of its own speaks against it. Windows
+    change over time, so a day speaks for itself alone. *quoted_markets* places each RFQ.
+
+    One row per cohort_date and market_ticker with a fast execution.
     """
-    place = ["cohort_date", "market_ticker"]
-    evidence = (
-        quotes.join(rfqs.select("rfq_id", "cohort_date", rfq_market="market_ticker"), on="rfq_id")
-        .group_by("cohort_date", market_ticker="rfq_market")
+    seen = quotes.drop("market_ticker").join(quoted_markets, on="rfq_id", validate="m:1")
+    return (
+        seen.group_by(MARKET_DAY)
         .agg(**_evidence(settings))
+        .filter("is_seen_fast")
+        .select(
+            *MARKET_DAY,
+            is_window_fast=~pl.col("is_window_seen_slow").fill_null(False),
+            is_timer_fast=~pl.col("is_timer_seen_slow").fill_null(False),
+        )
+        .sort(MARKET_DAY)
     )
-    names = ("is_seen_fast", "is_window_seen_slow", "is_timer_seen_slow")
-    is_fast, slow_window, slow_timer = (pl.col(name).fill_null(False) for name in names)
-    return rfqs.join(evidence, on=place, how="left", validate="m:1").with_columns(
-        is_window_fast=pl.col("is_combo") | (is_fast & ~slow_window),
-        is_timer_fast=pl.col("is_combo") | (is_fast & ~slow_timer),
+
+
+def with_windows(rfqs: pl.LazyFrame, fast_markets: pl.LazyFrame) -> pl.LazyFrame:
+    """Add the confirm window and the execution timer of each RFQ, in whole seconds.
+
+    Every combo is fast.
+    """
+    is_fast = {
+        name: pl.col("is_combo") | pl.col(name).fill_null(False)
+        for name in ("is_window_fast", "is_timer_fast")
+    }
+    return (
+        rfqs.join(fast_markets, on=MARKET_DAY, how="left", validate="m:1")
+        .with_columns(**is_fast)
+        .with_columns(**_windows())
     )
 
 
@@ -67,8 +86,7 @@ def is_executed_slowly() -> pl.Expr:
     return waited_s() >= FAST_EXECUTION_BELOW_S
 
 
-def windows() -> dict[str, pl.Expr]:
-    """Return the confirm window and the execution timer of each RFQ, in whole seconds."""
+def _windows() -> dict[str, pl.Expr]:
     window = pl.when("is_window_fast").then(FAST_CONFIRM_S).otherwise(STANDARD_CONFIRM_S)
     timer = pl.when("is_timer_fast").then(FAST_TIMER_S).otherwise(STANDARD_TIMER_S)
     return {"confirm_window_s": window, "execution_timer_s": timer}

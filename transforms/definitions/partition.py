@@ -1,7 +1,8 @@
 """The partition that every summary rolls up into.
 
 A quote belongs to the partition of its *RFQ*, so a late accept or execution changes a row and
-never moves one. A partition is replaced whole by its key; nothing is ever added to a stored row.
+never moves one. A partition of exact sums is added to and taken from, any other replaced whole by
+its key.
 """
 
 RFQ_PARTITION = (

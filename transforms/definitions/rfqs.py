@@ -1,11 +1,10 @@
-"""What is known of each RFQ before its quotes are ranked: class, size, end, last-look windows."""
+"""What is known of each RFQ before its quotes are ranked: class, size, end, who watched it."""
 
 from datetime import timedelta
 from itertools import pairwise
 
 import polars as pl
 
-from transforms.definitions.last_look import infer_fast_markets, windows
 from transforms.definitions.populations import BACKFILL, LATE, LIVE, is_own
 from transforms.settings import Settings
 
@@ -37,9 +36,7 @@ def known_rfqs(
     An accept or an execution proves that the RFQ was alive: where one comes later, it is the end.
     """
     return (
-        rfqs.join(_winners(quotes), on="rfq_id", how="left", validate="1:1")
-        .join(_last_acts(quotes), on="rfq_id", how="left", validate="1:1")
-        .join(_viewers_part(quotes), on="rfq_id", how="left", validate="1:1")
+        rfqs.join(_of_quotes(quotes), on="rfq_id", how="left", validate="1:1")
         .join(_last_sweep(open_sweeps, settings), how="cross")
         .with_columns(
             size_mode=size_mode(),
@@ -67,8 +64,6 @@ def known_rfqs(
         .with_columns(
             size_bucket=size_bucket(), lifetime_bucket=lifetime_bucket(), capture=capture(settings)
         )
-        .pipe(infer_fast_markets, quotes, settings)
-        .with_columns(**windows())
     )
 
 
@@ -110,8 +105,11 @@ def _watched(rfqs: pl.LazyFrame, passes: pl.LazyFrame, settings: Settings) -> pl
         "side", watched_until_ts=pl.min_horizontal("served_ts", pl.lit(settings.as_of))
     )
     is_in_time = pl.col("watched_until_ts") >= pl.col("created_ts") + TIME_TO_ANSWER
-    return (
-        rfqs.with_columns(
+    # Few columns are sorted here, and the others stay where they are.
+    lives = rfqs.cache()
+    watched = (
+        lives.select(
+            *("rfq_id", "created_ts"),
             side=pl.when(is_own()).then(pl.lit("received")).otherwise(pl.lit("made")),
             alive_ts=pl.when(is_alive_known).then(alive_ts).otherwise("created_ts"),
         )
@@ -124,8 +122,10 @@ def _watched(rfqs: pl.LazyFrame, passes: pl.LazyFrame, settings: Settings) -> pl
             coalesce=False,
             check_sortedness=False,
         )
-        .with_columns(watched_until_ts=pl.when(is_in_time).then("watched_until_ts"))
+        .filter(is_in_time)
+        .select("rfq_id", "watched_until_ts")
     )
+    return lives.join(watched, on="rfq_id", how="left", validate="1:1")
 
 
 def capture(settings: Settings) -> pl.Expr:
@@ -220,6 +220,15 @@ def _bucket(size: pl.Expr, edges: tuple[int, ...], mark: str, unit: str) -> pl.E
     return pl.coalesce(
         *(pl.when(size < edge).then(label) for edge, label in steps),
         pl.when(size >= edges[-1]).then(labels[-1]),
+    )
+
+
+def _of_quotes(quotes: pl.LazyFrame) -> pl.LazyFrame:
+    """What the quotes tell of each RFQ. One row per quoted RFQ: few of all there are."""
+    return (
+        _viewers_part(quotes)
+        .join(_last_acts(quotes), on="rfq_id", how="left", validate="1:1")
+        .join(_winners(quotes), on="rfq_id", how="left", validate="1:1")
     )
 
 

@@ -1,9 +1,6 @@
 -- Ids of which something was loaded since the last build, or that had not shown all of it by then; and
 -- all that raw holds of them, looked up once.
 
--- A constant, so that the scans below skip whole blocks of older rows.
-set variable last_load = (select load from incremental.last_build);
-
 create or replace temp table changed_rfqs as
     select id from raw.rfq_versions where load > getvariable('last_load')
     union
@@ -26,11 +23,14 @@ create or replace temp table changed_quotes as
     union
     select id from incremental.unsettled where resource = 'quotes';
 
+-- Places first, so that of all other rows the id alone is read.
 create or replace temp table changed_rfq_versions as
-    from raw.rfq_versions semi join changed_rfqs using (id);
+    from raw.rfq_versions
+    where rowid in (select rowid from raw.rfq_versions semi join changed_rfqs using (id));
 
 create or replace temp table changed_quote_versions as
-    from raw.quote_versions semi join changed_quotes using (id);
+    from raw.quote_versions
+    where rowid in (select rowid from raw.quote_versions semi join changed_quotes using (id));
 
 create or replace temp table changed_ids as
     select 'rfqs' as resource, id from changed_rfqs

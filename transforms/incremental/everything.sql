@@ -1,18 +1,21 @@
--- What to compute in a build of everything: every key there is.
-
--- A quote whose RFQ was never seen, or is gone, is placed by its own fields.
-create or replace temp table touched_partitions as
-    select created_ts::date as cohort_date, market_ticker from staging.rfqs
-    union
-    select created_ts::date, market_ticker from staging.quotes anti join staging.rfqs using (rfq_id);
+-- What to compute in a build of everything: all there is, and nothing that was there before.
+create schema if not exists incremental;
+drop schema if exists marts cascade;
+create schema marts;
+drop table if exists incremental.visible_rfq_facts;
+drop table if exists incremental.foreign_rfq_facts;
+create or replace table incremental.quoted_rfqs (
+    rfq_id varchar, created_ts timestamptz, cohort_date date, market_ticker varchar, is_combo boolean
+);
+create or replace table incremental.fast_markets (
+    cohort_date date, market_ticker varchar, is_window_fast boolean, is_timer_fast boolean
+);
 
 -- Quotes may name RFQs that were never seen.
-create or replace temp table touched_rfqs as
-    select rfq_id from staging.rfqs
-    union
-    select rfq_id from staging.quotes;
+create or replace temp table moved_rfqs as
+    select rfq_id, created_ts from staging.rfqs
+    union all
+    select distinct rfq_id, null from staging.quotes anti join staging.rfqs using (rfq_id);
 
-create or replace temp table touched_days as
-    select cohort_date from touched_partitions
-    union
-    select null;
+create or replace temp table staged as
+    select rfq_id, rowid as place from staging.rfqs;

@@ -1,49 +1,86 @@
--- What is touched, in parts of about `rows_per_part` rows: memory is needed for one part at a time. A
--- market of a day is never cut, since one of its executions may tell something of all its RFQs.
+-- Markets, days and hours to compute again once the facts are right, all of a key at once, in parts. The
+-- facts that were computed again are in `shown_rfqs` and `shown_quotes`, as they were and as they are.
 
 create or replace temp table parts_of_partitions as
-    with n_quotes as (
-        select rfq_id, count(*) as n_quotes
-        from staging.quotes
-        semi join touched_rfqs using (rfq_id)
-        group by rfq_id
-    ),
+with touched as (
+    select cohort_date, market_ticker from shown_rfqs where is_visible
+    union
+    select cohort_date, market_ticker from shown_quotes
+),
 
-    sized as (
-        select
-            touched.cohort_date,
-            touched.market_ticker,
-            min(created_ts) as first_ts,
-            count(rfq_id) + coalesce(sum(n_quotes), 0) as n_rows
-        from touched_partitions as touched
-        left join staging.rfqs as held
-            on
-                touched.cohort_date = held.created_ts::date
-                and touched.market_ticker is not distinct from held.market_ticker
-        left join n_quotes using (rfq_id)
-        group by all
-    )
-
-    select
-        cohort_date,
-        market_ticker,
-        (sum(n_rows) over in_time) // getvariable('rows_per_part') as part
-    from sized
-    window in_time as (order by cohort_date, first_ts, market_ticker rows unbounded preceding);
-
--- An RFQ that was never seen has no market; its quotes count with the first part.
-create or replace temp table parts_of_rfqs as
-    select rfq_id, coalesce(part, 0) as part
-    from touched_rfqs
-    left join staging.rfqs using (rfq_id)
-    left join parts_of_partitions as held
+sized as (
+    select cohort_date, market_ticker, count(*) as n_rows
+    from (
+        select cohort_date, market_ticker from marts.quote_facts
+        union all
+        select cohort_date, market_ticker from incremental.visible_rfq_facts
+    ) as held
+    semi join touched
         on
-            held.cohort_date = rfqs.created_ts::date
-            and held.market_ticker is not distinct from rfqs.market_ticker;
+            held.cohort_date is not distinct from touched.cohort_date
+            and held.market_ticker is not distinct from touched.market_ticker
+    group by all
+)
+
+select
+    touched.cohort_date,
+    touched.market_ticker,
+    (sum(coalesce(n_rows, 0)) over (order by touched.cohort_date, touched.market_ticker rows unbounded preceding))
+    // getvariable('rows_per_part') as part,
+from touched
+left join sized
+    on
+        touched.cohort_date is not distinct from sized.cohort_date
+        and touched.market_ticker is not distinct from sized.market_ticker;
 
 -- One day at a time. What has no day is little, and comes with the first.
 create or replace temp table parts_of_days as
+with touched as (
+    select cohort_date from shown_rfqs
+    union
+    select cohort_date from shown_quotes
+    union
+    select null
+)
+
+select
+    cohort_date,
+    greatest(1, count(cohort_date) over (order by cohort_date nulls first)) as part,
+from touched;
+
+-- An RFQ that was known before its time was read counts as observed from then on.
+create or replace temp table parts_of_hours as
+with newly_read as (
     select
-        cohort_date,
-        greatest(1, count(cohort_date) over (order by cohort_date nulls first)) as part,
-    from touched_days;
+        greatest(watermark_before_ts, forgotten_before_ts) as from_ts,
+        watermark_after_ts as to_ts,
+    from raw.extraction_runs
+    where
+        load > getvariable('last_load')
+        and pass in ('rfqs_market', 'rfqs_self') and from_ts < to_ts
+),
+
+touched as (
+    select hour_start_ts from shown_rfqs
+    union
+    select unnest(
+        generate_series(date_trunc('hour', from_ts), date_trunc('hour', to_ts), interval 1 hour)
+    )
+    from newly_read
+),
+
+-- Hours of a day that follow each other are read at once.
+numbered as (
+    select
+        hour_start_ts,
+        hour_start_ts::date as cohort_date,
+        epoch(hour_start_ts) // 3600 - row_number() over (order by hour_start_ts) as stretch,
+    from touched
+    where hour_start_ts <= getvariable('shown_ts')
+)
+
+select
+    cohort_date,
+    hour_start_ts,
+    dense_rank() over (order by cohort_date, stretch) as part,
+from numbered;

@@ -4,11 +4,18 @@
 which its rows are replaced.
 """
 
-from transforms.build import DAY, PARTITION, RFQ, WHOLE, Key, Mart
+from transforms.definitions.partition import CAPTURE_PARTITION
+from transforms.keys import DAY, HOUR, PARTITION, RFQ, WHOLE, Key, Mart, Sums
 from transforms.marts.activity import activity
 from transforms.marts.arrivals import arrivals
-from transforms.marts.data_quality import data_quality, data_quality_by_day
-from transforms.marts.fill_rates import fill_rates
+from transforms.marts.data_quality import KEY as CHECK_KEY
+from transforms.marts.data_quality import (
+    data_quality,
+    data_quality_by_day,
+    flagged_counts,
+    flagged_shares,
+)
+from transforms.marts.fill_rates import fill_rate_parts, fill_rates, fill_rates_of
 from transforms.marts.funnel import funnel
 from transforms.marts.live_figures import live_figures, watched_by_day
 from transforms.marts.lost_quotes import lost_quotes
@@ -16,7 +23,8 @@ from transforms.marts.maker_league import maker_league
 from transforms.marts.makers import makers
 from transforms.marts.my_day import my_day
 from transforms.marts.my_quotes import my_quotes
-from transforms.marts.outcomes import outcomes
+from transforms.marts.outcomes import KEY as OUTCOME_KEY
+from transforms.marts.outcomes import outcome_counts, outcomes, outcomes_in_order
 from transforms.marts.quote_facts import quote_facts
 from transforms.marts.quote_spreads import quote_spreads
 from transforms.marts.response_latencies import response_latencies
@@ -29,20 +37,20 @@ MARTS: dict[Mart, Key] = {
     rfq_facts: RFQ,
     my_quotes: RFQ,
     lost_quotes: RFQ,
-    fill_rates: PARTITION,
+    fill_rates: Sums(CAPTURE_PARTITION, "n_rfq", fill_rate_parts, fill_rates_of),
+    outcomes: Sums(OUTCOME_KEY, "n_rfq", outcome_counts, outcomes_in_order),
+    data_quality_by_day: Sums(CHECK_KEY, "n_checked", flagged_counts, flagged_shares),
     quote_spreads: PARTITION,
     response_latencies: PARTITION,
     makers: DAY,
     maker_league: DAY,
     my_day: DAY,
-    outcomes: DAY,
     funnel: DAY,
     watched_by_day: DAY,
-    arrivals: DAY,
+    arrivals: HOUR,
     activity: WHOLE,
     trust: WHOLE,
     live_figures: WHOLE,
     survival_curves: WHOLE,
-    data_quality_by_day: DAY,
     data_quality: WHOLE,
 }

@@ -9,7 +9,10 @@ from transforms.settings import Settings
 
 
 def arrivals(
-    rfq_facts: pl.LazyFrame, read_stretches: pl.LazyFrame, settings: Settings
+    visible_rfq_facts: pl.LazyFrame,
+    foreign_rfq_facts: pl.LazyFrame,
+    read_stretches: pl.LazyFrame,
+    settings: Settings,
 ) -> pl.LazyFrame:
     """RFQs held, everybody's, by the hour in which they were created.
 
@@ -21,16 +24,23 @@ def arrivals(
     """
     created, is_observed = pl.col("created_ts"), pl.col("is_observed")
     has_quotes = pl.col("visibility").is_in(["own", "quoted"])
+    known = ("cohort_date", "created_ts", "is_combo")
+    rfqs = pl.concat(
+        [
+            visible_rfq_facts.select(*known, is_ours=has_quotes, is_watched=has_quotes & is_live()),
+            foreign_rfq_facts.select(*known, is_ours=False, is_watched=False),
+        ]
+    )
     return (
-        _placed(rfq_facts, observed(read_stretches, [rfq_list(settings)], settings))
+        _placed(rfqs, observed(read_stretches, [rfq_list(settings)], settings))
         .group_by("cohort_date", hour_start_ts=created.dt.truncate("1h"))
         .agg(
             n_rfq=rows(),
             n_rfq_combo=count(pl.col("is_combo")),
             n_rfq_observed=count(is_observed),
             n_rfq_combo_observed=count(pl.col("is_combo") & is_observed),
-            n_rfq_own_or_quoted=count(has_quotes),
-            n_rfq_watched=count(has_quotes & is_live()),
+            n_rfq_own_or_quoted=count(pl.col("is_ours")),
+            n_rfq_watched=count(pl.col("is_watched")),
             first_created_ts=created.min(),
             last_created_ts=created.max(),
         )

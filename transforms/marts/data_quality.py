@@ -8,6 +8,7 @@ from transforms.bounds import BOUNDS
 from transforms.definitions.populations import has_bid, is_live, is_own, is_terminal
 from transforms.definitions.statistics import count, millionths, rate
 
+KEY = ("cohort_date", "check_name")
 RFQ_STATUSES = ("open", "closed")
 QUOTE_STATUSES = ("open", "accepted", "confirmed", "executed", "cancelled")
 
@@ -70,11 +71,20 @@ def data_quality_by_day(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> p
 
     One row per cohort_date (NULL for quotes on RFQs that were never seen) and check_name.
     """
+    return flagged_shares(flagged_counts(rfq_facts, quote_facts))
+
+
+def flagged_counts(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.LazyFrame:
+    """Count what each check flags, and of how many. One row per `KEY`."""
+    return pl.concat([_by_day(rfq_facts, _rfq_checks()), _by_day(quote_facts, _quote_checks())])
+
+
+def flagged_shares(counts: pl.LazyFrame) -> pl.LazyFrame:
+    """Divide the *counts*, where anything was checked."""
     return (
-        pl.concat([_by_day(rfq_facts, _rfq_checks()), _by_day(quote_facts, _quote_checks())])
-        .filter(pl.col("n_checked") > 0)
+        counts.filter(pl.col("n_checked") > 0)
         .with_columns(share=rate(pl.col("count"), pl.col("n_checked")))
-        .sort("cohort_date", "check_name")
+        .sort(KEY)
     )
 
 

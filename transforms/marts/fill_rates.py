@@ -37,16 +37,24 @@ def fill_rates(rfq_facts: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
     One row per cohort_date, market_ticker, series_ticker (an attribute of the market), visibility,
     n_legs, size_bucket and capture.
     """
+    return fill_rates_of(fill_rate_parts(rfq_facts, settings))
+
+
+def fill_rate_parts(rfq_facts: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
+    """Count and add up what the rates are made of. One row per `CAPTURE_PARTITION`."""
+    return rfq_facts.group_by(CAPTURE_PARTITION).agg(
+        n_rfq=rows(),
+        n_censored=count(~is_terminal()),
+        n_immature=count(~pl.col("is_matured")),
+        n_live_capture=count(pl.col("capture") == "live"),
+        **_parts(settings.maturity_s),
+    )
+
+
+def fill_rates_of(parts: pl.LazyFrame) -> pl.LazyFrame:
+    """Divide the *parts*, where we are the requester, and order the columns."""
     return (
-        rfq_facts.group_by(CAPTURE_PARTITION)
-        .agg(
-            n_rfq=rows(),
-            n_censored=count(~is_terminal()),
-            n_immature=count(~pl.col("is_matured")),
-            n_live_capture=count(pl.col("capture") == "live"),
-            **_parts(settings.maturity_s),
-        )
-        .with_columns(_only_own())
+        parts.with_columns(_only_own())
         .with_columns(**_rates())
         .select(*CAPTURE_PARTITION, *COUNTS, *_in_order())
         .sort(CAPTURE_PARTITION)

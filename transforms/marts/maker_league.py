@@ -9,8 +9,6 @@ from transforms.marts.makers import league
 
 KIND = ("cohort_date", "capture", "series_ticker", "n_legs", "size_bucket")
 KEY = ("maker_id", *KIND)
-# Of a stream of RFQs of every kind; a kind has n_rfq instead.
-BROADCAST = cs.starts_with("response_rate", "is_response_rate", "n_rfq_broadcast")
 
 
 def maker_league(own_rfq_facts: pl.LazyFrame, own_quote_facts: pl.LazyFrame) -> pl.LazyFrame:
@@ -35,7 +33,7 @@ def maker_league(own_rfq_facts: pl.LazyFrame, own_quote_facts: pl.LazyFrame) -> 
         .with_columns(**rate_columns("quoted_rate", "n_rfq_quoted", "n_rfq"))
         .with_columns(visibility=pl.lit("own"))
         .pipe(with_shares_watched, own_rfq_facts, ("cohort_date",))
-        .drop(BROADCAST, "visibility")
+        .drop("visibility")
         .select(*KEY, pl.exclude(KEY))
         .sort(KEY)
     )

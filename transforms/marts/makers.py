@@ -1,16 +1,26 @@
 """One maker's day: how often it answers, wins, backs out, and how it prices."""
 
 import polars as pl
+import polars.selectors as cs
 
 from transforms.definitions.partition import UNKNOWN_MAKER
 from transforms.definitions.populations import is_executed, is_own
-from transforms.definitions.statistics import count, millionths, quantile, rate, rate_columns
+from transforms.definitions.statistics import (
+    count,
+    millionths,
+    quantile,
+    rate,
+    rate_columns,
+)
 from transforms.definitions.watched import with_shares_watched
 
 KEY = ("maker_id", "cohort_date", "visibility", "capture")
+FIRST = (*KEY, "n_rfq_self_quoted", "n_rfq_broadcast")
 
 
-def makers(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.LazyFrame:
+def makers(
+    visible_rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame, sent_rfqs: pl.LazyFrame
+) -> pl.LazyFrame:
     """League table of makers per cohort day.
 
     response_rate = RFQs quoted / RFQs broadcast while the maker was active, from the first to the
@@ -34,10 +44,14 @@ def makers(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.LazyFrame:
 
     One row per maker_id, cohort_date, visibility and capture.
     """
+    broadcast = _broadcast(visible_rfq_facts, quote_facts, sent_rfqs)
     return (
-        league(rfq_facts, quote_facts, KEY)
+        league(visible_rfq_facts, quote_facts, KEY)
+        .join(broadcast, on=KEY, how="left", validate="1:1")
+        .with_columns(**rate_columns("response_rate", "n_rfq_quoted", "n_rfq_broadcast"))
         .with_columns(**_shares())
-        .pipe(with_shares_watched, rfq_facts, ("cohort_date",))
+        .pipe(with_shares_watched, visible_rfq_facts, ("cohort_date",))
+        .select(*FIRST, ~cs.by_name(*FIRST))
         .sort(KEY)
     )
 
@@ -47,7 +61,7 @@ def league(
 ) -> pl.LazyFrame:
     """What the league table tells of each maker, by *key*, which names maker_id and visibility."""
     # Every part asks for both again; without the caches each would be read anew.
-    named = quote_facts.with_columns(maker_id=pl.col("maker_id").fill_null(UNKNOWN_MAKER)).cache()
+    named = _named(quote_facts).cache()
     known = named.filter(~pl.col("is_orphan"))
     contests = _contests(known, rfq_facts).cache()
     others = contests.filter(~pl.col("is_self"))
@@ -67,23 +81,40 @@ def league(
     return makers.with_columns(counted).with_columns(**_rates())
 
 
+def _named(quote_facts: pl.LazyFrame) -> pl.LazyFrame:
+    return quote_facts.with_columns(maker_id=pl.col("maker_id").fill_null(UNKNOWN_MAKER))
+
+
 def _contests(known: pl.LazyFrame, rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
     """One row per RFQ and maker that validly answered it."""
     answered = known.filter("is_valid_response").group_by("rfq_id", "maker_id")
     return (
         answered.agg(is_self=pl.col("is_self_quote").any())
-        .join(_numbered(rfq_facts), on="rfq_id", how="inner", validate="m:1")
+        .join(rfq_facts, on="rfq_id", how="inner", validate="m:1")
         .with_columns(is_won=is_executed() & pl.col("maker_id_won").eq(pl.col("maker_id")))
     )
 
 
-def _numbered(rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
-    """RFQs with their place in the day's broadcast; several at one instant share both ends."""
-    stream = ("cohort_date", "capture", is_own())
+STREAM = ("cohort_date", "capture", "is_own")
+
+
+def _broadcast(
+    rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame, sent_rfqs: pl.LazyFrame
+) -> pl.LazyFrame:
+    """How many RFQs were sent from the first to the last that a maker quoted. One row per KEY.
+
+    Ours are one stream of a day and capture, those of all others another.
+    """
     created = pl.col("created_ts")
-    return rfq_facts.with_columns(
-        place_from=created.rank("min").over(stream).cast(pl.Int64),
-        place_to=created.rank("max").over(stream).cast(pl.Int64),
+    contests = _contests(_named(quote_facts).filter(~pl.col("is_orphan")), rfq_facts)
+    return (
+        contests.filter(~pl.col("is_self"))
+        .group_by(KEY)
+        .agg(is_own().first().alias("is_own"), first_ts=created.min(), last_ts=created.max())
+        .join(sent_rfqs, on=STREAM, how="inner")
+        .filter(created.is_between("first_ts", "last_ts"))
+        .group_by(KEY)
+        .agg(n_rfq_broadcast=pl.col("n").sum())
     )
 
 
@@ -93,7 +124,6 @@ def _outcomes() -> dict[str, pl.Expr]:
     # Without a cover the winner was alone, unless a rival was lost before the accept.
     is_compared = won & is_own() & ~pl.col("is_cover_unknown")
     return {
-        "n_rfq_broadcast": pl.col("place_to").max() - pl.col("place_from").min() + 1,
         "n_rfq_quoted": pl.len().cast(pl.Int64),
         "n_rfq_decided": count(pl.col("is_decided")),
         "n_rfq_traded": count(is_executed() & is_own()),
@@ -141,7 +171,6 @@ def _where(condition: pl.Expr, column: str) -> pl.Expr:
 
 def _rates() -> dict[str, pl.Expr]:
     return {
-        **rate_columns("response_rate", "n_rfq_quoted", "n_rfq_broadcast"),
         **rate_columns("hit_ratio", "n_rfq_won", "n_rfq_decided"),
         **_own(rate_columns("hit_ratio_traded", "n_rfq_won", "n_rfq_traded")),
         **_own(rate_columns("win_share_at_best", "n_rfq_won_at_best", "n_rfq_won_compared")),

@@ -19,7 +19,12 @@ CUTS = {
 }
 
 
-def my_day(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
+def my_day(
+    visible_rfq_facts: pl.LazyFrame,
+    quote_facts: pl.LazyFrame,
+    fill_rates: pl.LazyFrame,
+    settings: Settings,
+) -> pl.LazyFrame:
     """RFQs of others per cohort day: seen, quoted by the viewer, won, withdrawn, lapsed.
 
     quoted_rate = n_rfq_quoted / n_rfq_seen, NULL in scope self, where nothing is seen but what was
@@ -38,13 +43,15 @@ def my_day(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame, settings: Setting
     """
     # Every part asks for both again; without the caches each would be read anew.
     mine = quote_facts.filter(is_mine()).cache()
-    seen = _seen(rfq_facts, mine).cache()
+    quoted = _quoted(visible_rfq_facts, mine).cache()
+    seen = fill_rates.filter(~is_own()).group_by(KEY).agg(pl.col("n_rfq").sum().alias("n_rfq_seen"))
     accepts, answers = mine.filter("has_accept"), mine.filter("is_valid_response")
     parts = [
-        seen.group_by(KEY).agg(**_counts()),
+        seen,
+        quoted.group_by(KEY).agg(**_counts()),
         answers.group_by(KEY).agg(**quoting()),
         accepts.group_by(KEY).agg(**last_look()),
-        *(_hit_ratios(seen, name, by) for name, by in CUTS.items()),
+        *(_hit_ratios(quoted, name, by) for name, by in CUTS.items()),
     ]
     days = pl.concat([seen.select(KEY), accepts.select(KEY)]).unique()
     for part in parts:
@@ -53,8 +60,8 @@ def my_day(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame, settings: Setting
     return days.with_columns(counts.fill_null(0)).with_columns(**_rates(settings)).sort(KEY)
 
 
-def _seen(rfq_facts: pl.LazyFrame, mine: pl.LazyFrame) -> pl.LazyFrame:
-    """RFQs of others and what the viewer did about each. One row per RFQ."""
+def _quoted(visible_rfq_facts: pl.LazyFrame, mine: pl.LazyFrame) -> pl.LazyFrame:
+    """RFQs of others that the viewer quoted, and what became of it. One row per RFQ."""
     is_won = (pl.col("outcome") == "done") & pl.col("is_reference_accept")
     first = pl.col("response_latency_s").filter(pl.col("version") == 1)
     contests = (
@@ -68,9 +75,9 @@ def _seen(rfq_facts: pl.LazyFrame, mine: pl.LazyFrame) -> pl.LazyFrame:
         )
     )
     return (
-        rfq_facts.filter(~is_own())
+        visible_rfq_facts.filter(~is_own())
         .select("rfq_id", *KEY, "series_ticker", "n_legs", "size_bucket", "is_decided")
-        .join(contests, on="rfq_id", how="left", validate="1:1")
+        .join(contests, on="rfq_id", how="inner", validate="1:1")
         .with_columns(
             is_contest=pl.col("is_decided") & pl.col("is_quoted"), latency_bucket=latency_bucket()
         )
@@ -79,7 +86,6 @@ def _seen(rfq_facts: pl.LazyFrame, mine: pl.LazyFrame) -> pl.LazyFrame:
 
 def _counts() -> dict[str, pl.Expr]:
     return {
-        "n_rfq_seen": rows(),
         "n_rfq_quoted": count(pl.col("is_quoted")),
         "n_rfq_decided": count(pl.col("is_contest")),
         "n_rfq_won": count(pl.col("is_contest") & pl.col("is_won")),
@@ -87,11 +93,11 @@ def _counts() -> dict[str, pl.Expr]:
     }
 
 
-def _hit_ratios(seen: pl.LazyFrame, name: str, by: str) -> pl.LazyFrame:
+def _hit_ratios(quoted: pl.LazyFrame, name: str, by: str) -> pl.LazyFrame:
     """The hit ratio by each value of column *by*, as a list. One row per day with a contest."""
     ratio = ("hit_ratio", "hit_ratio_low", "hit_ratio_high")
     return (
-        seen.filter("is_contest")
+        quoted.filter("is_contest")
         .group_by(*KEY, by)
         .agg(n_decided=rows(), n_won=count(pl.col("is_won")))
         .with_columns(**rate_columns("hit_ratio", "n_won", "n_decided"))

@@ -18,7 +18,7 @@ LATENCIES = ("under 0.5 s", "0.5-1 s", "1-2 s", "2-5 s", "5-30 s", "30 s or more
 UNKNOWN_LATENCY = "unknown"
 
 
-def my_quotes(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.LazyFrame:
+def my_quotes(visible_rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.LazyFrame:
     """Each quote the viewer made for somebody else: when, at what price, and what became of it.
 
     A maker never sees its rivals, so no column places a quote among others: what was not accepted
@@ -32,7 +32,7 @@ def my_quotes(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.LazyFram
     bid_hit = (ONE_DOLLAR - pl.col("requester_price_dollars")).cast(DOLLARS)
     return (
         quote_facts.filter(is_mine())
-        .join(_asked(rfq_facts), on="rfq_id", how="left", validate="m:1")
+        .join(_asked(visible_rfq_facts), on="rfq_id", how="left", validate="m:1")
         .with_columns(
             rfq_age_s=elapsed_s("rfq_created_ts", "created_ts"),
             latency_bucket=pl.when(pl.col("version") == 1).then(latency_bucket()),
@@ -57,8 +57,8 @@ def latency_bucket() -> pl.Expr:
     )
 
 
-def _asked(rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
-    return rfq_facts.select(
+def _asked(visible_rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
+    return visible_rfq_facts.select(
         "rfq_id",
         pl.col("contracts").cast(CONTRACTS),
         "target_cost_dollars",

@@ -5,6 +5,8 @@ import polars as pl
 from transforms.definitions.outcome_buckets import role
 from transforms.definitions.statistics import rows
 
+KEY = ("role", "cohort_date", "bucket")
+
 
 def outcomes(rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
     """Every RFQ once, in the first bucket that holds of it, by what we are to it.
@@ -14,9 +16,18 @@ def outcomes(rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
 
     One row per role, cohort_date and bucket.
     """
+    return outcomes_in_order(outcome_counts(rfq_facts))
+
+
+def outcome_counts(rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
+    """Count the RFQs. One row per `KEY`."""
     return (
         rfq_facts.group_by("cohort_date", role=role(), bucket="outcome_bucket")
         .agg(n_rfq=rows())
-        .select("role", "cohort_date", "bucket", "n_rfq")
-        .sort("role", "cohort_date", "bucket")
+        .select(*KEY, "n_rfq")
     )
+
+
+def outcomes_in_order(counts: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the *counts*, sorted."""
+    return counts.sort(KEY)

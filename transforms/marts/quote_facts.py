@@ -12,6 +12,7 @@ from transforms.definitions.last_look import (
     is_lapsed,
     is_monotone,
     shown_timer_s,
+    with_windows,
 )
 from transforms.definitions.quotes import (
     derived_contracts,
@@ -52,16 +53,17 @@ COLUMNS = (
 
 
 def quote_facts(
-    rfqs: pl.LazyFrame,
+    quoted_rfqs: pl.LazyFrame,
     quotes: pl.LazyFrame,
     passes: pl.LazyFrame,
     open_sweeps: pl.LazyFrame,
+    fast_markets: pl.LazyFrame,
     settings: Settings,
 ) -> pl.LazyFrame:
     """Measure every quote known at `settings.as_of`, orphans included. One row per quote."""
-    known = known_rfqs(rfqs, quotes, passes, open_sweeps, settings)
+    known = known_rfqs(quoted_rfqs, quotes, passes, open_sweeps, settings)
     return (
-        quote_lives(quotes, known, passes, settings)
+        quote_lives(quotes, with_windows(known, fast_markets), passes, settings)
         .pipe(_followed_up, settings)
         .pipe(with_live_set)
         .pipe(_sized)

@@ -14,7 +14,7 @@ from transforms.definitions.statistics import (
 from transforms.definitions.watched import with_shares_watched
 
 
-def quote_spreads(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.LazyFrame:
+def quote_spreads(visible_rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.LazyFrame:
     """Spreads of each maker's last quote per RFQ; composite spread and cover of the RFQ.
 
     quote_spread = 1 - yes_bid - no_bid, in dollars per contract; relative_spread = spread / mid;
@@ -37,11 +37,11 @@ def quote_spreads(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.Lazy
     One row per cohort_date, market_ticker, series_ticker (an attribute of the market), visibility,
     n_legs, size_bucket, capture and maker_id (NULL: the RFQ as a whole).
     """
-    frames = [_by_maker(quote_facts), _by_rfq(rfq_facts)]
+    frames = [_by_maker(quote_facts), _by_rfq(visible_rfq_facts)]
     return (
         pl.concat(frames, how="diagonal")
         .with_columns(**rate_columns("one_sided_share", "n_one_sided", "n_quotes"))
-        .pipe(with_shares_watched, rfq_facts, MARKET_DAY)
+        .pipe(with_shares_watched, visible_rfq_facts, MARKET_DAY)
         .sort(*CAPTURE_PARTITION, "maker_id")
     )
 
@@ -69,9 +69,9 @@ def _by_maker(quote_facts: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _by_rfq(rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
+def _by_rfq(visible_rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
     return (
-        rfq_facts.filter(is_own())
+        visible_rfq_facts.filter(is_own())
         # The facts hold the cover of an accept that lapsed, too; here it is the winner's.
         .with_columns(pl.when(is_executed()).then(pl.col("cover_distance")))
         .group_by(CAPTURE_PARTITION)

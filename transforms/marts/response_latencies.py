@@ -8,7 +8,7 @@ from transforms.definitions.statistics import count, distribution, millionths
 from transforms.definitions.watched import with_shares_watched
 
 
-def response_latencies(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.LazyFrame:
+def response_latencies(visible_rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl.LazyFrame:
     """Durations by clock, with the cases that have none, in seconds.
 
     | clock       | from, to                                 | competing          | censored    |
@@ -38,7 +38,7 @@ def response_latencies(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl
     n_legs, size_bucket, capture, maker_id (NULL: the RFQ as a whole) and clock.
     """
     key = (*CAPTURE_PARTITION, "maker_id", "clock")
-    clocks = [*_rfq_clocks(rfq_facts.filter(is_own())), *_quote_clocks(quote_facts)]
+    clocks = [*_rfq_clocks(visible_rfq_facts.filter(is_own())), *_quote_clocks(quote_facts)]
     return (
         pl.concat(clocks)
         .group_by(key)
@@ -50,7 +50,7 @@ def response_latencies(rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame) -> pl
             latency_sum_us=millionths(pl.col("latency")).sum(),
             **distribution("latency", "_s", (50, 90, 99)),
         )
-        .pipe(with_shares_watched, rfq_facts, MARKET_DAY)
+        .pipe(with_shares_watched, visible_rfq_facts, MARKET_DAY)
         .sort(key)
     )
 

@@ -29,6 +29,15 @@ SEEN_BY_REQUESTER = (
     *("n_quotes_raw", "n_quotes_effective", "n_makers", "n_live_makers_at_accept"),
     *("time_to_first_quote_s", "first_quote_ts", "best_yes_bid", "best_yes_ask", "cover_bid"),
 )
+# NULL where there is no quote and the RFQ is not ours: nine RFQs in ten.
+TOLD_BY_QUOTES = (
+    *SEEN_BY_REQUESTER,
+    *("time_to_accept_s", "time_to_fill_s", "composite_spread", "best_yes_bid_at_accept"),
+    *("best_yes_ask_at_accept", "composite_spread_at_accept", "requester_side"),
+    *("requester_price_dollars", "executed_contracts", "effective_spread", "cover_distance"),
+    *("cover_savings_dollars", "premium_dollars", "payout_notional_dollars", "maker_id_won"),
+    "executed_ts",
+)
 
 
 def rfq_facts(
@@ -42,17 +51,23 @@ def rfq_facts(
     """Measure every RFQ known at `settings.as_of`. One row per RFQ."""
     return (
         known_rfqs(rfqs, quotes, passes, open_sweeps, settings)
-        .join(_responses(quote_facts), on="rfq_id", how="left", validate="1:1")
-        .join(_accepts(quote_facts), on="rfq_id", how="left", validate="1:1")
-        .join(_decided(quote_facts), on="rfq_id", how="left", validate="1:1")
-        .join(fates(quote_facts), on="rfq_id", how="left", validate="1:1")
+        .join(_of_quotes(quote_facts), on="rfq_id", how="left", validate="1:1")
         .pipe(_gaps_closed)
         .pipe(_timed, settings)
         .pipe(_priced)
         .with_columns(state=state(), exchange_status="status")
         .with_columns(is_decided=is_decided(settings), outcome_bucket=outcome_bucket(settings))
         .select(COLUMNS)
-        .sort("created_ts", "rfq_id")
+    )
+
+
+def _of_quotes(quote_facts: pl.LazyFrame) -> pl.LazyFrame:
+    """What the quotes tell of each RFQ. One row per quoted RFQ: few of all there are."""
+    return (
+        _responses(quote_facts)
+        .join(_accepts(quote_facts), on="rfq_id", how="left", validate="1:1")
+        .join(_decided(quote_facts), on="rfq_id", how="left", validate="1:1")
+        .join(fates(quote_facts), on="rfq_id", how="left", validate="1:1")
     )
 
 

@@ -19,10 +19,10 @@ versions as (
         -- What an earlier run had read past: the exchange showed it late, or it was asked for again.
         coalesce(
             coalesce(updated_ts, greatest(accepted_ts, confirmed_ts, executed_ts, cancelled_ts))
-            <= as_of_before
-            or created_ts <= as_of_before and load = min(load) over (partition by id),
+            <= as_of_before,
             false
         ) as is_late,
+        if(created_ts <= as_of_before, load, null) as late_load,
     from $versions
     left join raw.loads using (load)
     where created_ts <= $as_of
@@ -95,7 +95,7 @@ merged as (
         ) as cancelled_ts,
         arg_max(cancellation_reason, recency) as shown_cancellation_reason,
         bit_or(out_of_bounds) as out_of_bounds,
-        bool_or(is_late) as is_shown_late,
+        bool_or(is_late) or coalesce(min(late_load) = min(load), false) as is_shown_late,
         min(observed_ts) as first_observed_ts,
         max(observed_ts) as last_observed_ts,
         -- What is given without a time of observation is taken as seen: it is never lost.

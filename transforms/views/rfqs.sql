@@ -17,11 +17,8 @@ versions as (
             observed_ts, coalesce(updated_ts, cancelled_ts, created_ts)
         ) <= $as_of as is_known,
         -- What an earlier run had read past: the exchange showed it late, or it was asked for again.
-        coalesce(
-            coalesce(updated_ts, cancelled_ts) <= as_of_before
-            or created_ts <= as_of_before and load = min(load) over (partition by id),
-            false
-        ) as is_late,
+        coalesce(coalesce(updated_ts, cancelled_ts) <= as_of_before, false) as is_late,
+        if(created_ts <= as_of_before, load, null) as late_load,
         -- Others see a hidden requester as nothing, as "0", or as the SHA-256 of nothing.
         case when creator_id not in (
             '', '0', 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
@@ -39,11 +36,6 @@ ranked as (
             order by is_known, status is not distinct from 'closed', changed_ts, observed_ts,
                 version_hash
         ) as recency,
-        row_number() over (
-            partition by id
-            order by not is_known, observed_ts, changed_ts, status is not distinct from 'closed',
-                requester_id is not null, version_hash
-        ) as arrival,
     from versions
 ),
 
@@ -51,7 +43,14 @@ merged as (
     select
         id,
         arg_max(market_ticker, recency) as market_ticker,
-        arg_min_null(requester_id, arrival) as requester_id_first,
+        -- The least of rows in the order of arrival, with what that one showed at the end.
+        min({
+            'is_unknown': not is_known, 'observed_ts': observed_ts, 'changed_ts': changed_ts,
+            'is_closed': status is not distinct from 'closed',
+            'is_named': requester_id is not null, 'version_hash': version_hash,
+            'requester_id': requester_id, 'status': status
+        }) as earliest,
+        earliest['requester_id'] as requester_id_first,
         coalesce(arg_max(requester_id, recency) filter (is_known), requester_id_first)
             as requester_id_last,
         -- Private fields are shown to the requester alone: seeing one proves that the RFQ is ours.
@@ -63,14 +62,15 @@ merged as (
         ) or not exists (from viewers) as is_own,
         -- What is given without a time of observation is taken as seen from its creation on.
         bool_or(observed_pass = 'evaluation') as is_taken_as_seen,
-        arg_min_null(status, arrival) is not distinct from 'open'
-            or is_taken_as_seen as is_first_seen_open,
+        earliest['status'] is not distinct from 'open' or is_taken_as_seen as is_first_seen_open,
         arg_max(contracts_fp, recency) as contracts,
         nullif(arg_max(target_cost_dollars, recency), 0) as target_cost_dollars,
         coalesce(arg_max(target_cost_excludes_fees, recency), false) as target_cost_excludes_fees,
         arg_max(rest_remainder, recency) as rest_remainder,
         arg_max(mve_collection_ticker, recency) as mve_collection_ticker,
-        arg_max(mve_selected_legs, recency) as legs,
+        arg_max(n_listed, recency) as n_listed,
+        -- An empty list takes no legs away.
+        arg_max(leg_list, recency) filter (n_listed > 0) as leg_list,
         arg_max(status, recency) as latest_status,
         arg_max(is_known, recency) as is_known,
         arg_max(created_ts, recency) as created_ts,
@@ -79,7 +79,7 @@ merged as (
         arg_max(cancellation_reason, recency) filter (cancelled_ts <= $as_of)
             as cancellation_reason,
         bit_or(out_of_bounds) as out_of_bounds,
-        bool_or(is_late) as is_shown_late,
+        bool_or(is_late) or coalesce(min(late_load) = min(load), false) as is_shown_late,
         min(observed_ts) as first_observed_ts,
         max(observed_ts) as last_observed_ts,
         max(observed_ts) filter (status = 'open') as observed_open_ts,
@@ -87,6 +87,15 @@ merged as (
             as first_closed_observed_ts,
     from ranked
     group by id
+),
+
+-- Far fewer than RFQs.
+markets as (
+    select
+        market_ticker,
+        split_part(market_ticker, '-', 1) as series_ticker,
+        regexp_replace(market_ticker, '-[^-]*$', '') as event_ticker,
+    from (select distinct market_ticker $states)
 ),
 
 seen_again as (
@@ -112,13 +121,13 @@ gone as (
 select
     id as rfq_id,
     market_ticker,
-    split_part(market_ticker, '-', 1) as series_ticker,
-    regexp_replace(market_ticker, '-[^-]*$', '') as event_ticker,
+    series_ticker,
+    event_ticker,
     mve_collection_ticker,
-    coalesce(mve_collection_ticker, '') <> '' or coalesce(json_array_length(legs), 0) > 0
-        as is_combo,
+    coalesce(mve_collection_ticker, '') <> '' or coalesce(n_listed, 0) > 0 as is_combo,
     -- A combo whose legs were never shown has 0: it is no single market either.
-    case when is_combo then coalesce(json_array_length(legs), 0) else 1 end::bigint as n_legs,
+    case when is_combo then coalesce(n_listed, 0) else 1 end::bigint as n_legs,
+    leg_list,
     requester_id_first,
     requester_id_last,
     is_own,
@@ -154,5 +163,6 @@ select
             then gone_ts
     end as gone_ts,
 from merged
+left join markets using (market_ticker)
 left join seen_again using (id)
 left join gone using (id)

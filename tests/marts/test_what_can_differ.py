@@ -1,0 +1,239 @@
+"""A build that goes on computes again what can differ, by small markets worked by hand."""
+
+import random
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+
+from tests.metrics.markets import (
+    MIDNIGHT,
+    ExchangeObject,
+    at,
+    closed_rfq,
+    followed,
+    quote,
+    random_market,
+    rfq,
+)
+from transforms.build import WHOLE, build
+from transforms.marts import MARTS, fill_rates, funnel, makers, outcomes, quote_facts
+from transforms.marts.rfq_facts import TOLD_BY_QUOTES, rfq_facts
+from transforms.metrics.objects import load_objects
+from transforms.raw import create_raw_tables
+from transforms.settings import Settings
+
+STRANGER = {"creator_id": "stranger"}
+FEW = {mart: MARTS[mart] for mart in (quote_facts, rfq_facts, fill_rates, outcomes, funnel)}
+
+
+class Desk:
+    """A database of ours, which loads now and then and builds what that changes."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self.connection = connection
+        self.number = 0
+        create_raw_tables(connection)
+        connection.execute("insert into raw.accounts values ('desk', now())")
+
+    def load(
+        self,
+        seconds: float,
+        rfqs: Sequence[ExchangeObject] = (),
+        quotes: Sequence[ExchangeObject] = (),
+    ) -> None:
+        """Store what a run finds so many seconds after midnight, and build."""
+        self.number += 1
+        load_objects(self.connection, rfqs, quotes)
+        for table in ("rfq_versions", "quote_versions"):
+            self.connection.execute(
+                f"update raw.{table} set observed_ts = $1, observed_pass = 'load', load = $2"
+                " where observed_pass = 'evaluation'",
+                [at(seconds), self.number],
+            )
+        self.connection.execute(
+            "insert into raw.loads values ($1, 'run', true, null)", [self.number]
+        )
+        as_of = MIDNIGHT + timedelta(seconds=seconds)
+        build(self.connection, FEW, Settings(as_of=as_of, viewer_id="desk"))
+
+    def rows(self, query: str) -> list[tuple[Any, ...]]:
+        return self.connection.execute(query).fetchall()
+
+    def moved(self) -> list[str]:
+        """The RFQs that the last build computed again."""
+        return [each for (each,) in self.rows("select distinct rfq_id from moved_rfqs order by 1")]
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    with duckdb.connect() as connection:
+        yield Desk(connection)
+
+
+def test_growing_old_moves_no_rfq_and_counts_as_matured(desk: Desk) -> None:
+    """M is 300 s: at 200 s r1 and r2 are too young, at 305 s r1 is matured, at 310 s both are."""
+    counted = "select sum(n_immature), sum(fill_rate_matured_denominator) from marts.fill_rates"
+    matured = "select rfq_id from marts.rfq_facts where is_matured order by 1"
+    funnel = "select n_immature, n_rfq from marts.funnel"
+    desk.load(200, [closed_rfq("r1", 5, 20), closed_rfq("r2", 10, 20), rfq("r3", 1, **STRANGER)])
+    assert desk.rows(counted) == [(3, 0)]
+
+    desk.load(305)
+    assert desk.moved() == []
+    assert desk.rows(matured) == [("r1",), ("r3",)]
+    assert desk.rows(counted) == [(1, 1)]
+    assert desk.rows(funnel) == [(1, 1)]
+
+    desk.load(310)
+    assert desk.moved() == []
+    assert desk.rows(matured) == [("r1",), ("r2",), ("r3",)]
+    assert desk.rows(counted) == [(0, 2)]
+    assert desk.rows(funnel) == [(0, 2)]
+
+
+def test_a_strangers_closing_moves_it_alone(desk: Desk) -> None:
+    """Of three RFQs of one market and day."""
+    strangers = [rfq(f"r{n}", n, **STRANGER) for n in range(3)]
+    desk.load(400, strangers)
+
+    desk.load(500, [closed_rfq("r1", 1, 450, **STRANGER)])
+
+    assert desk.moved() == ["r1"]
+    outcomes = desk.rows("select bucket, n_rfq from marts.outcomes order by 1")
+    assert outcomes == [("open", 2), ("unwatched", 1)]
+    assert desk.rows("select n_rfq, n_censored from marts.fill_rates") == [(3, 2)]
+
+
+def test_a_stranger_is_over_once_it_is_too_old_to_be_open(desk: Desk) -> None:
+    """An RFQ lives for at most 10,860 s: r1 is over at 10,861 s, r2, asked 100 s later, is not."""
+    desk.load(400, [rfq("r1", 0, **STRANGER), rfq("r2", 100, **STRANGER)])
+
+    desk.load(10_861)
+
+    assert desk.moved() == ["r1"]
+    states = desk.rows("select rfq_id, state from marts.rfq_facts order by 1")
+    assert states == [("r1", "closed_unknown"), ("r2", "open")]
+
+
+def test_the_first_fast_execution_moves_what_was_quoted_in_its_market(desk: Desk) -> None:
+    """r1 hangs: accepted at 600 s, it may be confirmed up to 630 s. An execution of r3 after 1 s
+    says that this market has 3 s for it. r2 has no quote, r4 is asked on another market."""
+    hanging = followed(quote("q1", "r1", 1), accepted=600)
+    elsewhere = rfq("r4", 0, market_ticker="KXSUN-26-LA")
+    desk.load(
+        610,
+        [rfq("r1"), rfq("r2", **STRANGER), elsewhere],
+        [hanging, followed(quote("q4", "r4", 1), accepted=600)],
+    )
+    windows = (
+        "select quote_id, confirm_window_s, is_lapsed from marts.quote_facts"
+        " where quote_id <> 'q3' order by 1"
+    )
+    assert desk.rows(windows) == [("q1", 30, False), ("q4", 30, False)]
+
+    fast = followed(quote("q3", "r3", 611), accepted=612, confirmed=613, executed=614)
+    desk.load(620, [rfq("r3", 610)], [fast])
+
+    # What is pending moves as time passes, and what is open of ours does not: no pass was served.
+    assert desk.moved() == ["r1", "r3", "r4"]
+    assert desk.rows(windows) == [("q1", 3, True), ("q4", 30, False)]
+
+
+def test_a_quote_finds_its_rfq_wherever_that_is(desk: Desk) -> None:
+    """One of four hours ago, that nobody had quoted, and one that comes to be known later."""
+    desk.load(15_000, [closed_rfq("old", 0, 14_900)], [])
+    desk.load(15_300, [], [quote("q1", "old", 14_800), quote("q2", "late", 15_200)])
+    assert desk.moved() == ["late", "old"]
+    orphans = "select quote_id from marts.quote_facts where is_orphan"
+    assert desk.rows(orphans) == [("q2",)]
+
+    desk.load(15_600, [rfq("late", 15_199)])
+
+    assert desk.moved() == ["late"]
+    assert desk.rows(orphans) == []
+    quoted = "select rfq_id, n_makers from marts.rfq_facts order by 1"
+    assert desk.rows(quoted) == [("late", 1), ("old", 1)]
+
+
+def all_facts(
+    rfqs: pl.LazyFrame,
+    quotes: pl.LazyFrame,
+    quote_facts: pl.LazyFrame,
+    passes: pl.LazyFrame,
+    open_sweeps: pl.LazyFrame,
+    settings: Settings,
+) -> pl.LazyFrame:
+    """The RFQ facts as they are computed, in one table."""
+    return rfq_facts(rfqs, quotes, quote_facts, passes, open_sweeps, settings)
+
+
+@pytest.fixture
+def crowd(desk: Desk) -> Desk:
+    """Random markets on which A quotes everybody, each RFQ beside a stranger's that nobody did."""
+    chance = random.Random(7)
+    markets = [random_market(chance, f"m{number}") for number in range(12)]
+    people = ({}, {"desk": "stranger", "A": "desk"})
+    rfqs, quotes = [], []
+    for number, market in enumerate(markets):
+        named = people[number % 2]
+        for each in (*market.rfqs, *market.quotes):
+            is_quote = "rfq_id" in each
+            of = {name: named.get(each[name], each[name]) for name in each if "creator" in name}
+            (quotes if is_quote else rfqs).append(each | of)
+            if not is_quote:
+                rfqs.append(each | STRANGER | {"id": f"f{each['id']}"})
+    load_objects(desk.connection, rfqs, quotes)
+    as_of = max(market.as_of for market in markets)
+    settings = Settings(as_of=as_of, viewer_id="desk", is_watched=True)
+    build(desk.connection, {**FEW, makers: MARTS[makers], all_facts: WHOLE}, settings)
+    return desk
+
+
+def test_what_quotes_alone_tell_is_null_on_a_strangers_rfq(crowd: Desk) -> None:
+    """It is not stored of those, and the facts are shown as they were computed all the same."""
+    different = crowd.rows(
+        "select count(*) from ((from marts.rfq_facts except all from marts.all_facts)"
+        " union all (from marts.all_facts except all from marts.rfq_facts))"
+    )
+    shown = ", ".join(f"count({name})" for name in TOLD_BY_QUOTES)
+    (told,) = crowd.rows(f"select {shown} from marts.all_facts where rfq_id like 'f%'")
+
+    assert different == [(0,)]
+    assert set(told) == {0}
+
+
+def test_every_rfq_sent_while_a_maker_was_active_was_broadcast_to_it(crowd: Desk) -> None:
+    """Counted one by one here, and for the most part by the minute in the build."""
+    found = crowd.rows(
+        """
+        with contests as (
+            select q.maker_id, r.*
+            from marts.quote_facts as q inner join marts.rfq_facts as r using (rfq_id)
+            where q.is_valid_response
+            qualify not bool_or(q.is_self_quote) over (partition by q.maker_id, q.rfq_id)
+        ),
+        spans as (
+            select
+                maker_id, cohort_date, visibility, capture,
+                min(created_ts) as first_ts, max(created_ts) as last_ts
+            from contests group by all
+        )
+        select m.visibility, m.n_rfq_broadcast, (
+            select count(*) from marts.rfq_facts as r
+            where
+                r.cohort_date = m.cohort_date and r.capture = m.capture
+                and (r.visibility = 'own') = (m.visibility = 'own')
+                and r.created_ts between s.first_ts and s.last_ts
+        )
+        from marts.makers as m
+        inner join spans as s using (maker_id, cohort_date, visibility, capture)
+        """
+    )
+
+    assert {visibility for visibility, _, _ in found} >= {"own", "quoted"}
+    assert [row for row in found if row[1] != row[2]] == []
+    assert any(counted > 2 for visibility, _, counted in found if visibility == "quoted")

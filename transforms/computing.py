@@ -1,0 +1,220 @@
+"""Computing the marts: of the moved RFQs first, then of the keys that those belong to.
+
+Keys are taken some at a time, so that a market of any size needs no more memory than a part of it.
+"""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from typing import Any
+
+import duckdb
+import polars as pl
+
+from transforms.keys import DAY, HOUR, PARTITION, RFQ, WHOLE, Key, Mart, Sums, added_up, negative
+from transforms.reading import LOGS, SENT, inputs, relation, sent_rfqs
+from transforms.settings import Settings
+from transforms.tables import RFQ_FACTS, Tables, same
+
+_PARTS = {PARTITION: "parts_of_partitions", DAY: "parts_of_days", HOUR: "parts_of_hours"}
+_BEFORE = {name: f"from before_{name}" for name in ("rfq_facts", "quote_facts")}
+
+
+class Computation:
+    """The marts of one build, which goes on from what is there or finds nothing."""
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        marts: Mapping[Mart, Key],
+        settings: Settings,
+        *,
+        goes_on: bool,
+    ) -> None:
+        self._connection = connection
+        self._marts = marts
+        self._settings = settings
+        self._goes_on = goes_on
+        self._tables = Tables(connection, [mart.__name__ for mart in marts], goes_on=goes_on)
+        self._change: dict[Mart, pl.DataFrame] = {}
+
+    def run(self) -> dict[str, int]:
+        """Compute all marts; return rows per mart."""
+        self._of_rfqs()
+        self._execute("parts")
+        for mart, key in self._marts.items():
+            if isinstance(key, Sums):
+                self._add_up(mart, key)
+            elif key == WHOLE:
+                self._of_whole(mart)
+            elif key != RFQ:
+                self._of_key(mart, key)
+        return self._tables.counts()
+
+    def _of_rfqs(self) -> None:
+        """Compute what has a row per RFQ or quote, and add up what those rows add to sums."""
+        marts = [mart for mart, key in self._marts.items() if key == RFQ]
+        if self._goes_on:
+            self._forget_moved(marts)
+        else:
+            self._execute("nothing_before")
+        for part in self._parts("parts_of_rfqs"):
+            frames = {mart.__name__: self._of_part_of_rfqs(mart, part) for mart in marts}
+            self._put_on({name: frame.lazy() for name, frame in frames.items()})
+        if rfq_facts_in(marts):
+            self._tables.show_rfq_facts()
+
+    def _forget_moved(self, marts: list[Mart]) -> None:
+        """Take the moved RFQs out of tables and sums, and count what has matured as such."""
+        self._execute("before")
+        self._take_off(_BEFORE)
+        self._take_off(_aged(is_matured=False))
+        self._put_on_read(_aged(is_matured=True))
+        for mart in marts:
+            self._tables.delete_moved(mart.__name__)
+
+    def _of_part_of_rfqs(self, mart: Mart, part: int) -> pl.DataFrame:
+        frame = self._computed(mart, _read_of_rfqs(part))
+        self._tables.store(mart.__name__, frame)
+        return frame
+
+    # Sums
+
+    def _take_off(self, relations: Mapping[str, str]) -> None:
+        for mart, sums in self._with_sums():
+            self._add(mart, sums, negative(self._parts_read(sums, relations), sums))
+
+    def _put_on_read(self, relations: Mapping[str, str]) -> None:
+        for mart, sums in self._with_sums():
+            self._add(mart, sums, self._parts_read(sums, relations))
+
+    def _put_on(self, frames: Mapping[str, pl.LazyFrame]) -> None:
+        given = {**frames, "settings": self._settings}
+        for mart, sums in self._with_sums():
+            names = inspect.signature(sums.parts).parameters
+            self._add(mart, sums, sums.parts(**{name: given[name] for name in names}))
+
+    def _with_sums(self) -> Iterator[tuple[Mart, Sums]]:
+        return ((mart, key) for mart, key in self._marts.items() if isinstance(key, Sums))
+
+    def _parts_read(self, sums: Sums, relations: Mapping[str, str]) -> pl.LazyFrame:
+        return sums.parts(**inputs(self._connection, sums.parts, relations, self._settings))
+
+    def _add(self, mart: Mart, sums: Sums, parts: pl.LazyFrame) -> None:
+        before = [self._change[mart].lazy()] if mart in self._change else []
+        self._change[mart] = added_up([*before, parts], sums).collect()
+
+    def _add_up(self, mart: Mart, sums: Sums) -> None:
+        """Put the change of the sums on what the mart holds of the same keys."""
+        is_changed = pl.any_horizontal(pl.exclude(sums.columns) != 0)
+        change = self._change[mart].filter(is_changed)
+        total = added_up([self._held(mart, sums, change), change.lazy()], sums)
+        left = total.filter(pl.col(sums.counted) != 0)
+        self._tables.store(mart.__name__, sums.finished(left).collect())
+
+    def _held(self, mart: Mart, sums: Sums, change: pl.DataFrame) -> pl.LazyFrame:
+        """Take what the mart holds of the keys of *change* out of it."""
+        if not self._goes_on:
+            return change.clear().lazy()
+        self._connection.register("_change", change.select(sums.columns).to_arrow())
+        held = self._connection.sql(
+            f"from marts.{mart.__name__} as held semi join _change as touched on"
+            f" {same(sums.columns)}"
+        )
+        rows: pl.DataFrame = held.pl()
+        self._tables.delete(mart.__name__, sums.columns, "_change")
+        self._connection.unregister("_change")
+        return rows.lazy().select(
+            *sums.columns, pl.col(change.columns[len(sums.columns) :]).fill_null(0)
+        )
+
+    # Keys
+
+    def _of_key(self, mart: Mart, key: tuple[str, ...]) -> None:
+        table = _PARTS[key]
+        for part in self._parts(table):
+            frame = self._computed(mart, self._read_of_key(mart, key, part))
+            if self._goes_on:
+                touched = f"(from {table} where part = {part})"
+                self._tables.delete(mart.__name__, key, touched)
+            self._tables.store(mart.__name__, frame)
+
+    def _of_whole(self, mart: Mart) -> None:
+        self._tables.replace(mart.__name__, self._computed(mart, {}))
+
+    def _read_of_key(self, mart: Mart, key: tuple[str, ...], part: int) -> dict[str, str]:
+        """Return what *mart* reads of the part's keys, by name.
+
+        Days and hours are constants, so that DuckDB skips whole blocks of others.
+        """
+        of_part = {DAY: self._of_days, HOUR: self._of_hours}.get(key, _of_markets)(part)
+        names = [name for name in inspect.signature(mart).parameters if name not in LOGS]
+        return {
+            name: sent_rfqs(of_part)
+            if name == SENT
+            else f"select * from ({relation(name)}) as held {of_part}"  # noqa: S608
+            for name in names
+            if name != "settings"
+        }
+
+    def _of_days(self, part: int) -> str:
+        days = self._column("cohort_date", "parts_of_days", part)
+        known = ", ".join(f"date '{day.isoformat()}'" for day in days if day is not None)
+        is_known = f"cohort_date in ({known})" if known else "false"
+        return f"where {is_known} or cohort_date is null" if None in days else f"where {is_known}"
+
+    def _of_hours(self, part: int) -> str:
+        hours = sorted(self._column("hour_start_ts", "parts_of_hours", part))
+        if not hours:
+            return "where false"
+        first, last = (f"timestamptz '{hour.isoformat()}'" for hour in (hours[0], hours[-1]))
+        each = f"select hour_start_ts from parts_of_hours where part = {part}"  # noqa: S608
+        return (
+            f"where created_ts >= {first} and created_ts < {last} + interval 1 hour"
+            f" and date_trunc('hour', created_ts) in ({each})"
+        )
+
+    def _column(self, column: str, table: str, part: int) -> list[Any]:
+        query = f"select {column} from {table} where part = {part}"  # noqa: S608
+        return [value for (value,) in self._connection.execute(query).fetchall()]
+
+    def _parts(self, table: str) -> list[int]:
+        query = f"select distinct part from {table} order by part"  # noqa: S608
+        return [int(part) for (part,) in self._connection.execute(query).fetchall()] or [0]
+
+    def _computed(self, mart: Mart, relations: Mapping[str, str]) -> pl.DataFrame:
+        return mart(**inputs(self._connection, mart, relations, self._settings)).collect()
+
+    def _execute(self, name: str) -> None:
+        self._connection.execute((files("transforms") / "incremental" / f"{name}.sql").read_text())
+
+
+def rfq_facts_in(marts: list[Mart]) -> bool:
+    """Return whether the RFQ facts are among *marts*."""
+    return RFQ_FACTS in {mart.__name__ for mart in marts}
+
+
+def _aged(*, is_matured: bool) -> dict[str, str]:
+    """Return the facts that have matured since the last build, as not matured or as matured."""
+    return {
+        "rfq_facts": f"select *, {is_matured} as is_matured from aged_rfq_facts",  # noqa: S608
+        "quote_facts": "from before_quote_facts limit 0",
+    }
+
+
+def _of_markets(part: int) -> str:
+    touched = f"(from parts_of_partitions where part = {part}) as touched"
+    return f"semi join {touched} on {same(PARTITION)}"
+
+
+def _read_of_rfqs(part: int) -> dict[str, str]:
+    """Return what is read to compute a part of the RFQs, by name."""
+    places = f"select place from parts_of_rfqs where part = {part}"  # noqa: S608
+    quoted = f"select rfq_id from parts_of_rfqs where part = {part} and has_quotes"  # noqa: S608
+    relations = {
+        "rfqs": f"from staging.rfqs where rowid in ({places})",
+        "quoted_rfqs": f"from staging.rfqs where rowid in ({places} and has_quotes)",
+    }
+    for name in ("quotes", "quote_facts", "own_quote_facts", "visible_rfq_facts"):
+        relations[name] = f"select * from ({relation(name)}) where rfq_id in ({quoted})"  # noqa: S608
+    return relations

@@ -1,0 +1,81 @@
+"""What marts read: for each name in a signature a relation of the database, as a lazy frame."""
+
+import inspect
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from threading import Lock
+
+import duckdb
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from transforms.keys import Mart
+from transforms.settings import Settings
+from transforms.staging import TABLES
+
+# What marts read besides rows of the exchange: what raw tells of the reading, all of it each time.
+LOGS = {
+    **{name: f"raw.{name}" for name in ("accepted_losses", "coverage", "passes", "open_sweeps")},
+    "read_stretches": "read_stretches",
+    "fast_markets": "incremental.fast_markets",
+}
+# The RFQ facts are stored in two tables, so that what is asked of the few RFQs whose quotes we see
+# reads no strangers' RFQ. `is_matured` is told by the clock and not stored.
+VISIBLE, FOREIGN = "incremental.visible_rfq_facts", "incremental.foreign_rfq_facts"
+SENT = "sent_rfqs"
+
+
+def relation(name: str) -> str:
+    """Return the query of all rows that a mart's parameter *name* stands for."""
+    if name.startswith("own_"):
+        rows = relation(name.removeprefix("own_").replace("rfq_facts", "visible_rfq_facts"))
+        return f"select * from ({rows}) where visibility = 'own'"  # noqa: S608
+    if name in LOGS:
+        return f"from {LOGS[name]}"
+    if name in ("visible_rfq_facts", "foreign_rfq_facts"):
+        is_matured = "created_ts <= getvariable('matured_ts') as is_matured"
+        return f"select *, {is_matured} from incremental.{name}"  # noqa: S608
+    return f"from staging.{name}" if name in TABLES else f"from marts.{name}"
+
+
+def sent_rfqs(of_part: str) -> str:
+    """Return the query of when RFQs were sent, of those facts that the clause *of_part* leaves."""
+    query = (files("transforms") / "incremental" / "sent.sql").read_text()
+    return query.replace("$of_part", of_part)
+
+
+def inputs(
+    connection: duckdb.DuckDBPyConnection,
+    mart: Mart,
+    relations: Mapping[str, str],
+    settings: Settings,
+) -> dict[str, pl.LazyFrame | Settings]:
+    """Return what *mart* names in its signature: *relations* by name, else all rows of a name."""
+    reading = Lock()
+    return {
+        name: settings
+        if name == "settings"
+        else scan(connection, relations.get(name) or relation(name), reading)
+        for name in inspect.signature(mart).parameters
+    }
+
+
+def scan(connection: duckdb.DuckDBPyConnection, relation: str, reading: Lock) -> pl.LazyFrame:
+    """Return *relation*, an SQL query, as a lazy frame that reads the columns its plan needs.
+
+    DuckDB's own lazy frame reads from the threads that polars runs, and refuses when two of them
+    come at once; a second connection would not see what the open transaction has written. So
+    *reading* lets one in at a time.
+    """
+
+    def read(
+        columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _: int | None
+    ) -> Iterator[pl.DataFrame]:
+        wanted = "*" if columns is None else ", ".join(f'"{name}"' for name in columns) or "1"
+        with reading:
+            frame = connection.sql(f"select {wanted} from ({relation})").pl()  # noqa: S608
+        frame = frame.head(n_rows) if n_rows is not None else frame
+        yield frame if predicate is None else frame.filter(predicate)
+
+    schema = connection.sql(f"from ({relation}) limit 0").pl().schema
+    return register_io_source(read, schema=schema, is_pure=True)

@@ -1,0 +1,123 @@
+"""The tables of the marts: rows put in, rows taken out, and a count of both that is checked."""
+
+from collections.abc import Iterable
+
+import duckdb
+import polars as pl
+
+from transforms.marts.rfq_facts import TOLD_BY_QUOTES
+from transforms.reading import FOREIGN, VISIBLE
+
+RFQ_FACTS, QUOTE_FACTS = "rfq_facts", "quote_facts"
+_SHOWN_QUOTES = "insert into shown_quotes select distinct cohort_date, market_ticker from _rows"
+# Which of the rows that are about to be stored are asked for with the RFQs whose quotes we see.
+_IS_VISIBLE = (
+    "(visibility <> 'foreign' or rfq_id in (select rfq_id from parts_of_rfqs where has_quotes))"
+)
+
+
+class Tables:
+    """The tables named, all of them empty or, where a build *goes_on*, with what they hold."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, names: Iterable[str], *, goes_on: bool
+    ) -> None:
+        self._connection = connection
+        # How many rows each is to have once the build is done.
+        self._expected = {name: self._rows(name) if goes_on else 0 for name in names}
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows each has; RuntimeError where these are not all that were stored."""
+        for name, expected in self._expected.items():
+            held = self._rows(name)
+            if held != expected:
+                raise RuntimeError(f"marts.{name} shows {held} of {expected} rows written")
+        return self._expected
+
+    def store(self, name: str, frame: pl.DataFrame) -> None:
+        """Add rows to a mart, which is made with the first."""
+        if name == RFQ_FACTS:
+            self._store_rfq_facts(frame)
+        else:
+            self._connection.register("_rows", frame.to_arrow())
+            self._create(f"marts.{name}", "from _rows")
+            self._connection.execute(f"insert into marts.{name} by name from _rows")
+            if name == QUOTE_FACTS:
+                self._connection.execute(_SHOWN_QUOTES)
+            self._connection.unregister("_rows")
+        self._expected[name] += frame.height
+
+    def replace(self, name: str, frame: pl.DataFrame) -> None:
+        """Make a mart anew."""
+        self._connection.register("_rows", frame.to_arrow())
+        self._connection.execute(f"create or replace table marts.{name} as from _rows")
+        self._connection.unregister("_rows")
+        self._expected[name] = frame.height
+
+    def delete(self, name: str, key: tuple[str, ...], touched: str) -> None:
+        """Take out the rows of the keys that are in *touched*, a table or a query in brackets."""
+        self._expected[name] -= self._changed(
+            f"delete from marts.{name} as held using {touched} as touched where {same(key)}"  # noqa: S608
+        )
+
+    def delete_moved(self, name: str) -> None:
+        """Take out the rows of the moved RFQs."""
+        if name == RFQ_FACTS:
+            places = {VISIBLE: "held_visible", FOREIGN: "held_foreign"}
+            statements = [
+                f"delete from {table} where rowid in (from {held})"  # noqa: S608
+                for table, held in places.items()
+            ]
+        else:
+            moved = "select rfq_id from moved_rfqs"
+            statements = [f"delete from marts.{name} where rfq_id in ({moved})"]  # noqa: S608
+        self._expected[name] -= sum(self._changed(each) for each in statements)
+
+    def show_rfq_facts(self) -> None:
+        """Show both tables as one. Which RFQs have matured is a constant's work and not stored."""
+        shown = [f'"{name}"' for name in self._columns(VISIBLE)]
+        matured = "created_ts <= timestamptz '{}' as is_matured".format(*self._matured_ts())
+        shown.insert(shown.index('"state"') + 1, matured)
+        self._connection.execute(
+            f"create or replace view marts.{RFQ_FACTS} as select {', '.join(shown)}"  # noqa: S608
+            f" from (from {VISIBLE} union all by name from {FOREIGN})"
+        )
+
+    def _store_rfq_facts(self, frame: pl.DataFrame) -> None:
+        self._connection.register("_rows", frame.to_arrow())
+        left_out = {VISIBLE: "is_matured", FOREIGN: ", ".join(["is_matured", *TOLD_BY_QUOTES])}
+        for table, condition in ((VISIBLE, _IS_VISIBLE), (FOREIGN, f"not {_IS_VISIBLE}")):
+            stored = f"select * exclude ({left_out[table]}) from _rows"  # noqa: S608
+            self._create(table, stored)
+            self._connection.execute(f"insert into {table} by name {stored} where {condition}")
+        self._connection.execute(
+            "insert into shown_rfqs select distinct cohort_date, market_ticker,"  # noqa: S608
+            f" date_trunc('hour', created_ts), {_IS_VISIBLE} from _rows"
+        )
+        self._connection.unregister("_rows")
+
+    def _create(self, table: str, rows: str) -> None:
+        described = self._connection.execute(f"describe {rows}").fetchall()
+        columns = ", ".join(f'"{column}" {kind}' for column, kind, *_ in described)
+        self._connection.execute(f"create table if not exists {table} ({columns})")
+
+    def _columns(self, table: str) -> list[str]:
+        return [name for name, *_ in self._connection.execute(f"describe {table}").fetchall()]
+
+    def _matured_ts(self) -> Iterable[str]:
+        ((moment,),) = self._connection.execute("select getvariable('matured_ts')").fetchall()
+        return (moment.isoformat(),)
+
+    def _changed(self, statement: str) -> int:
+        ((rows,),) = self._connection.execute(statement).fetchall()
+        return int(rows)
+
+    def _rows(self, name: str) -> int:
+        # A table knows how many rows it has, and a view would read them.
+        tables = (VISIBLE, FOREIGN) if name == RFQ_FACTS else (f"marts.{name}",)
+        return sum(self._changed(f"select count(*) from {table}") for table in tables)  # noqa: S608
+
+
+def same(key: tuple[str, ...]) -> str:
+    """Return SQL that is true where rows `held` and `touched` have the same *key*, NULL as well."""
+    return " and ".join(f"held.{column} is not distinct from touched.{column}" for column in key)

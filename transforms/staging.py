@@ -42,7 +42,10 @@ def stage(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
 
 
 def restage(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
-    """Replace the rows of the ids in the tables `changed_rfqs` and `changed_quotes`."""
+    """Replace the rows of the ids in the tables `changed_rfqs` and `changed_quotes`.
+
+    What they showed before is kept in `replaced_rfqs` and `replaced_quotes`.
+    """
     connection.execute(
         "create or replace temp table new_leg_lists as"
         f" from ({leg_lists('from changed_rfq_versions')})"
@@ -54,8 +57,10 @@ def restage(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
         # Looked for by creation, which all rows of a table can be asked for in little time.
         places = f"select rowid from staging.{name} semi join changed_{raw} using (created_ts)"  # noqa: S608
         connection.execute(
-            f"delete from staging.{name}"  # noqa: S608
-            f" where rowid in ({places}) and {key} in (from {changed})"
+            f"create or replace temp table replaced_{name} as"  # noqa: S608
+            f" select rowid as place, {key}, status from staging.{name}"
+            f" where rowid in ({places}) and {key} in (from {changed});"
+            f" delete from staging.{name} where rowid in (select place from replaced_{name})"
         )
         _execute(connection, f"insert into staging.{name} $query", name, CHANGED, settings)
 

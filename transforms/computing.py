@@ -14,7 +14,7 @@ import polars as pl
 from transforms.keys import DAY, HOUR, PARTITION, RFQ, WHOLE, Key, Mart, Sums, added_up, negative
 from transforms.reading import LOGS, SENT, inputs, relation, sent_rfqs
 from transforms.settings import Settings
-from transforms.tables import RFQ_FACTS, Tables, same
+from transforms.tables import Tables, same
 
 _PARTS = {PARTITION: "parts_of_partitions", DAY: "parts_of_days", HOUR: "parts_of_hours"}
 _BEFORE = {name: f"from before_{name}" for name in ("rfq_facts", "quote_facts")}
@@ -61,8 +61,6 @@ class Computation:
         for part in self._parts("parts_of_rfqs"):
             frames = {mart.__name__: self._of_part_of_rfqs(mart, part) for mart in marts}
             self._put_on({name: frame.lazy() for name, frame in frames.items()})
-        if rfq_facts_in(marts):
-            self._tables.show_rfq_facts()
 
     def _forget_moved(self, marts: list[Mart]) -> None:
         """Take the moved RFQs out of tables and sums, and count what has matured as such."""
@@ -187,11 +185,6 @@ class Computation:
 
     def _execute(self, name: str) -> None:
         self._connection.execute((files("transforms") / "incremental" / f"{name}.sql").read_text())
-
-
-def rfq_facts_in(marts: list[Mart]) -> bool:
-    """Return whether the RFQ facts are among *marts*."""
-    return RFQ_FACTS in {mart.__name__ for mart in marts}
 
 
 def _aged(*, is_matured: bool) -> dict[str, str]:

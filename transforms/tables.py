@@ -38,6 +38,7 @@ class Tables:
         """Add rows to a mart, which is made with the first."""
         if name == RFQ_FACTS:
             self._store_rfq_facts(frame)
+            self._show_rfq_facts()
         else:
             self._connection.register("_rows", frame.to_arrow())
             self._create(f"marts.{name}", "from _rows")
@@ -73,7 +74,7 @@ class Tables:
             statements = [f"delete from marts.{name} where rfq_id in ({moved})"]  # noqa: S608
         self._expected[name] -= sum(self._changed(each) for each in statements)
 
-    def show_rfq_facts(self) -> None:
+    def _show_rfq_facts(self) -> None:
         """Show both tables as one. Which RFQs have matured is a constant's work and not stored."""
         shown = [f'"{name}"' for name in self._columns(VISIBLE)]
         matured = "created_ts <= timestamptz '{}' as is_matured".format(*self._matured_ts())

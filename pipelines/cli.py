@@ -18,7 +18,9 @@ from pipelines.cli_reading import (
     DatabaseOption,
     MomentOption,
     UnknownHostOption,
+    dictionary,
     doctor,
+    report,
     span_of,
     sql,
     status,
@@ -406,5 +408,5 @@ def sandbox(
     serve_sandbox(port, wanted)
 
 
-for _each in (status, doctor, sql):
+for _each in (status, doctor, report, sql, dictionary):
     app.command()(_each)

@@ -2,6 +2,7 @@
 
 import sys
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -140,6 +141,83 @@ def sql(
     elif query is None and sys.stdin.isatty():
         asking.open_shell(Database(database))
     asking.answer(Database(database), sys.stdin.read() if query is None else query, form)
+
+
+class Zone(StrEnum):
+    """Where the days of a page begin."""
+
+    NEW_YORK = "America/New_York"
+    UTC = "UTC"
+
+
+class Unit(StrEnum):
+    """How a page writes prices."""
+
+    CENTS = "cents"
+    PERCENT = "percent"
+    AMERICAN = "american"
+    LOGODDS = "logodds"
+
+
+class Role(StrEnum):
+    """Whose page it is: that of one who asks, or of one who quotes."""
+
+    REQUESTER = "requester"
+    MAKER = "maker"
+
+
+def report(
+    output: Annotated[Path, typer.Option(help="The HTML file to write; it needs no other.")],
+    xlsx: Annotated[Path | None, typer.Option(help="Write a workbook as well.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="DAY", help="First day.", show_default="the last complete day"),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="DAY", help="The day after the last.")
+    ] = None,
+    zone: Annotated[Zone, typer.Option(help="Where days begin.")] = Zone.NEW_YORK,
+    unit: Annotated[Unit, typer.Option(help="How prices are written.")] = Unit.CENTS,
+    role: Annotated[
+        Role | None, typer.Option(help="One part alone.", show_default="what the account is")
+    ] = None,
+    own: Annotated[
+        Path | None,
+        typer.Option(
+            "--with",
+            metavar="FILE",
+            help="Columns of yours: CSV or Parquet by rfq_id, quote_id or market_ticker; fair_yes"
+            " is your fair value.",
+        ),
+    ] = None,
+    names: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Names of makers and requesters: CSV with id and name."),
+    ] = None,
+    database: DatabaseOption = PUBLISHED,
+) -> None:
+    """Write the morning page: a day beside the seven before it, in one file to forward.
+
+    Examples: `rfq report --output morning.html` ·
+    `rfq report --output week.html --xlsx week.xlsx --since 2026-11-16 --until 2026-11-23`
+    """
+    from pipelines.database import Database
+    from pipelines.pages import Asked, write_report
+
+    asked = Asked(output, xlsx, since, until, zone, unit, role, own, names)
+    write_report(Database(database), asked)
+
+
+def dictionary(
+    output: Annotated[Path, typer.Option(help="The HTML file to write.")],
+) -> None:
+    """Write what every published table and column means, as a page.
+
+    Example: `rfq dictionary --output dictionary.html`
+    """
+    from pipelines.pages import write_dictionary
+
+    write_dictionary(output)
 
 
 def _text_of(file: Path) -> str:

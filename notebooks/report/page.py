@@ -124,7 +124,7 @@ def _matched(connection: duckdb.DuckDBPyConnection, scope: Scope) -> str:
     assert own is not None  # noqa: S101 -- only called with one
     view = "quoted" if own.key == "quote_id" else "asked"
     ((n, n_all),) = connection.execute(
-        f"select count(*) filter ({own.key} in (select {own.key} from own_columns)), count(*)"
+        f"select count(*) filter ({own.key} in (select own_key from own_columns)), count(*)"
         f" from {view} where is_now"
     ).fetchall()
     return f"Your file has {own.n_rows:,} rows; {n:,} of {n_all:,} rows of the window match one."

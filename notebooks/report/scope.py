@@ -17,6 +17,7 @@ from notebooks.report.window import PageError, Window
 KEYS = ("quote_id", "rfq_id", "market_ticker")
 FAIR = "fair_yes"
 _MOST_TAGS = 3
+_JOINED = "left join own_columns on own_key = {key}"
 
 # The views of a connection: `asked`, one row per RFQ, and `quoted`, one row per quote.
 _ASKED = """
@@ -165,32 +166,37 @@ def ask(connection: duckdb.DuckDBPyConnection, query: str) -> pl.DataFrame:
 
 
 def _read_own(connection: duckdb.DuckDBPyConnection, file: Path) -> Own:
-    """Read a CSV or Parquet file into the temporary table `own_columns`."""
+    """Read a CSV or Parquet file into the temporary table `own_columns`, under names of ours."""
     reader = "read_parquet" if file.suffix == ".parquet" else "read_csv"
-    varchars = "" if file.suffix == ".parquet" else ", all_varchar = true"
+    as_text = "" if file.suffix == ".parquet" else ", all_varchar = true"
     name = str(file).replace("'", "''")
     try:
         connection.execute(
-            f"create or replace temp table own_columns as from {reader}('{name}'{varchars})"
+            f"create or replace temp table own_file as from {reader}('{name}'{as_text})"
         )
     except duckdb.Error as error:
         raise PageError(f"--with {file}: {str(error).splitlines()[0]}") from None
-    columns = [c for c, *_ in connection.execute("describe own_columns").fetchall()]
+    columns = [c for c, *_ in connection.execute("describe own_file").fetchall()]
     key = next((key for key in KEYS if key in columns), None)
     if key is None:
         raise PageError(f"--with {file} has no column {', '.join(KEYS[:-1])} or {KEYS[-1]}")
+    tags = [c for c in columns if c not in (*KEYS, FAIR)][:_MOST_TAGS]
+    fair = f"nullif({FAIR}::varchar, '')" if FAIR in columns else "null::varchar"
+    named = "".join(f', "{_quoted(tag)}" as tag_{n}' for n, tag in enumerate(tags))
+    connection.execute(
+        f"create or replace temp table own_columns as select {key} as own_key,"
+        f" {fair} as written, try_cast({fair} as double) as own_fair{named} from own_file"
+    )
     _demand_keys(connection, file, key)
-    if FAIR in columns:
-        _demand_fair(connection, file)
-    tags = [c for c in columns if c not in (*KEYS, FAIR)]
+    _demand_fair(connection, file)
     ((n_rows,),) = connection.execute("select count(*) from own_columns").fetchall()
-    return Own(key, tuple(tags[:_MOST_TAGS]), FAIR in columns, n_rows)
+    return Own(key, tuple(tags), FAIR in columns, n_rows)
 
 
 def _demand_keys(connection: duckdb.DuckDBPyConnection, file: Path, key: str) -> None:
     twice = connection.execute(
-        f"select {key}, count(*) from own_columns group by {key}"
-        f" having count(*) > 1 or {key} is null order by {key} limit 1"
+        "select own_key, count(*) from own_columns group by own_key"
+        " having count(*) > 1 or own_key is null order by own_key limit 1"
     ).fetchall()
     if twice:
         ((value, n),) = twice
@@ -198,13 +204,9 @@ def _demand_keys(connection: duckdb.DuckDBPyConnection, file: Path, key: str) ->
 
 
 def _demand_fair(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
-    connection.execute(
-        "create or replace temp table own_columns as select * replace"
-        f" (try_cast({FAIR} as double) as {FAIR}), {FAIR} as written from own_columns"
-    )
     wrong = connection.execute(
-        f"select written from own_columns where written is not null and written::varchar <> ''"
-        f" and not coalesce({FAIR} between 0 and 1, false) limit 1"
+        "select written from own_columns where written is not null"
+        " and not coalesce(own_fair between 0 and 1, false) limit 1"
     ).fetchall()
     if wrong:
         raise PageError(f"--with {file}: {FAIR} is a price from 0 to 1 and not {wrong[0][0]!r}")
@@ -212,29 +214,22 @@ def _demand_fair(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
 
 def _joined_to_rfqs(own: Own | None) -> dict[str, str]:
     """How `asked` takes the columns up: what a requester's fill was worth beyond its price."""
-    edge = (
-        f"case requester_side when 'buy_yes' then own.{FAIR} - requester_price_dollars"
-        f" when 'buy_no' then 1 - own.{FAIR} - requester_price_dollars end"
-    )
     if own is None or own.key == "quote_id":
         return {"own": "null::double", "tags": "", "joined": ""}
-    tags = "".join(f', own."{_quoted(tag)}" as tag_{n}' for n, tag in enumerate(own.tags))
-    return {
-        "own": edge if own.has_fair else "null::double",
-        "tags": tags,
-        "joined": f"left join own_columns as own on own.{own.key} = rfq.{own.key}",
-    }
+    edge = (
+        "case requester_side when 'buy_yes' then own_fair - requester_price_dollars"
+        " when 'buy_no' then 1 - own_fair - requester_price_dollars end"
+    )
+    tags = "".join(f", tag_{n}" for n in range(len(own.tags)))
+    return {"own": edge, "tags": tags, "joined": _JOINED.format(key=f"rfq.{own.key}")}
 
 
 def _joined_to_quotes(own: Own | None) -> dict[str, str]:
     """How `quoted` does: what the worse of a quote's two bids would give its maker."""
-    if own is None or not own.has_fair:
+    if own is None:
         return {"edge": "null::double", "joined": ""}
-    edge = f"least(own.{FAIR} - yes_bid_dollars, yes_ask_dollars - own.{FAIR})"
-    return {
-        "edge": edge,
-        "joined": f"left join own_columns as own on own.{own.key} = quote.{own.key}",
-    }
+    edge = "least(own_fair - yes_bid_dollars, yes_ask_dollars - own_fair)"
+    return {"edge": edge, "joined": _JOINED.format(key=f"quote.{own.key}")}
 
 
 def _quoted(name: str) -> str:

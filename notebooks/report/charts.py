@@ -100,7 +100,7 @@ def _warnings(rows: pl.DataFrame, n: str) -> Iterator[str]:
     thin = rows.filter(pl.col(n) < MIN_N).height
     if thin:
         of = f"{thin} of {rows.height}"
-        yield f"{of} rows rest on fewer than {MIN_N}: hollow, not to be read alone."
+        yield f"{of} rows rest on fewer than {MIN_N}: not to be read alone."
 
 
 def _named(rows: pl.DataFrame, known: Mapping[str, str]) -> pl.DataFrame:

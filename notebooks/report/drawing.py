@@ -246,7 +246,10 @@ def curves(rows: pl.DataFrame) -> alt.TopLevelMixin:
         .mark_text(fontSize=10)
         .encode(
             x=alt.X("time_s:Q", scale=scale, axis=None),
-            y=alt.Y("kind:N", axis=alt.Axis(title=None, domain=False, ticks=False, grid=False)),
+            y=alt.Y(
+                "kind:N",
+                axis=alt.Axis(title=None, domain=False, ticks=False, grid=False, labelPadding=22),
+            ),
             text=alt.Text("n_risk:Q", format=","),
         )
         .properties(width=WIDTH - 30, height=30)

@@ -79,10 +79,11 @@ def _notes(connection: duckdb.DuckDBPyConnection, scope: Scope, role: str | None
         " (select count(*) from quoted where is_now) from asked"
     ).fetchall()
     told = []
+    whose = " of yours" if scope.shown == ("requester",) else ""
     if not n_now:
         told.append(
-            f"No RFQ of {scope.window.named} is held, so every figure is empty. Data is known up to"
-            f" {scope.as_of:%Y-%m-%d %H:%M} UTC: `rfq run` loads what is new,"
+            f"No RFQ{whose} of {scope.window.named} is held, so every figure is empty. Data is"
+            f" known up to {scope.as_of:%Y-%m-%d %H:%M} UTC: `rfq run` loads what is new,"
             f" `rfq backfill --since {scope.window.first}` reads a span again, and --since and"
             " --until choose other days."
         )
@@ -124,8 +125,7 @@ def _matched(connection: duckdb.DuckDBPyConnection, scope: Scope) -> str:
     assert own is not None  # noqa: S101 -- only called with one
     view = "quoted" if own.key == "quote_id" else "asked"
     ((n, n_all),) = connection.execute(
-        f"select count(*) filter ({own.key} in (select own_key from own_columns)), count(*)"
-        f" from {view} where is_now"
+        f"select count(*) filter (is_matched), count(*) from {view} where is_now"
     ).fetchall()
     return f"Your file has {own.n_rows:,} rows; {n:,} of {n_all:,} rows of the window match one."
 

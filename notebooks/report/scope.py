@@ -23,9 +23,9 @@ _JOINED = "left join own_columns on own_key = {key}"
 _ASKED = """
 create or replace temp table asked as
 select
-    rfq_id, rfq.market_ticker, series_ticker, requester_id_first, visibility, capture, n_legs,
+    rfq_id, series_ticker, requester_id_first, visibility, capture, n_legs,
     is_combo, size_bucket, created_ts, end_ts, end_cause, state, is_matured, is_decided,
-    outcome_bucket, n_makers, maker_id_won, time_to_first_quote_s, time_to_fill_s,
+    outcome_bucket, n_makers, time_to_first_quote_s, time_to_fill_s,
     requester_price_dollars, executed_contracts, premium_dollars, cover_bid, cover_distance,
     cover_savings_dollars, effective_spread,
     created_ts >= {since} as is_now,
@@ -33,15 +33,15 @@ select
     has_accept or state = 'executed' as is_accepted,
     outcome_bucket = 'executed_in_time' as is_filled,
     first_quote_ts - created_ts <= interval 5 seconds as is_answered_5s,
-    {own} as edge_dollars{tags},
+    {own} as edge_dollars, {matched} as is_matched{tags},
 from marts.rfq_facts as rfq {joined}
 where created_ts >= {before} and created_ts < {until}
-    and cohort_date between cast({before} as date) and cast({until} as date)
+    and cohort_date between cast({before} as date) and cast({until} as date) {whose}
 """
 _QUOTED = """
 create or replace temp view quoted as
 select
-    quote.*, asked.day, asked.is_now, {edge} as edge_dollars,
+    quote.*, asked.day, asked.is_now, {edge} as edge_dollars, {matched} as is_matched,
 from marts.quote_facts as quote join asked using (rfq_id) {joined}
 where quote.cohort_date between cast({before} as date) and cast({until} as date)
     and not quote.is_orphan
@@ -117,15 +117,17 @@ def open_scope(
         "before": _moment(window.before_ts),
         "zone": window.zone.value,
     }
-    connection.execute(_ASKED.format(**times, **_joined_to_rfqs(own)))
+    roles = tuple(_roles(connection))
+    shown = tuple(each for each in roles if role in (None, each))
+    # A page of a desk alone says nothing of what others asked, which may be most of what is held.
+    whose = "and visibility = 'own'" if shown == ("requester",) else ""
+    connection.execute(_ASKED.format(**times, **_joined_to_rfqs(own), whose=whose))
     connection.execute(_QUOTED.format(**times, **_joined_to_quotes(own)))
     connection.execute(_CONTESTS)
     connection.execute(_SEEN)
     as_of, maturity_s, scope = connection.execute(
         "select as_of, maturity_s, scope from marts.build_info"
     ).fetchall()[0]
-    roles = tuple(_roles(connection))
-    shown = tuple(each for each in roles if role in (None, each))
     captures = {each: _capture(connection, each) for each in ("requester", "maker")}
     return Scope(window, as_of, maturity_s, scope == "market", roles, shown, captures, own)
 
@@ -215,21 +217,23 @@ def _demand_fair(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
 def _joined_to_rfqs(own: Own | None) -> dict[str, str]:
     """How `asked` takes the columns up: what a requester's fill was worth beyond its price."""
     if own is None or own.key == "quote_id":
-        return {"own": "null::double", "tags": "", "joined": ""}
+        return {"own": "null::double", "matched": "false", "tags": "", "joined": ""}
     edge = (
         "case requester_side when 'buy_yes' then own_fair - requester_price_dollars"
         " when 'buy_no' then 1 - own_fair - requester_price_dollars end"
     )
     tags = "".join(f", tag_{n}" for n in range(len(own.tags)))
-    return {"own": edge, "tags": tags, "joined": _JOINED.format(key=f"rfq.{own.key}")}
+    joined = _JOINED.format(key=f"rfq.{own.key}")
+    return {"own": edge, "matched": "own_key is not null", "tags": tags, "joined": joined}
 
 
 def _joined_to_quotes(own: Own | None) -> dict[str, str]:
     """How `quoted` does: what the worse of a quote's two bids would give its maker."""
     if own is None:
-        return {"edge": "null::double", "joined": ""}
+        return {"edge": "null::double", "matched": "false", "joined": ""}
     edge = "least(own_fair - yes_bid_dollars, yes_ask_dollars - own_fair)"
-    return {"edge": edge, "joined": _JOINED.format(key=f"quote.{own.key}")}
+    joined = _JOINED.format(key=f"quote.{own.key}")
+    return {"edge": edge, "matched": "own_key is not null", "joined": joined}
 
 
 def _quoted(name: str) -> str:

@@ -409,7 +409,7 @@ def test_a_window_without_data_says_so_and_what_to_run(write_figures: Any, desk:
     page = write_figures(desk, "--since", "2020-01-01", "--until", "2020-01-02")
 
     told = " ".join(page.text)
-    assert "No RFQ of Wednesday, 1 January 2020 is held" in told
+    assert "No RFQ of yours of Wednesday, 1 January 2020 is held" in told
     assert "rfq backfill --since 2020-01-01" in told
     assert all(value in (None, 0) for value, _, _ in page.figures.values())
 

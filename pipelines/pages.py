@@ -13,7 +13,7 @@ from pipelines.runs import read_record
 from pipelines.spans import told_moment
 from pipelines.standing import told_code
 
-EXTRA = ("altair", "jinja2", "markupsafe", "vl_convert", "xlsxwriter")
+EXTRA = ("altair", "jinja2", "vl_convert", "xlsxwriter")
 
 
 class PageRefused(DatabaseError):

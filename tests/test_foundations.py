@@ -17,9 +17,8 @@ from tests.test_imports import ROOT, imported
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OURS = {"notebooks", "pipelines", "transforms", "tests"}
-# Asked for by others at run time: dlt's destination, DuckDB for moments with a time zone, altair
-# for charts as SVG.
-NOT_IMPORTED = {"pytz", "sqlglot", "vl-convert-python"}
+# Asked for by others at run time: dlt's destination, and DuckDB for moments with a time zone.
+NOT_IMPORTED = {"pytz", "sqlglot"}
 COMMANDS = {"duckdb-cli", "mypy", "pytest-xdist", "ruff"}
 RUNS = ["notebooks", "report", "shell"]
 PINNED = re.compile(r"^([\w.\[\]-]+)==(\S+)", re.MULTILINE)

@@ -161,6 +161,7 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Wanted]:
     quotes = f"{watched} and is_effective and is_valid_response"
     yield from _spreads(quotes, unit, "makers' last quotes on own RFQs", "")
     yield from _covers()
+    yield _dearest()
     yield _makers(scope)
     yield _executed_shares()
     yield _curves(scope)
@@ -218,6 +219,32 @@ def _covers() -> Iterator[Wanted]:
             f" group by {name}, kind having n > 0 order by {order}, kind",
             partial(quartiles, by=name, of="cents"),
         )
+
+
+def _dearest() -> Wanted:
+    """Legs as one reads them: yes TICKER + no TICKER."""
+    return Wanted(
+        "dearest_fills",
+        "What cost most against the middle",
+        "Executed own RFQs of the window: dollars paid beyond the middle of the best bid and offer,"
+        " and twice that in cents a contract. The legs stand in the rows behind it.",
+        "Spread and cover",
+        "select left(rfq_id, 8) as rfq,"
+        " left(coalesce(string_agg(leg.side || ' ' || leg.market_ticker, ' + '"
+        " order by leg.position), case any_value(requester_side) when 'buy_no' then 'no '"
+        " else 'yes ' end || any_value(rfq.market_ticker)), 200) as legs,"
+        " any_value(requester_side) as requester_side,"
+        " any_value(executed_contracts)::double as contracts,"
+        " any_value(requester_price_dollars)::double as price_dollars,"
+        " any_value(100 * effective_spread)::double as effective_spread_cents,"
+        " any_value(effective_spread / 2 * executed_contracts)::double as cost_dollars"
+        " from asked join (select rfq_id, market_ticker from staging.rfqs) as rfq using (rfq_id)"
+        " left join staging.rfq_legs as leg using (rfq_id)"
+        " where is_now and visibility = 'own' and state = 'executed' and effective_spread > 0"
+        " group by rfq_id order by cost_dollars desc, rfq_id limit 8",
+        lambda rows: bars(rows, "rfq", "cost_dollars", "effective_spread_cents", "¢", sort=None),
+        n="",
+    )
 
 
 def _cuts() -> Iterator[tuple[str, str, str]]:

@@ -12,7 +12,6 @@ from typing import Any
 
 import duckdb
 from jinja2 import Environment, FunctionLoader, StrictUndefined
-from markupsafe import Markup
 
 from notebooks.report.attention import Item, attention, verdicts
 from notebooks.report.charts import Chart, charts, told_cell
@@ -144,7 +143,7 @@ def html(page: Page) -> str:
         scope=page.scope,
         window=page.scope.window,
         sections=sections,
-        draw=lambda chart: Markup(svg(chart.picture)),  # noqa: S704 -- escaped by vl-convert
+        draw=lambda chart: svg(chart.picture),
         written=lambda value, kind: written(value, kind, page.unit),
         cell=_cell,
         rfc3339=lambda moment: f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",

@@ -23,7 +23,7 @@ _JOINED = "left join own_columns on own_key = {key}"
 _ASKED = """
 create or replace temp table asked as
 select
-    rfq_id, series_ticker, requester_id_first, visibility, capture, n_legs,
+    rfq_id, series_ticker, requester_id_first, requester_side, visibility, capture, n_legs,
     is_combo, size_bucket, created_ts, end_ts, end_cause, state, is_matured, is_decided,
     outcome_bucket, n_makers, time_to_first_quote_s, time_to_fill_s,
     requester_price_dollars, executed_contracts, premium_dollars, cover_bid, cover_distance,

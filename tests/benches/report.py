@@ -1,11 +1,12 @@
 """How long the morning page takes, by number of quotes in its eight days.
 
 python tests/benches/report.py                      # 10,000,000 quotes
-python tests/benches/report.py 1000000
+python tests/benches/report.py 1000000 1            # one round
 """
 
 from __future__ import annotations
 
+import resource
 import statistics
 import subprocess
 import sys
@@ -65,7 +66,7 @@ def multiply(path: Path, quotes: int) -> tuple[int, int]:
         )
 
 
-def main(quotes: int) -> None:
+def main(quotes: int, rounds: int) -> None:
     print(heading())
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "rfq.duckdb"
@@ -74,19 +75,23 @@ def main(quotes: int) -> None:
         output = Path(directory) / "page.html"
         command = [Path(sys.executable).with_name("rfq"), "report", "--output", output]
         took = []
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             began_s = time.perf_counter()
             subprocess.run(
                 [*command, "--database", path, "--zone", "UTC"], check=True, capture_output=True
             )
             took.append(time.perf_counter() - began_s)
         size = output.stat().st_size
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(f"RFQs        {n_rfqs:>12,}")
     print(f"quotes      {n_quotes:>12,}")
-    print(f"wall s      {statistics.median(took):>12.1f}  (median of {ROUNDS}: {min(took):.1f} to")
+    print(f"wall s      {statistics.median(took):>12.1f}  (median of {rounds}: {min(took):.1f} to")
     print(f"            {max(took):>12.1f}, with the start of Python)")
+    print(f"cpu s       {(used.ru_utime + used.ru_stime) / rounds:>12.1f}  (a page)")
+    print(f"peak MB     {used.ru_maxrss / 1024:>12,.0f}")
     print(f"page kB     {size / 1000:>12,.0f}")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000_000)
+    quotes, rounds = [*map(int, sys.argv[1:]), *(10_000_000, ROUNDS)[len(sys.argv) - 1 :]]
+    main(quotes, rounds)

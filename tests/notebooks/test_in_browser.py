@@ -126,8 +126,11 @@ def test_it_breaks_no_rule_of_accessibility(
 ) -> None:
     shown.page.emulate_media(color_scheme=scheme)
     shown.page.set_viewport_size(size)  # type: ignore[arg-type]
-    if "dictionary" in shown.page.url and scheme == "dark":
-        pytest.skip("its style is that of the report, and its 700 rows take 5 s")
+    # Of the dictionary's 40 tables, which are of one kind, three stand for all: axe takes 10 s.
+    shown.page.evaluate(
+        "() => document.querySelectorAll('main > section:has(.dictionary):nth-of-type(n + 4)')"
+        ".forEach(section => section.remove())"
+    )
     shown.page.evaluate("() => document.querySelectorAll('details').forEach(d => d.open = true)")
 
     found = Axe().run(shown.page)

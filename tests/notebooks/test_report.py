@@ -12,8 +12,8 @@ import duckdb
 import pytest
 
 from notebooks.report.window import Unit, Window, Zone, difference, price
-from tests.accounts import Shown, of_desk, of_maker, published
-from tests.metrics.markets import MIDNIGHT, closed_rfq, quote
+from tests.accounts import Shown, by, of_desk, of_maker, published
+from tests.metrics.markets import MIDNIGHT, closed_rfq, followed, quote
 from tests.metrics.markets import rfq as rfq_object
 from tests.notebooks.written_pages import WrittenPage
 from tests.running import Command, Ended
@@ -461,3 +461,43 @@ def test_a_day_of_new_york_is_23_hours_long_in_march():
     assert window.until_ts - window.since_ts == timedelta(hours=23)
     assert window.before == date(2026, 3, 1)
     assert len(list(window.days)) == 8
+
+
+# Charts and attention, worked by hand
+
+
+def test_the_curves_let_closing_compete_and_censor_what_is_open(write: Any, desk: Path) -> None:
+    """Of five singles one fills at 27 s, one closes at 58 s, the young one is censored at 100 s,
+    one fills at 337 s and one is open at 500 s: 1/5, and 3/5 x 1/2 more. The combo closes."""
+    rows = write(desk, *ONE_DAY).charts["fill_curves"].cells
+
+    of_singles = [row for row in rows if row[0] == "singles"]
+    assert [row[6] for row in of_singles] == ["20.0 %", "20.0 %", "20.0 %", "50.0 %", "50.0 %"]
+    assert [row[2] for row in of_singles] == ["5", "4", "3", "2", "1"]
+    assert [row[6] for row in rows if row[0] == "combos"] == ["0.0 %"]
+
+
+def test_what_was_rejected_and_who_leads_in_lapses_needs_attention(
+    write_figures: Any, tmp_path: Path
+) -> None:
+    """Yesterday A let two accepts lapse and B one; today B does two, and A none."""
+    lapsed = [("A", 0), ("A", 100), ("B", 200), ("B", 300), ("B", 400)]
+    rfqs = [rfq_object(f"r{at_s}", at_s) for _, at_s in lapsed]
+    quotes = [
+        followed(by(who, f"q{at_s}", f"r{at_s}", at_s + 1, "0.5500"), accepted=at_s + 10)
+        for who, at_s in lapsed
+    ]
+    database = published(tmp_path / "rfq.duckdb", Shown("desk", rfqs, quotes)).path
+    with duckdb.connect(database) as connection:
+        for table in ("rfq_facts", "quote_facts"):
+            connection.execute(
+                f"update marts.{table} set created_ts = created_ts - interval 1 day,"
+                " cohort_date = cohort_date - 1 where rfq_id in ('r0', 'r100', 'r200')"
+            )
+        connection.execute("update raw.extraction_runs set rejected_rows = 1")
+
+    page = write_figures(database, *ONE_DAY)
+
+    told = dict(page.attention)
+    assert told["rejected"].startswith("3 rows of the exchange could not be read")
+    assert told["lapses"] == "B let most accepts lapse: 2; before, it was A."

@@ -165,7 +165,13 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Wanted]:
     yield _makers(scope)
     yield _executed_shares()
     yield _curves(scope)
-    yield from _tags(scope)
+    filled = (
+        "count(*) as n, count(*) filter (is_filled) as n_filled, n_filled / n as fill_rate,"
+        f" {_INTERVAL.format(hits='n_filled', n='n')},"
+        " median(edge_dollars::double) filter (state = 'executed') * 100 as edge_p50_cents"
+        " from asked where is_now and visibility = 'own' and is_matured and capture <> 'backfill'"
+    )
+    yield from _tags(scope, "", f"Filled within {scope.maturity_s:g} s", "fill_rate", filled)
 
 
 def _lost() -> Iterator[Wanted]:
@@ -347,24 +353,19 @@ def _curves(scope: Scope) -> Wanted:
     )
 
 
-def _tags(scope: Scope) -> Iterator[Wanted]:
+def _tags(scope: Scope, prefix: str, title: str, rate: str, query: str) -> Iterator[Wanted]:
     """A chart for each column of the reader's own file that is joined to RFQs."""
     if scope.own is None or scope.own.key == "quote_id":
         return
     for n, tag in enumerate(scope.own.tags):
         yield Wanted(
-            f"with_{n + 1}",
-            f"Filled within {scope.maturity_s:g} s, by your column “{tag}”",
-            f"Own RFQs of the window, joined by {scope.own.key}.",
+            f"{prefix}with_{n + 1}",
+            f"{title}, by your column “{tag}”",
+            f"RFQs of the window, joined by {scope.own.key}; the {MOST_ROWS} commonest values.",
             "By your own columns",
-            f"select coalesce(left(tag_{n}::varchar, 60), 'no value') as value, count(*) as n,"
-            f" count(*) filter (is_filled) as n_filled, n_filled / n as fill_rate,"
-            f" {_INTERVAL.format(hits='n_filled', n='n')},"
-            " median(edge_dollars::double) filter (state = 'executed') * 100 as edge_p50_cents"
-            " from asked where is_now and visibility = 'own' and is_matured"
-            " and capture <> 'backfill' group by value order by n desc, value"
-            f" limit {MOST_ROWS}",
-            lambda rows: rates(rows, "value", "fill_rate", is_lying=True),
+            f"select coalesce(left(tag_{n}::varchar, 60), 'no value') as value, {query}"
+            f" group by value order by n desc, value limit {MOST_ROWS}",
+            lambda rows: rates(rows, "value", rate, is_lying=True),
         )
 
 
@@ -437,6 +438,8 @@ def _of_maker(scope: Scope, unit: Unit) -> Iterator[Wanted]:
         f" order by id is null, n_quoted desc, n_seen desc, id limit {MOST_ROWS + 1}",
         lambda rows: rates(rows, "who", "hit_ratio", is_lying=True),
     )
+    own = f"{hits} where is_now and {seen}"
+    yield from _tags(scope, "my_", "Hit ratio", "hit_ratio", own)
 
 
 # For everybody

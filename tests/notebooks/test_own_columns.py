@@ -59,6 +59,27 @@ def test_a_maker_sees_the_edge_of_its_quotes(report: Report) -> None:
     assert (value, n) == (pytest.approx(0.02), 3)
 
 
+def test_a_maker_sees_its_hit_ratio_by_its_own_tags(report: Report) -> None:
+    """Of the two that were watched and are over it won one, and tagged that one alone."""
+    ended, page = report("maker", "rfq_id,desk", "won,sports")
+
+    assert page is not None, ended.err
+    tags = {row[0]: row[1:3] for row in page.charts["my_with_1"].cells}
+    assert tags == {"no value": ["1", "0"], "sports": ["1", "1"]}
+
+
+def test_makers_go_by_the_names_of_a_file(rfq: Command, tmp_path: Path) -> None:
+    names, output = tmp_path / "names.csv", tmp_path / "page.html"
+    names.write_text("id,name\nA,Alpha Capital\n")
+    database = published(tmp_path / "rfq.duckdb", Shown("desk", *of_desk())).path
+
+    ended = rfq("report", "--output", output, "--database", database, "--names", names, *ONE_DAY)
+
+    assert ended.code == 0, ended.err
+    cells = WrittenPage(output.read_text()).charts["makers"].cells
+    assert [row[0] for row in cells] == ["Alpha Capital", "B"]
+
+
 def test_a_parquet_file_says_the_same(report: Report, tmp_path: Path) -> None:
     with duckdb.connect() as connection:
         connection.execute(

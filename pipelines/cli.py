@@ -12,40 +12,27 @@ import typer
 from typer.rich_utils import rich_format_error
 
 from pipelines import INTERVAL, effects, logs
+from pipelines.cli_reading import (
+    PUBLISHED,
+    BaseUrlOption,
+    DatabaseOption,
+    MomentOption,
+    UnknownHostOption,
+    dictionary,
+    doctor,
+    report,
+    span_of,
+    sql,
+    status,
+)
 from pipelines.console import say
-from pipelines.spans import read_moment, read_span
 from pipelines.stopping import Stopped
 
 if TYPE_CHECKING:
     from pipelines.database import Database
 
 WRONG_USAGE = 2
-
-DatabaseOption = Annotated[
-    Path,
-    typer.Option(
-        "--database", readable=False, help="The published DuckDB file; runs replace it whole."
-    ),
-]
-BaseUrlOption = Annotated[
-    str | None,
-    typer.Option("--base-url", help="The exchange to read; overrides [sources.kalshi] base_url."),
-]
-UnknownHostOption = Annotated[
-    bool,
-    typer.Option("--allow-unknown-host", help="Read a host that is none of the exchange's own."),
-]
-PUBLISHED = Path("rfq.duckdb")
-STALE_AFTER = timedelta(minutes=15)
 SANDBOX = Path("sandbox.duckdb")
-
-
-def _moment(text: str | datetime) -> datetime:
-    return text if isinstance(text, datetime) else read_moment(text, datetime.now(UTC))
-
-
-def _span(text: str | timedelta) -> timedelta:
-    return text if isinstance(text, timedelta) else read_span(text)
 
 
 def _choose_format(chosen: logs.LogFormat) -> logs.LogFormat:
@@ -65,7 +52,6 @@ def _be_verbose(wanted: bool) -> bool:
     return wanted
 
 
-MomentOption = {"parser": _moment, "metavar": "MOMENT"}
 LogFormatOption = Annotated[
     logs.LogFormat,
     typer.Option("--log-format", callback=_choose_format, help="How the log on stderr is written."),
@@ -324,74 +310,11 @@ def build(
 
 
 @app.command()
-def status(
-    database: DatabaseOption = PUBLISHED,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
-    stale_after: Annotated[
-        timedelta,
-        typer.Option(
-            parser=_span,
-            metavar="SPAN",
-            help="How long ago the last run may have published, like 90s, 15m or 2h.",
-            show_default="15m",
-        ),
-    ] = STALE_AFTER,
-    notify: Annotated[
-        bool,
-        typer.Option("--notify", help="Tell the webhook of [alerts] if the verdict is another."),
-    ] = False,
-) -> None:
-    """Say whether runs go well and the data is fresh, and what is known, missed and needed.
-
-    Ends with 0 when fresh, 3 when stale, 4 when runs are failing, 5 when nothing was published yet.
-    Examples: `rfq status` · `rfq status --json` · `rfq status --stale-after 2h --notify`
-    """
-    from pipelines.alerts import configured_alerts
-    from pipelines.database import Database
-    from pipelines.notices import notify as tell
-    from pipelines.standing import EXIT_CODES, standing
-    from pipelines.status import show_status
-
-    files = Database(database)
-    found = standing(files, datetime.now(UTC), stale_after)
-    show_status(found, files, as_json=as_json)
-    if notify and (url := configured_alerts().webhook_url) is not None:
-        tell(files, found, url)
-    raise typer.Exit(EXIT_CODES[found.verdict])
-
-
-@app.command()
-def doctor(
-    database: DatabaseOption = PUBLISHED,
-    base_url: BaseUrlOption = None,
-    allow_unknown_host: UnknownHostOption = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Ask the exchange nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead.")] = False,
-) -> None:
-    """Check key, clock, limits, files, room and schedule, and say what to do.
-
-    Ends with 0 or, of what failed, with 77 (key, scopes), 69 (no answer) or 78, in that order.
-    Examples: `rfq doctor` · `rfq doctor --offline --json`
-    """
-    from pipelines.doctor import examined, exit_code, show
-
-    findings = examined(
-        database,
-        base_url,
-        datetime.now(UTC),
-        allow_unknown_host=allow_unknown_host,
-        is_offline=offline,
-    )
-    show(findings, as_json=as_json)
-    raise typer.Exit(exit_code(findings))
-
-
-@app.command()
 def purge(
     database: DatabaseOption = PUBLISHED,
     older_than: Annotated[
         timedelta | None,
-        typer.Option(parser=_span, metavar="AGE", help="What was created longer ago, like 90d."),
+        typer.Option(parser=span_of, metavar="AGE", help="What was created longer ago, like 90d."),
     ] = None,
     account: Annotated[
         str | None, typer.Option(help="What this id (communications or user) asked or quoted.")
@@ -488,3 +411,7 @@ def sandbox(
     recorded = [*(replay or []), *(recordings or [])]
     wanted = Wanted(seed, days, rfqs_per_day, speed, account or [], recorded)
     serve_sandbox(port, wanted)
+
+
+for _each in (status, doctor, report, sql, dictionary):
+    app.command()(_each)

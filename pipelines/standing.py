@@ -59,7 +59,12 @@ from raw.coverage order by checked_ts desc limit 7
 # Counted, as DuckDB's estimate has the rows too that were replaced since.
 _TABLES = """
 select schema_name || '.' || table_name from duckdb_tables()
-where database_name = current_catalog() and schema_name in ('staging', 'marts') order by 1
+where database_name = current_catalog() and schema_name in ('staging', 'marts')
+union all
+-- A view over two tables; the other views are sums.
+select schema_name || '.' || view_name from duckdb_views()
+where database_name = current_catalog() and (schema_name, view_name) = ('marts', 'rfq_facts')
+order by 1
 """
 _CHECKS = """
 select check_name, count, share, meaning from marts.data_quality where count <> 0 order by 1

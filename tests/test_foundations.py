@@ -16,10 +16,11 @@ from packaging.utils import canonicalize_name
 from tests.test_imports import ROOT, imported
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-OURS = {"pipelines", "transforms", "tests"}
+OURS = {"notebooks", "pipelines", "transforms", "tests"}
 # Asked for by others at run time: dlt's destination, and DuckDB for moments with a time zone.
 NOT_IMPORTED = {"pytz", "sqlglot"}
-COMMANDS = {"mypy", "pytest-xdist", "ruff"}
+COMMANDS = {"duckdb-cli", "mypy", "pytest-xdist", "ruff"}
+RUNS = ["notebooks", "report", "shell"]
 PINNED = re.compile(r"^([\w.\[\]-]+)==(\S+)", re.MULTILINE)
 
 
@@ -53,7 +54,7 @@ def locked(name: str) -> dict[str, str]:
     ("folders", "extras"),
     [
         (("pipelines", "transforms"), ()),
-        (("notebooks",), ("notebooks",)),
+        (("notebooks",), ("notebooks", "report")),
         (("tests",), ("dev", "peers")),
     ],
 )
@@ -64,14 +65,14 @@ def test_what_is_imported_is_declared(folders: tuple[str, ...], extras: tuple[st
 def test_what_is_declared_is_imported() -> None:
     used = needed("pipelines", "transforms", "notebooks", "tests")
 
-    unused = declared("notebooks", "dev", "peers").keys() - used
+    unused = declared(*RUNS, "dev", "peers").keys() - used
 
     assert unused == NOT_IMPORTED | COMMANDS
 
 
 @pytest.mark.parametrize(
     ("lock", "extras"),
-    [("requirements.lock", ["notebooks"]), ("requirements-dev.lock", ["notebooks", "dev"])],
+    [("requirements.lock", RUNS), ("requirements-dev.lock", [*RUNS, "dev"])],
 )
 def test_a_lock_pins_what_is_declared_within_its_range(lock: str, extras: list[str]) -> None:
     pinned = locked(lock)

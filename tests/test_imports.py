@@ -55,7 +55,7 @@ def test_of_transforms_the_load_knows_the_raw_tables_alone() -> None:
         ("import transforms.raw", {"dlt", "polars", "httpx"}),
         (
             "import sys; sys.argv[1:] = ['--help']; from pipelines import entry; entry.command()",
-            {"dlt"},
+            {"altair", "dlt", "duckdb", "jinja2", "polars"},
         ),
     ],
     ids=["the exchange client", "the raw tables", "rfq --help"],

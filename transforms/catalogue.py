@@ -29,6 +29,14 @@ where database_name = current_catalog()
 """
 
 
+# Tables whose columns mean what those of a view over them mean.
+_PARTS_OF = {
+    "incremental.visible_rfq_facts": "marts.rfq_facts",
+    "incremental.foreign_rfq_facts": "marts.rfq_facts",
+    "incremental.legs": "staging.rfq_legs",
+}
+
+
 def describe(connection: duckdb.DuckDBPyConnection) -> None:
     """Define the SQL functions and views of the current database, and comment all that is in it.
 
@@ -56,7 +64,8 @@ def description(schema: str, table: str, column: str) -> str | None:
     # The extraction log is published twice: as the table it is and as a view without a schema.
     section = "raw.extraction_runs" if table == "extraction_runs" else f"{schema}.{table}"
     own = texts.get(section, {})
-    return own.get(column) or texts["shared"].get(column) or _family(column)
+    same = {} if column == "_table" else texts.get(_PARTS_OF.get(section, ""), {})
+    return own.get(column) or same.get(column) or texts["shared"].get(column) or _family(column)
 
 
 def _family(column: str) -> str | None:

@@ -51,15 +51,16 @@ select
     visibility,
     n_legs <> 1 as is_combo,
     clock,
-    if(clock = 'response', capture, 'every') as capture,
+    case when clock = 'response' then capture else 'every' end as capture,
     sum(n)::bigint as n,
     sum(n_competing)::bigint as n_competing,
     sum(n_censored)::bigint as n_censored,
     marts.histogram_quantile(list(latency_histogram), 0.5) as latency_p50_s,
-    if(sum(n) >= 50, marts.histogram_quantile(list(latency_histogram), 0.9), null) as latency_p90_s,
-    if(sum(n) >= 500, marts.histogram_quantile(list(latency_histogram), 0.99), null)
+    case when sum(n) >= 50 then marts.histogram_quantile(list(latency_histogram), 0.9) end
+        as latency_p90_s,
+    case when sum(n) >= 500 then marts.histogram_quantile(list(latency_histogram), 0.99) end
         as latency_p99_s,
 from marts.response_latencies
 where clock in ('response', 'confirm', 'execute')
-group by maker_id, visibility, is_combo, clock, if(clock = 'response', capture, 'every')
+group by maker_id, visibility, is_combo, clock, case when clock = 'response' then capture else 'every' end
 order by maker_id, visibility, is_combo, clock, capture;

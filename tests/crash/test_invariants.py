@@ -21,6 +21,11 @@ from transforms.marts import MARTS
 
 Run = Callable[..., Outcome]
 
+# `marts.rfq_facts` is a view over two tables.
+LOSE_FACTS = (
+    "delete from draft.incremental.visible_rfq_facts;"
+    " delete from draft.incremental.foreign_rfq_facts"
+)
 BREAKS = {
     "an RFQ has two current rows": "insert into draft.staging.rfqs from draft.staging.rfqs limit 1",
     "a quote has two current rows": (
@@ -39,7 +44,7 @@ BREAKS = {
         "insert into raw.quote_versions"
         " select * replace ('new' as id) from raw.quote_versions limit 1"
     ),
-    "a fact mart lost, doubled or invented an RFQ": "delete from draft.marts.rfq_facts",
+    "a fact mart lost, doubled or invented an RFQ": LOSE_FACTS,
     "a fact mart lost, doubled or invented a quote": (
         "update draft.marts.quote_facts set quote_id = 'invented'"
     ),
@@ -149,7 +154,7 @@ BREAKS_OF_CHANGES = BREAKS | {
 }
 BREAKS_OF_THE_REST = {
     "RFQs that did not change are gone or doubled": (
-        "delete from draft.staging.rfqs; delete from draft.marts.rfq_facts"
+        f"delete from draft.staging.rfqs; {LOSE_FACTS}"
     ),
     "quotes that did not change are gone or doubled": (
         "insert into draft.staging.quotes from draft.staging.quotes limit 1;"

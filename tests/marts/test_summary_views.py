@@ -1,10 +1,11 @@
 """Sums of the marts that the published file holds ready as views."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
 import duckdb
+import polars as pl
 import pytest
 
 from tests.marts.exchange_objects import executed_quote_object, load, quote_object, rfq_object
@@ -12,6 +13,7 @@ from tests.marts.facts import after
 from transforms.build import build
 from transforms.catalogue import describe
 from transforms.marts import MARTS
+from transforms.marts.my_quotes import LATENCIES, latency_bucket
 from transforms.settings import Settings
 
 DAY_S = 86_400
@@ -113,3 +115,27 @@ def test_each_maker_has_its_latencies_over_all_markets(database):
         ("A", True, "response", "late", 1, about(1), None),
         ("B", False, "response", "late", 2, about(3), None),
     ]
+
+
+# Buckets
+
+
+@pytest.mark.parametrize("latency_s", [0.0, 0.49, 0.5, 0.99, 1.0, 2.0, 4.9, 5.0, 29.9, 30.0, 1e6])
+def test_a_latency_falls_into_the_bucket_of_the_mart(
+    database: duckdb.DuckDBPyConnection, latency_s: float
+) -> None:
+    of_mart = pl.select(response_latency_s=latency_s).select(latency_bucket()).item()
+
+    found = database.execute("select desk.marts.latency_bucket($1)", [latency_s]).fetchall()
+
+    assert found == [(of_mart,)]
+
+
+def test_buckets_are_ordered_by_where_they_begin(database: duckdb.DuckDBPyConnection) -> None:
+    def starts(names: Sequence[str]) -> list[float | None]:
+        query = "select desk.marts.bucket_start($1)"
+        return [database.execute(query, [name]).fetchall()[0][0] for name in names]
+
+    assert starts(LATENCIES) == [0, 0.5, 1, 2, 5, 30]
+    assert starts(["under $10 target cost", "$10-$50 target cost"]) == [0, 10]
+    assert starts(["1-10 contracts", "5000+ contracts", "unknown"]) == [1, 5000, None]

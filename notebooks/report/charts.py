@@ -1,0 +1,490 @@
+"""The charts of a page: the rows of each by SQL, and what is drawn and said of those rows alone."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.resources import files
+from typing import Any
+
+import altair as alt
+import duckdb
+import polars as pl
+
+from notebooks.report.drawing import bars, calendar, curves, quartiles, rates
+from notebooks.report.figures import MIN_N
+from notebooks.report.scope import Scope, ask
+from notebooks.report.window import Unit, seconds, short_id
+
+# Series and makers that a chart has room for; the rows of the workbook and the pages have all.
+MOST_ROWS = 12
+_LEGS = """
+case when n_legs <= 5 then n_legs::varchar when n_legs <= 10 then '6-10'
+    when n_legs > 10 then '11 or more' else 'not shown' end
+"""
+_KIND = "case when n_legs <> 1 then 'combos' else 'singles' end"
+_INTERVAL = "marts.wilson_low({hits}, {n}) as low, marts.wilson_high({hits}, {n}) as high"
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Rows, the picture of them, and what the picture is and rests on."""
+
+    name: str
+    title: str
+    note: str
+    rows: pl.DataFrame
+    picture: alt.TopLevelMixin | None
+    section: str
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def description(self) -> str:
+        """What a screen reader says in the place of the picture."""
+        told = "; ".join(_told(row) for row in self.rows.head(MOST_ROWS).to_dicts())
+        more = self.rows.height - MOST_ROWS
+        rest = f"; and {more} more rows" if more > 0 else ""
+        return f"{self.title}. {self.note} {told or 'Nothing to show'}{rest}."
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A chart to be made: its rows by *query*, its picture by *draw*."""
+
+    name: str
+    title: str
+    note: str
+    section: str
+    query: str
+    draw: Callable[[pl.DataFrame], alt.TopLevelMixin]
+    n: str = "n"
+    names: Mapping[str, str] = field(default_factory=dict)
+
+
+def charts(
+    connection: duckdb.DuckDBPyConnection,
+    scope: Scope,
+    unit: Unit,
+    names: Mapping[str, str] | None = None,
+) -> Iterator[Chart]:
+    """Those of the roles that are shown, in the order of the page."""
+    known = dict(names or {})
+    for wanted in wanted_charts(scope, unit):
+        rows = ask(connection, wanted.query)
+        if "id" in rows.columns:
+            rows = _named(rows, known)
+        yield Chart(
+            wanted.name,
+            wanted.title,
+            wanted.note,
+            rows,
+            wanted.draw(rows) if rows.height else None,
+            wanted.section,
+            tuple(_warnings(rows, wanted.n)),
+        )
+
+
+def wanted_charts(scope: Scope, unit: Unit) -> Iterator[Wanted]:
+    """What there is to draw for the roles that are shown."""
+    if "requester" in scope.shown:
+        yield from _of_requester(scope, unit)
+    if "maker" in scope.shown:
+        yield from _of_maker(scope, unit)
+    if not scope.shown:
+        yield _arrivals(scope)
+    yield _coverage(scope)
+
+
+def _warnings(rows: pl.DataFrame, n: str) -> Iterator[str]:
+    if n not in rows.columns or not rows.height:
+        return
+    thin = rows.filter(pl.col(n) < MIN_N).height
+    if thin:
+        of = f"{thin} of {rows.height}"
+        yield f"{of} rows rest on fewer than {MIN_N}: not to be read alone."
+
+
+def _named(rows: pl.DataFrame, known: Mapping[str, str]) -> pl.DataFrame:
+    """Who it is by a name that is known, else by the first 8 characters of the id."""
+    names = [known.get(id_) or short_id(id_) for id_ in rows["id"]]
+    return rows.with_columns(pl.Series("id", names)).rename({"id": "who"})
+
+
+def _told(row: dict[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {told_cell(name, v)}" for name, v in row.items())
+
+
+def told_cell(name: str, value: Any) -> str:
+    """A cell as people read it, by what its column's name says it holds."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        if name.endswith(("rate", "ratio", "share", "low", "high", "incidence")):
+            return f"{100 * value:.1f} %"
+        if name.endswith("_s"):
+            return seconds(value)
+        return f"{value:,.2f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+# For who asks
+
+
+def _of_requester(scope: Scope, unit: Unit) -> Iterator[Wanted]:
+    yield Wanted(
+        "fills_by_day",
+        f"Filled within {scope.maturity_s:g} s, by day",
+        f"Own RFQs at least {scope.maturity_s:g} s old, with 95 % intervals; days in"
+        f" {scope.window.zone.named}.",
+        "Day by day",
+        f"select day, {_KIND} as kind, count(*) as n, count(*) filter (is_filled) as n_filled,"
+        f" n_filled / n as fill_rate, {_INTERVAL.format(hits='n_filled', n='n')} from asked"
+        " where visibility = 'own' and is_matured and capture <> 'backfill'"
+        " group by day, kind order by day, kind",
+        lambda rows: rates(rows, "day", "fill_rate", "kind", days=list(scope.window.days)),
+    )
+    yield _died("requester")
+    yield from _lost()
+    yield Wanted(
+        "latency_fill_rate",
+        "Filled, by how soon the first quote came",
+        "Own RFQs of the window; sooner answers come to easier RFQs too.",
+        "Latency",
+        "select marts.latency_bucket(time_to_first_quote_s) as first_quote, count(*) as n,"
+        " count(*) filter (is_filled) as n_filled, n_filled / n as fill_rate,"
+        f" {_INTERVAL.format(hits='n_filled', n='n')} from asked"
+        " where is_now and visibility = 'own' and is_matured and capture <> 'backfill'"
+        " group by first_quote order by marts.bucket_start(first_quote) nulls last",
+        lambda rows: rates(rows, "first_quote", "fill_rate"),
+    )
+    watched = f"is_now and visibility = 'own' and capture = '{scope.captures['requester']}'"
+    yield _latencies(f"{watched} and is_valid_response", "Answers of makers to own RFQs.")
+    quotes = f"{watched} and is_effective and is_valid_response"
+    yield from _spreads(quotes, unit, "makers' last quotes on own RFQs", "")
+    yield from _covers()
+    yield _dearest()
+    yield _makers(scope)
+    yield _executed_shares()
+    yield _curves(scope)
+    filled = (
+        "count(*) as n, count(*) filter (is_filled) as n_filled, n_filled / n as fill_rate,"
+        f" {_INTERVAL.format(hits='n_filled', n='n')},"
+        " median(edge_dollars::double) filter (state = 'executed') * 100 as edge_p50_cents"
+        " from asked where is_now and visibility = 'own' and is_matured and capture <> 'backfill'"
+    )
+    yield from _tags(scope, "", f"Filled within {scope.maturity_s:g} s", "fill_rate", filled)
+
+
+def _lost() -> Iterator[Wanted]:
+    lost = (
+        "from marts.lost_quotes as lost join asked using (rfq_id)"
+        " where asked.is_now and lost.is_effective"
+    )
+    yield Wanted(
+        "lost_quotes",
+        "Why the other quotes lost",
+        "Each maker's last quote on executed own RFQs of the window; the first reason that holds.",
+        "What the other quotes lost by",
+        "select reason, count(*) as n, count(lost_by_cents) as n_priced,"
+        f" median(lost_by_cents)::double as lost_by_p50_cents {lost}"
+        " group by reason order by n desc, reason",
+        lambda rows: bars(rows, "reason", "n", "lost_by_p50_cents", "¢"),
+        n="",
+    )
+    steps = ((0, 0.5), (0.5, 1), (1, 2), (2, 5), (5, 10))
+    cases = " ".join(
+        f"when lost_by_cents <= {high} then '{low:g}-{high:g}¢'" for low, high in steps
+    )
+    yield Wanted(
+        "lost_by_cents",
+        "By how many cents they lost on price",
+        "Bids below the winner's, in cents a contract; upper edge included.",
+        "What the other quotes lost by",
+        f"select case {cases} else 'over 10¢' end as lost_by, count(*) as n,"
+        f" median(lost_by_cents)::double as lost_by_p50_cents {lost}"
+        " and reason = 'worse_price' group by lost_by order by min(lost_by_cents)",
+        lambda rows: bars(rows, "lost_by", "n", sort=None),
+        n="",
+    )
+
+
+def _covers() -> Iterator[Wanted]:
+    for name, by, order in _cuts():
+        yield Wanted(
+            f"cover_by_{name}",
+            f"How far ahead of the next bid, by {name}",
+            "Executed own RFQs of the window that another maker bid for, in cents a contract;"
+            " below 0 a better bid was passed over.",
+            "Spread and cover",
+            f"select {by} as {name}, {_KIND} as kind, count(*) as n_executed,"
+            " count(cover_distance) as n,"
+            " (100 * quantile_cont(cover_distance, 0.25))::double as p25_cents,"
+            " (100 * quantile_cont(cover_distance, 0.5))::double as p50_cents,"
+            " (100 * quantile_cont(cover_distance, 0.75))::double as p75_cents,"
+            " sum(cover_savings_dollars)::double as cover_savings_dollars"
+            " from asked where is_now and visibility = 'own' and state = 'executed'"
+            f" group by {name}, kind having n > 0 order by {order}, kind",
+            partial(quartiles, by=name, of="cents"),
+        )
+
+
+def _dearest() -> Wanted:
+    """Legs as one reads them: yes TICKER + no TICKER."""
+    return Wanted(
+        "dearest_fills",
+        "What cost most against the middle",
+        "Executed own RFQs of the window: dollars paid beyond the middle of the best bid and offer,"
+        " and twice that in cents a contract. The legs stand in the rows behind it.",
+        "Spread and cover",
+        "select left(rfq_id, 8) as rfq,"
+        " left(coalesce(string_agg(leg.side || ' ' || leg.market_ticker, ' + '"
+        " order by leg.position), case any_value(requester_side) when 'buy_no' then 'no '"
+        " else 'yes ' end || any_value(rfq.market_ticker)), 200) as legs,"
+        " any_value(requester_side) as requester_side,"
+        " any_value(executed_contracts)::double as contracts,"
+        " any_value(requester_price_dollars)::double as price_dollars,"
+        " any_value(100 * effective_spread)::double as effective_spread_cents,"
+        " any_value(effective_spread / 2 * executed_contracts)::double as cost_dollars"
+        " from asked join (select rfq_id, market_ticker from staging.rfqs) as rfq using (rfq_id)"
+        " left join staging.rfq_legs as leg using (rfq_id)"
+        " where is_now and visibility = 'own' and state = 'executed' and effective_spread > 0"
+        " group by rfq_id order by cost_dollars desc, rfq_id limit 8",
+        lambda rows: bars(rows, "rfq", "cost_dollars", "effective_spread_cents", "¢", sort=None),
+        n="",
+    )
+
+
+def _cuts() -> Iterator[tuple[str, str, str]]:
+    yield "size", "size_bucket", "size like '%cost', marts.bucket_start(size)"
+    yield "legs", _LEGS, "marts.bucket_start(legs) nulls last"
+
+
+def _spreads(quotes: str, unit: Unit, whose: str, prefix: str) -> Iterator[Wanted]:
+    spread = "logit_spread" if unit is Unit.LOGODDS else "100 * quote_spread"
+    of = "log_odds" if unit is Unit.LOGODDS else "cents"
+    for name, by, order in _cuts():
+        yield Wanted(
+            f"{prefix}spread_by_{name}",
+            f"Quote spread by {name}",
+            f"Median and middle half of {whose}, two-sided ones, in {unit.of_differences}.",
+            "Spread and cover",
+            f"select {by} as {name}, {_KIND} as kind, count(quote_spread) as n,"
+            f" count(*) as n_quotes, quantile_cont(({spread})::double, 0.25) as p25_{of},"
+            f" quantile_cont(({spread})::double, 0.5) as p50_{of},"
+            f" quantile_cont(({spread})::double, 0.75) as p75_{of}"
+            f" from quoted where {quotes} group by {name}, kind having n > 0"
+            f" order by {order}, kind",
+            partial(quartiles, by=name, of=of),
+        )
+
+
+def _makers(scope: Scope) -> Wanted:
+    """Own RFQs alone: nobody sees who else quoted an RFQ of somebody else."""
+    capture = scope.captures["requester"]
+    return Wanted(
+        "makers",
+        "Makers: how often each wins what it quoted",
+        f"Own RFQs of the window, {capture}, that are over; the {MOST_ROWS} that won most, hidden"
+        " ones in one row at the end.",
+        "Makers",
+        "select nullif(maker_id, 'unknown') as id, count(distinct rfq_id) as n_quoted,"
+        " count(distinct rfq_id) filter (is_over) as n,"
+        " count(distinct rfq_id) filter (is_over and is_won) as n_won,"
+        f" n_won / nullif(n, 0) as hit_ratio, {_INTERVAL.format(hits='n_won', n='n')},"
+        " median(response_latency_s) filter (version = 1) as answer_p50_s,"
+        " median((100 * quote_spread)::double) filter (is_effective) as spread_p50_cents"
+        " from (select quoted.*, asked.is_decided as is_over,"
+        " quoted.outcome = 'done' and is_reference_accept as is_won"
+        " from quoted join asked using (rfq_id)"
+        f" where quoted.is_now and quoted.visibility = 'own' and quoted.capture = '{capture}'"
+        " and is_valid_response and not is_self_quote)"
+        f" group by id order by id is null, n_won desc, n desc, id limit {MOST_ROWS + 1}",
+        lambda rows: rates(rows, "who", "hit_ratio", is_lying=True),
+    )
+
+
+def _executed_shares() -> Wanted:
+    """Makers, also of executed quotes whose RFQ is gone. The shares of all, of which some show."""
+    return Wanted(
+        "concentration",
+        "On whom you depend: contracts executed, by maker",
+        "Quotes on own RFQs of the window. 1 / the sum of squared shares is how many makers of"
+        " equal size that would be.",
+        "Makers",
+        "select nullif(maker_id, 'unknown') as id, count(*) as n,"
+        " sum(executed_contracts)::double as contracts,"
+        " contracts / sum(contracts) over () as share,"
+        " sum(contracts * contracts) over () / pow(sum(contracts) over (), 2) as hhi,"
+        " 1 / hhi as equal_makers"
+        " from quoted where is_now and visibility = 'own' and executed_ts is not null"
+        " and not is_self_quote group by id having contracts > 0"
+        f" order by id is null, contracts desc, id limit {MOST_ROWS + 1}",
+        lambda rows: bars(rows, "who", "contracts", "share", "%"),
+        n="",
+    )
+
+
+def _latencies(answers: str, whose: str) -> Wanted:
+    return Wanted(
+        "latencies",
+        "How soon the first quotes came",
+        f"{whose} First versions, and by when how many of them were there.",
+        "Latency",
+        "select marts.latency_bucket(response_latency_s) as latency, count(*) as n,"
+        " n / sum(n) over () as share,"
+        " sum(n) over (order by marts.bucket_start(latency) nulls last) / sum(n) over ()"
+        f" as so_far_share from quoted where {answers} and version = 1"
+        " group by latency order by marts.bucket_start(latency) nulls last",
+        lambda rows: bars(rows, "latency", "n", "so_far_share", "%", sort=None),
+        n="",
+    )
+
+
+def _curves(scope: Scope) -> Wanted:
+    """Aalen and Johansen: filling and closing compete, and what is open is censored."""
+    as_of = f"timestamptz '{scope.as_of:%Y-%m-%d %H:%M:%S.%f}+00'"
+    return Wanted(
+        "fill_curves",
+        "Filled by then, while closing competes",
+        "Own RFQs of the window; the band is 95 %. Beneath: how many still waited.",
+        "Curves",
+        (files("notebooks.report") / "curves.sql").read_text().format(as_of=as_of),
+        curves,
+        n="n_start",
+    )
+
+
+def _tags(scope: Scope, prefix: str, title: str, rate: str, query: str) -> Iterator[Wanted]:
+    """A chart for each column of the reader's own file that is joined to RFQs."""
+    if scope.own is None or scope.own.key == "quote_id":
+        return
+    for n, tag in enumerate(scope.own.tags):
+        yield Wanted(
+            f"{prefix}with_{n + 1}",
+            f"{title}, by your column “{tag}”",
+            f"RFQs of the window, joined by {scope.own.key}; the {MOST_ROWS} commonest values.",
+            "By your own columns",
+            f"select coalesce(left(tag_{n}::varchar, 60), 'no value') as value, {query}"
+            f" group by value order by n desc, value limit {MOST_ROWS}",
+            lambda rows: rates(rows, "value", rate, is_lying=True),
+        )
+
+
+# For who quotes
+
+
+def _of_maker(scope: Scope, unit: Unit) -> Iterator[Wanted]:
+    capture = scope.captures["maker"]
+    seen = f"is_quoted and is_decided and capture = '{capture}'"
+    hits = (
+        "count(*) as n, count(*) filter (is_won) as n_won, n_won / n as hit_ratio,"
+        f" {_INTERVAL.format(hits='n_won', n='n')} from seen"
+    )
+    note = f"RFQs of others that you quoted and that are over, {capture}."
+    section = "Hit ratio"
+    yield Wanted(
+        "hits_by_day",
+        "Hit ratio by day",
+        f"{note} Days in {scope.window.zone.named}.",
+        "Day by day",
+        f"select day, {_KIND} as kind, {hits} where {seen} group by day, kind order by day, kind",
+        lambda rows: rates(rows, "day", "hit_ratio", "kind", days=list(scope.window.days)),
+    )
+    yield _died("maker")
+    yield Wanted(
+        "hits_by_latency",
+        "Hit ratio by your own latency",
+        note,
+        section,
+        f"select marts.latency_bucket(own_latency_s) as own_latency, {hits}"
+        f" where is_now and {seen}"
+        " group by own_latency order by marts.bucket_start(own_latency) nulls last",
+        lambda rows: rates(rows, "own_latency", "hit_ratio"),
+    )
+    yield Wanted(
+        "hits_by_size",
+        "Hit ratio by size",
+        note,
+        section,
+        f"select size_bucket as size, {hits} where is_now and {seen} group by size"
+        " order by size like '%cost', marts.bucket_start(size)",
+        lambda rows: rates(rows, "size", "hit_ratio", is_lying=True),
+    )
+    yield Wanted(
+        "hits_by_series",
+        "Hit ratio by series",
+        f"{note} The {MOST_ROWS} busiest.",
+        section,
+        f"select left(series_ticker, 60) as series, {hits} where is_now and {seen}"
+        f" group by series order by n desc, series limit {MOST_ROWS}",
+        lambda rows: rates(rows, "series", "hit_ratio", is_lying=True),
+    )
+    answers = f"is_made_by_viewer and visibility = 'quoted' and capture = '{capture}'"
+    yield _latencies(f"is_now and {answers} and is_valid_response", "Your answers.")
+    mine = (
+        "is_now and is_made_by_viewer and visibility = 'quoted' and is_valid_response"
+        f" and is_effective and capture = '{capture}'"
+    )
+    yield from _spreads(mine, unit, "your own last quotes", "my_")
+    yield Wanted(
+        "requesters",
+        "Requesters: how often you win what they ask",
+        f"{note} By the id shown at first; hidden ones in one row at the end.",
+        "Requesters",
+        "select requester_id_first as id, count(*) as n_seen,"
+        " count(*) filter (is_quoted) as n_quoted,"
+        f" count(*) filter ({seen}) as n, count(*) filter ({seen} and is_won) as n_won,"
+        f" n_won / nullif(n, 0) as hit_ratio, {_INTERVAL.format(hits='n_won', n='n')} from seen"
+        " where is_now group by id"
+        f" order by id is null, n_quoted desc, n_seen desc, id limit {MOST_ROWS + 1}",
+        lambda rows: rates(rows, "who", "hit_ratio", is_lying=True),
+    )
+    own = f"{hits} where is_now and {seen}"
+    yield from _tags(scope, "my_", "Hit ratio", "hit_ratio", own)
+
+
+# For everybody
+
+
+def _died(role: str) -> Wanted:
+    whose = "= 'own'" if role == "requester" else "<> 'own'"
+    return Wanted(
+        f"died_where_{role}",
+        "Where RFQs died" if role == "requester" else "Where RFQs of others died, to your eyes",
+        "Each RFQ of the window in the first bucket that holds."
+        + ("" if role == "requester" else " Nobody tells a maker who else was executed."),
+        "Where RFQs died",
+        "select outcome_bucket as bucket, count(*) as n, n / sum(n) over () as share"
+        f" from asked where is_now and visibility {whose} group by bucket order by n desc, bucket",
+        lambda rows: bars(rows, "bucket", "n", "share", "%"),
+        n="",
+    )
+
+
+def _arrivals(scope: Scope) -> Wanted:
+    return Wanted(
+        "arrivals",
+        "When RFQs arrived",
+        f"Everybody's RFQs of the window, by hour in {scope.window.zone.named}.",
+        "The market",
+        f"select extract(hour from timezone('{scope.window.zone}', created_ts)) as hour,"
+        " count(*) as n, count(*) filter (n_legs <> 1) as n_combos from asked where is_now"
+        " group by hour order by hour",
+        lambda rows: bars(rows, "hour", "n", sort=None),
+        n="",
+    )
+
+
+def _coverage(scope: Scope) -> Wanted:
+    """Five weeks up to the last day; the verdicts are of UTC days, as the marts have them."""
+    return Wanted(
+        "coverage",
+        "What is on record",
+        "Hours observed of each UTC day of the last five weeks, and the day's verdict.",
+        "Coverage",
+        "select cohort_date as day, verdict, hours_observed, hours_elapsed, n_gaps, n_rfq,"
+        " n_rfq_watched, n_rfq_own_or_quoted from marts.trust"
+        " where cohort_date > (select max(cohort_date) from marts.trust) - 35"
+        " order by day",
+        calendar,
+        n="",
+    )

@@ -1,0 +1,240 @@
+"""The rows that a page is of, as temporary views: the days of its window and the seven before.
+
+A quote counts in the day of its RFQ, as in every mart; one whose RFQ is gone in its own. Rows are
+aggregated in SQL, and none of them reaches a chart.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import polars as pl
+import polars.selectors as cs
+
+from notebooks.report.window import PageError, Window
+
+KEYS = ("quote_id", "rfq_id", "market_ticker")
+FAIR = "fair_yes"
+_MOST_TAGS = 3
+_JOINED = "left join own_columns on own_key = {key}"
+
+# The views of a connection: `asked`, one row per RFQ, and `quoted`, one row per quote.
+_ASKED = """
+create or replace temp table asked as
+select
+    rfq_id, series_ticker, requester_id_first, requester_side, visibility, capture, n_legs,
+    is_combo, size_bucket, created_ts, end_ts, end_cause, state, is_matured, is_decided,
+    outcome_bucket, n_makers, time_to_first_quote_s, time_to_fill_s,
+    requester_price_dollars, executed_contracts, premium_dollars, cover_bid, cover_distance,
+    cover_savings_dollars, effective_spread,
+    created_ts >= {since} as is_now,
+    cast(timezone('{zone}', created_ts) as date) as day,
+    has_accept or state = 'executed' as is_accepted,
+    outcome_bucket = 'executed_in_time' as is_filled,
+    first_quote_ts - created_ts <= interval 5 seconds as is_answered_5s,
+    {own} as edge_dollars, {matched} as is_matched{tags},
+from marts.rfq_facts as rfq {joined}
+where created_ts >= {before} and created_ts < {until}
+    and cohort_date between cast({before} as date) and cast({until} as date) {whose}
+"""
+_QUOTED = """
+create or replace temp view quoted as
+select
+    quote.*, asked.day, asked.is_now, {edge} as edge_dollars, {matched} as is_matched,
+from marts.quote_facts as quote join asked using (rfq_id) {joined}
+where quote.cohort_date between cast({before} as date) and cast({until} as date)
+    and not quote.is_orphan
+union all by name
+select
+    quote.*, cast(timezone('{zone}', created_ts) as date) as day,
+    created_ts >= {since} as is_now,
+from marts.quote_facts as quote
+where is_orphan and created_ts >= {before} and created_ts < {until}
+"""
+_CONTESTS = """
+create or replace temp table contests as
+select
+    rfq_id,
+    any_value(response_latency_s) filter (version = 1) as own_latency_s,
+    bool_or(outcome = 'done' and is_reference_accept) as is_won,
+    bool_or(is_effective and end_cause = 'withdrawn') as is_withdrawn,
+from quoted
+where is_made_by_viewer and visibility = 'quoted' and is_valid_response
+group by rfq_id
+"""
+_SEEN = """
+create or replace temp view seen as
+select
+    asked.*,
+    contests.rfq_id is not null as is_quoted,
+    coalesce(is_won, false) as is_won,
+    coalesce(is_withdrawn, false) as is_withdrawn,
+    own_latency_s,
+from asked left join contests using (rfq_id)
+where visibility <> 'own'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """The columns of a file of the reader's own, and what they were joined by."""
+
+    key: str
+    tags: tuple[str, ...]
+    has_fair: bool
+    n_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a page is of: its window, the account's roles, and how its quotes were captured."""
+
+    window: Window
+    as_of: datetime
+    maturity_s: float
+    sees_market: bool
+    roles: tuple[str, ...]
+    shown: tuple[str, ...]
+    captures: dict[str, str] = field(default_factory=dict)
+    own: Own | None = None
+
+
+def open_scope(
+    connection: duckdb.DuckDBPyConnection,
+    window: Window,
+    role: str | None = None,
+    own_file: Path | None = None,
+) -> Scope:
+    """Define the views of *window* on a connection to a published file.
+
+    Raises `PageError` for a file of the reader's own that cannot be joined.
+    """
+    own = _read_own(connection, own_file) if own_file else None
+    times = {
+        "since": _moment(window.since_ts),
+        "until": _moment(window.until_ts),
+        "before": _moment(window.before_ts),
+        "zone": window.zone.value,
+    }
+    roles = tuple(_roles(connection))
+    shown = tuple(each for each in roles if role in (None, each))
+    # A page of a desk alone says nothing of what others asked, which may be most of what is held.
+    whose = "and visibility = 'own'" if shown == ("requester",) else ""
+    connection.execute(_ASKED.format(**times, **_joined_to_rfqs(own), whose=whose))
+    connection.execute(_QUOTED.format(**times, **_joined_to_quotes(own)))
+    connection.execute(_CONTESTS)
+    connection.execute(_SEEN)
+    as_of, maturity_s, scope = connection.execute(
+        "select as_of, maturity_s, scope from marts.build_info"
+    ).fetchall()[0]
+    captures = {each: _capture(connection, each) for each in ("requester", "maker")}
+    return Scope(window, as_of, maturity_s, scope == "market", roles, shown, captures, own)
+
+
+def _moment(moment: datetime) -> str:
+    return f"timestamptz '{moment:%Y-%m-%d %H:%M:%S}+00'"
+
+
+def _roles(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """What the account is in all that is held: whether it asked, whether it quoted."""
+    found = connection.execute(
+        "select distinct visibility from marts.fill_rates"
+        " union select distinct visibility from marts.makers"
+    ).fetchall()
+    names = {"own": "requester", "quoted": "maker"}
+    return [role for visibility, role in names.items() if (visibility,) in found]
+
+
+def _capture(connection: duckdb.DuckDBPyConnection, role: str) -> str:
+    """Quote figures are of what was watched live, or of what was read late where nothing was."""
+    whose = "visibility = 'own'" if role == "requester" else "visibility = 'quoted'"
+    ((n_live,),) = connection.execute(
+        f"select count(*) from asked where is_now and capture = 'live' and {whose}"
+    ).fetchall()
+    return "live" if n_live else "late"
+
+
+def ask(connection: duckdb.DuckDBPyConnection, query: str) -> pl.DataFrame:
+    """The rows of *query*, their text without characters that steer a terminal or a reader.
+
+    The renderer of charts ends the process at a control character.
+    """
+    rows: pl.DataFrame = connection.sql(query).pl()
+    return rows.with_columns(cs.string().str.replace_all(r"\p{C}", "�"))
+
+
+# A file of the reader's own
+
+
+def _read_own(connection: duckdb.DuckDBPyConnection, file: Path) -> Own:
+    """Read a CSV or Parquet file into the temporary table `own_columns`, under names of ours."""
+    reader = "read_parquet" if file.suffix == ".parquet" else "read_csv"
+    as_text = "" if file.suffix == ".parquet" else ", all_varchar = true"
+    name = str(file).replace("'", "''")
+    try:
+        connection.execute(
+            f"create or replace temp table own_file as from {reader}('{name}'{as_text})"
+        )
+    except duckdb.Error as error:
+        raise PageError(f"--with {file}: {str(error).splitlines()[0]}") from None
+    columns = [c for c, *_ in connection.execute("describe own_file").fetchall()]
+    key = next((key for key in KEYS if key in columns), None)
+    if key is None:
+        raise PageError(f"--with {file} has no column {', '.join(KEYS[:-1])} or {KEYS[-1]}")
+    tags = [c for c in columns if c not in (*KEYS, FAIR)][:_MOST_TAGS]
+    fair = f"nullif({FAIR}::varchar, '')" if FAIR in columns else "null::varchar"
+    named = "".join(f', "{_quoted(tag)}" as tag_{n}' for n, tag in enumerate(tags))
+    connection.execute(
+        f"create or replace temp table own_columns as select {key} as own_key,"
+        f" {fair} as written, try_cast({fair} as double) as own_fair{named} from own_file"
+    )
+    _demand_keys(connection, file, key)
+    _demand_fair(connection, file)
+    ((n_rows,),) = connection.execute("select count(*) from own_columns").fetchall()
+    return Own(key, tuple(tags), FAIR in columns, n_rows)
+
+
+def _demand_keys(connection: duckdb.DuckDBPyConnection, file: Path, key: str) -> None:
+    twice = connection.execute(
+        "select own_key, count(*) from own_columns group by own_key"
+        " having count(*) > 1 or own_key is null order by own_key limit 1"
+    ).fetchall()
+    if twice:
+        ((value, n),) = twice
+        raise PageError(f"--with {file}: {key} {value!r} stands in {n} rows, and it must in one")
+
+
+def _demand_fair(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
+    wrong = connection.execute(
+        "select written from own_columns where written is not null"
+        " and not coalesce(own_fair between 0 and 1, false) limit 1"
+    ).fetchall()
+    if wrong:
+        raise PageError(f"--with {file}: {FAIR} is a price from 0 to 1 and not {wrong[0][0]!r}")
+
+
+def _joined_to_rfqs(own: Own | None) -> dict[str, str]:
+    """How `asked` takes the columns up: what a requester's fill was worth beyond its price."""
+    if own is None or own.key == "quote_id":
+        return {"own": "null::double", "matched": "false", "tags": "", "joined": ""}
+    edge = (
+        "case requester_side when 'buy_yes' then own_fair - requester_price_dollars"
+        " when 'buy_no' then 1 - own_fair - requester_price_dollars end"
+    )
+    tags = "".join(f", tag_{n}" for n in range(len(own.tags)))
+    joined = _JOINED.format(key=f"rfq.{own.key}")
+    return {"own": edge, "matched": "own_key is not null", "tags": tags, "joined": joined}
+
+
+def _joined_to_quotes(own: Own | None) -> dict[str, str]:
+    """How `quoted` does: what the worse of a quote's two bids would give its maker."""
+    if own is None:
+        return {"edge": "null::double", "matched": "false", "joined": ""}
+    edge = "least(own_fair - yes_bid_dollars, yes_ask_dollars - own_fair)"
+    joined = _JOINED.format(key=f"quote.{own.key}")
+    return {"edge": edge, "matched": "own_key is not null", "joined": joined}
+
+
+def _quoted(name: str) -> str:
+    return name.replace('"', '""')

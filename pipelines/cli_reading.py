@@ -1,0 +1,228 @@
+"""The commands that only read: how a database fares, and what its published file answers."""
+
+import sys
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipelines.spans import read_moment, read_span
+
+DatabaseOption = Annotated[
+    Path,
+    typer.Option(
+        "--database", readable=False, help="The published DuckDB file; runs replace it whole."
+    ),
+]
+BaseUrlOption = Annotated[
+    str | None,
+    typer.Option("--base-url", help="The exchange to read; overrides [sources.kalshi] base_url."),
+]
+UnknownHostOption = Annotated[
+    bool,
+    typer.Option("--allow-unknown-host", help="Read a host that is none of the exchange's own."),
+]
+PUBLISHED = Path("rfq.duckdb")
+STALE_AFTER = timedelta(minutes=15)
+
+
+def moment_of(text: str | datetime) -> datetime:
+    return text if isinstance(text, datetime) else read_moment(text, datetime.now(UTC))
+
+
+def span_of(text: str | timedelta) -> timedelta:
+    return text if isinstance(text, timedelta) else read_span(text)
+
+
+MomentOption = {"parser": moment_of, "metavar": "MOMENT"}
+
+
+def status(
+    database: DatabaseOption = PUBLISHED,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead.")] = False,
+    stale_after: Annotated[
+        timedelta,
+        typer.Option(
+            parser=span_of,
+            metavar="SPAN",
+            help="How long ago the last run may have published, like 90s, 15m or 2h.",
+            show_default="15m",
+        ),
+    ] = STALE_AFTER,
+    notify: Annotated[
+        bool,
+        typer.Option("--notify", help="Tell the webhook of [alerts] if the verdict is another."),
+    ] = False,
+) -> None:
+    """Say whether runs go well and the data is fresh, and what is known, missed and needed.
+
+    Ends with 0 when fresh, 3 when stale, 4 when runs are failing, 5 when nothing was published yet.
+    Examples: `rfq status` · `rfq status --json` · `rfq status --stale-after 2h --notify`
+    """
+    from pipelines.alerts import configured_alerts
+    from pipelines.database import Database
+    from pipelines.notices import notify as tell
+    from pipelines.standing import EXIT_CODES, standing
+    from pipelines.status import show_status
+
+    files = Database(database)
+    found = standing(files, datetime.now(UTC), stale_after)
+    show_status(found, files, as_json=as_json)
+    if notify and (url := configured_alerts().webhook_url) is not None:
+        tell(files, found, url)
+    raise typer.Exit(EXIT_CODES[found.verdict])
+
+
+def doctor(
+    database: DatabaseOption = PUBLISHED,
+    base_url: BaseUrlOption = None,
+    allow_unknown_host: UnknownHostOption = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask the exchange nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list instead.")] = False,
+) -> None:
+    """Check key, clock, limits, files, room and schedule, and say what to do.
+
+    Ends with 0 or, of what failed, with 77 (key, scopes), 69 (no answer) or 78, in that order.
+    Examples: `rfq doctor` · `rfq doctor --offline --json`
+    """
+    from pipelines.doctor import examined, exit_code, show
+
+    findings = examined(
+        database,
+        base_url,
+        datetime.now(UTC),
+        allow_unknown_host=allow_unknown_host,
+        is_offline=offline,
+    )
+    show(findings, as_json=as_json)
+    raise typer.Exit(exit_code(findings))
+
+
+def sql(
+    query: Annotated[
+        str | None,
+        typer.Argument(help="One or more statements; the rows of the last are shown."),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("-f", "--file", readable=False, help="Read the query there.")
+    ] = None,
+    example: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Ask one of the examples instead.")
+    ] = None,
+    examples: Annotated[bool, typer.Option("--examples", help="List the examples.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Write CSV, all rows.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write one JSON array of objects, all rows.")
+    ] = False,
+    database: DatabaseOption = PUBLISHED,
+) -> None:
+    """Ask the published file in SQL, to read alone and in UTC.
+
+    Without a query: what stdin holds or, on a terminal, DuckDB's shell. Examples:
+    `rfq sql "from marts.trust"` · `rfq sql --example died_where --csv` · `rfq sql -f query.sql`
+    """
+    if sum(map(bool, (query is not None, file, example, examples))) > 1:
+        raise typer.BadParameter("give one of QUERY, --file, --example and --examples")
+    if as_csv and as_json:
+        raise typer.BadParameter("give one of --csv and --json")
+    from pipelines import sql as asking
+    from pipelines.database import Database
+
+    form = asking.Format("json" if as_json else "csv" if as_csv else "table")
+    if examples:
+        asking.show_examples(form)
+        return
+    if example:
+        query = asking.example_named(example).sql
+    elif file:
+        query = _text_of(file)
+    elif query is None and sys.stdin.isatty():
+        asking.open_shell(Database(database))
+    asking.answer(Database(database), sys.stdin.read() if query is None else query, form)
+
+
+class Zone(StrEnum):
+    """Where the days of a page begin."""
+
+    NEW_YORK = "America/New_York"
+    UTC = "UTC"
+
+
+class Unit(StrEnum):
+    """How a page writes prices."""
+
+    CENTS = "cents"
+    PERCENT = "percent"
+    AMERICAN = "american"
+    LOGODDS = "logodds"
+
+
+class Role(StrEnum):
+    """Whose page it is: that of one who asks, or of one who quotes."""
+
+    REQUESTER = "requester"
+    MAKER = "maker"
+
+
+def report(
+    output: Annotated[Path, typer.Option(help="The HTML file to write; it needs no other.")],
+    xlsx: Annotated[Path | None, typer.Option(help="Write a workbook as well.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="DAY", help="First day.", show_default="the last complete day"),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="DAY", help="The day after the last.")
+    ] = None,
+    zone: Annotated[Zone, typer.Option(help="Where days begin.")] = Zone.NEW_YORK,
+    unit: Annotated[Unit, typer.Option(help="How prices are written.")] = Unit.CENTS,
+    role: Annotated[
+        Role | None, typer.Option(help="One part alone.", show_default="what the account is")
+    ] = None,
+    own: Annotated[
+        Path | None,
+        typer.Option(
+            "--with",
+            metavar="FILE",
+            help="Columns of yours: CSV or Parquet by rfq_id, quote_id or market_ticker; fair_yes"
+            " is your fair value.",
+        ),
+    ] = None,
+    names: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Names of makers and requesters: CSV with id and name."),
+    ] = None,
+    database: DatabaseOption = PUBLISHED,
+) -> None:
+    """Write the morning page: a day beside the seven before it, in one file to forward.
+
+    Examples: `rfq report --output morning.html` ·
+    `rfq report --output week.html --xlsx week.xlsx --since 2026-11-16 --until 2026-11-23`
+    """
+    from pipelines.database import Database
+    from pipelines.pages import Asked, write_report
+
+    asked = Asked(output, xlsx, since, until, zone, unit, role, own, names)
+    write_report(Database(database), asked)
+
+
+def dictionary(
+    output: Annotated[Path, typer.Option(help="The HTML file to write.")],
+) -> None:
+    """Write what every published table and column means, as a page.
+
+    Example: `rfq dictionary --output dictionary.html`
+    """
+    from pipelines.pages import write_dictionary
+
+    write_dictionary(output)
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise typer.BadParameter(f"{file} cannot be read: {why}") from None

@@ -1,0 +1,114 @@
+"""`rfq report` and `rfq dictionary`: pages of `notebooks`, made of the published file."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from pipelines.console import say, warn
+from pipelines.database import Database, DatabaseError
+from pipelines.runs import read_record
+from pipelines.spans import told_moment
+from pipelines.standing import told_code
+
+EXTRA = ("altair", "jinja2", "vl_convert", "xlsxwriter")
+
+
+class PageRefused(DatabaseError):
+    """What was asked of a page makes no sense: wrong usage."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a report is asked for, as it was written on the command line."""
+
+    output: Path
+    xlsx: Path | None = None
+    since: str | None = None
+    until: str | None = None
+    zone: str = "America/New_York"
+    unit: str = "cents"
+    role: str | None = None
+    own_file: Path | None = None
+    names: Path | None = None
+
+
+@contextmanager
+def _with_extra(extra: str) -> Iterator[None]:
+    """Say how to install what is missing, as `DatabaseError`."""
+    try:
+        yield
+    except ModuleNotFoundError as missing:
+        if missing.name is None or missing.name.split(".")[0] not in EXTRA:
+            raise
+        raise DatabaseError(
+            f"{missing.name} is not installed: pip install 'rfq[{extra}]'"
+        ) from None
+
+
+def write_report(database: Database, asked: Asked) -> None:
+    """Write the report, and say on stderr what it lacks.
+
+    Raises `DatabaseError` where there is no file or an older one, `PageRefused` for wrong usage.
+    """
+    with _with_extra("report"):
+        from notebooks.report.page import html, page_of, read_names
+        from notebooks.report.scope import open_scope
+        from notebooks.report.window import PageError, Unit, Zone, read_day, window
+
+        if asked.xlsx is not None:
+            from notebooks.report.workbook import workbook
+    with database.reading() as connection, _told(database, PageError):
+        days = [None if day is None else read_day(day) for day in (asked.since, asked.until)]
+        names = read_names(asked.names) if asked.names else None
+        ((as_of,),) = connection.execute("select as_of from marts.build_info").fetchall()
+        shown = window(as_of, days[0], days[1], Zone(asked.zone))
+        scope = open_scope(connection, shown, asked.role, asked.own_file)
+        page = page_of(connection, scope, Unit(asked.unit), _last_run(database), asked.role, names)
+        _written(asked.output, lambda: html(page))
+        if asked.xlsx is not None:
+            _written(asked.xlsx, lambda: workbook(page))
+    for note in page.notes:
+        warn(f"rfq: {note}")
+
+
+@contextmanager
+def _told(database: Database, wrong_usage: type[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except wrong_usage as error:
+        raise PageRefused(str(error)) from None
+    except (duckdb.BinderException, duckdb.CatalogException):
+        raise DatabaseError(
+            f"{database.path} was published by an earlier version: `rfq build` makes it anew"
+        ) from None
+
+
+def write_dictionary(output: Path) -> None:
+    """Write what every table and column means."""
+    with _with_extra("report"):
+        from notebooks.dictionary import dictionary
+    _written(output, dictionary)
+
+
+def _written(output: Path, made: Callable[[], str | bytes]) -> None:
+    from notebooks.report.page import write
+
+    if not output.parent.is_dir():
+        raise DatabaseError(f"the folder {output.parent} does not exist: make it first")
+    if output.is_dir():
+        raise DatabaseError(f"{output} is a folder: give the path of a file")
+    write(made(), output)
+    say(f"{output}: {output.stat().st_size:,} bytes")
+
+
+def _last_run(database: Database) -> str:
+    ended = [run for run in read_record(database.path).runs if run.exit_code is not None]
+    if not ended or ended[-1].exit_code is None:
+        return "No run is on record beside the file."
+    last = ended[-1]
+    return f"The last run, at {told_moment(last.started_ts)} UTC, {told_code(last.exit_code or 0)}."

@@ -1,0 +1,237 @@
+"""`rfq sql`: a query of the published file, answered as a table, as CSV or as JSON.
+
+It only reads: the published file is attached to be read, nothing else is, and statements that
+would write a file of their own are refused. Times are UTC.
+"""
+
+import csv
+import json
+import math
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from enum import StrEnum
+from importlib.resources import files
+from itertools import islice
+from pathlib import Path
+from typing import Any, NoReturn
+
+import duckdb
+
+from pipelines.console import say
+from pipelines.database import Database, DatabaseError
+from pipelines.spans import rfc3339
+
+SHOWN_ROWS = 100
+WIDEST_CELL = 80
+_BATCH = 10_000
+_EXAMPLE = re.compile(r"^-- (\w+): (.+)\n((?:[^\n]+\n)+)", re.MULTILINE)
+# What can be asked. DuckDB itself refuses to change the file, and says so in its own words.
+_ASKED = ["SELECT", "EXPLAIN", "SET", "PRAGMA", "CALL", "PREPARE", "EXECUTE", "DETACH"]
+_REFUSED_BY_DUCKDB = ["INSERT", "UPDATE", "CREATE", "DELETE", "ALTER", "DROP", "MERGE_INTO"]
+_ATTACHED_TO_READ = re.compile(r"\(\s*(type\s+\w+\s*,\s*)?read_only\s*(true)?\s*\)", re.IGNORECASE)
+
+
+class Format(StrEnum):
+    """How rows are written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+class QueryRefused(DatabaseError):
+    """A query that DuckDB does not understand or that does more than read: wrong usage."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A question of `queries.sql`, and the query that answers it."""
+
+    name: str
+    question: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The rows of an answer as they come, and the names of their columns, each one once."""
+
+    names: list[str]
+    rows: Iterator[tuple[Any, ...]]
+
+
+def examples() -> dict[str, Example]:
+    """The examples by name, in the order of the file."""
+    text = (files("notebooks") / "queries.sql").read_text()
+    found = [Example(*match) for match in _EXAMPLE.findall(text)]
+    return {each.name: each for each in found}
+
+
+def example_named(name: str) -> Example:
+    """The example of that name. Raises `QueryRefused` with all the names there are."""
+    found = examples()
+    if name not in found:
+        raise QueryRefused(f"{name!r} is no example. There are: {', '.join(found)}")
+    return found[name]
+
+
+def show_examples(form: Format) -> None:
+    """Print each example's name and question and, where a program reads them, its query."""
+    found = list(examples().values())
+    if form is not Format.TABLE:
+        names = list(asdict(found[0]))
+        show(Rows(names, (tuple(asdict(each).values()) for each in found)), form)
+        return
+    for each in found:
+        say(f"{each.name:<20} {each.question}")
+
+
+def answer(database: Database, query: str, form: Format) -> None:
+    """Print what the published file answers. Raises `QueryRefused` with DuckDB's message."""
+    with database.reading() as connection:
+        # What is not attached cannot be written to.
+        connection.execute("detach memory")
+        try:
+            show(asked(connection, query), form)
+        except duckdb.InterruptException:
+            raise
+        except duckdb.Error as error:
+            raise QueryRefused(str(error).strip()) from None
+
+
+def asked(connection: duckdb.DuckDBPyConnection, query: str) -> Rows:
+    """Carry out all statements of *query*; return the rows of the last one."""
+    statements = connection.extract_statements(query)
+    if not statements:
+        raise QueryRefused("there is no query: give one, or a name of `rfq sql --examples`")
+    for statement in statements:
+        _demand_reading(statement)
+        connection.execute(statement)
+    names = [name for name, *_ in connection.description or ()]
+    return Rows(list(_told_apart(names)), _fetched(connection))
+
+
+def _demand_reading(statement: Any) -> None:
+    kind = statement.type.name
+    is_attached_to_read = kind == "ATTACH" and _ATTACHED_TO_READ.search(statement.query)
+    if kind not in (*_ASKED, *_REFUSED_BY_DUCKDB) and not is_attached_to_read:
+        raise QueryRefused(
+            f"`rfq sql` only reads, so it does no {kind}"
+            + (": attach the file as (read_only)" if kind == "ATTACH" else "")
+        )
+
+
+def _fetched(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[Any, ...]]:
+    while batch := connection.fetchmany(_BATCH):
+        yield from batch
+
+
+def _told_apart(names: list[str]) -> Iterator[str]:
+    """Each name once: a second column of the same name gets a number, as in DuckDB's own tables."""
+    taken: set[str] = set()
+    for name in names:
+        free = (new for n in range(len(names) + 1) if (new := f"{name}_{n}") not in taken)
+        chosen = next(free) if name in taken else name
+        taken.add(chosen)
+        yield chosen
+
+
+# Writing rows
+
+
+def show(answered: Rows, form: Format) -> None:
+    """Print rows."""
+    {Format.TABLE: _show_table, Format.CSV: _show_csv, Format.JSON: _show_json}[form](answered)
+
+
+def _show_csv(answered: Rows) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(answered.names)
+    writer.writerows([_in_text(value) for value in row] for row in answered.rows)
+
+
+def _show_json(answered: Rows) -> None:
+    """One array, an object a line, written as the rows come."""
+    separator = "["
+    for row in answered.rows:
+        cells = zip(answered.names, map(_in_json, row), strict=True)
+        sys.stdout.write(f"{separator}{json.dumps(dict(cells), ensure_ascii=False)}")
+        separator = ",\n "
+    say("[]" if separator == "[" else "]")
+
+
+def _show_table(answered: Rows) -> None:
+    shown = list(islice(answered.rows, SHOWN_ROWS))
+    more = sum(1 for _ in answered.rows)
+    cells = [answered.names, *([_in_cell(value) for value in row] for row in shown)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    is_number = [
+        all(isinstance(value, int | float | Decimal | None) for value in column)
+        for column in zip(*shown, strict=True)
+    ] or [False] * len(widths)
+    for row in (cells[0], ["-" * width for width in widths], *cells[1:]):
+        columns = zip(row, widths, is_number, strict=True)
+        say("  ".join(f"{cell:{'>' if right else '<'}{w}}" for cell, w, right in columns).rstrip())
+    rows = f"{len(shown):,} row" + "s" * (len(shown) != 1)
+    say(f"({rows}{f', and {more:,} more: --csv or --json shows all' if more else ''})")
+
+
+def _in_json(value: Any) -> Any:
+    """*value* in JSON: exact decimals as strings, times with a Z, what is no number as null."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case None | bool() | int() | str():
+            return value
+        case Decimal():
+            return f"{value:f}"
+        case datetime():
+            return rfc3339(value if value.tzinfo else value.replace(tzinfo=UTC))
+        case date() | time():
+            return value.isoformat()
+        case list() | tuple():
+            return [_in_json(each) for each in value]
+        case dict():
+            return {str(key): _in_json(each) for key, each in value.items()}
+        case bytes():
+            return value.hex()
+        case _:
+            return str(value)
+
+
+def _in_text(value: Any) -> str:
+    plain = _in_json(value)
+    if plain is None:
+        return ""
+    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+
+
+def _in_cell(value: Any) -> str:
+    """*value* in one line of a terminal, which no character of it can command."""
+    text = f"{value:.6g}" if isinstance(value, float) else _in_text(value)
+    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return text if len(text) <= WIDEST_CELL else f"{text[: WIDEST_CELL - 1]}…"
+
+
+# DuckDB's own shell
+
+
+def open_shell(database: Database) -> NoReturn:
+    """Become DuckDB's shell on the published file, to read, in UTC.
+
+    Raises `DatabaseError` where there is no file, or no shell.
+    """
+    with database.reading():
+        pass
+    shell = Path(sys.executable).with_name("duckdb")
+    if not shell.is_file():
+        raise DatabaseError("DuckDB's shell is not installed: pip install 'rfq[shell]'")
+    arguments = [str(shell), "-readonly", "-cmd", "set timezone = 'UTC'", str(database.path)]
+    os.execv(shell, arguments)  # noqa: S606 -- the shell that is installed beside us

@@ -1,0 +1,112 @@
+"""`--with`: a reader's own columns, by RFQ, quote or market, and what fair values say of fills."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from tests.accounts import Shown, of_desk, of_maker, published
+from tests.metrics.markets import MIDNIGHT
+from tests.notebooks.written_pages import WrittenPage
+from tests.running import Command, Ended
+
+DAY = MIDNIGHT.date()
+ONE_DAY = ("--since", DAY, "--until", DAY + timedelta(days=1), "--zone", "UTC")
+NOW = f"{DAY}T00:00:00Z"
+Report = Callable[..., tuple[Ended, WrittenPage | None]]
+
+
+@pytest.fixture
+def report(rfq: Command, tmp_path: Path) -> Report:
+    """Report on an account with a file of these lines: how it ended, and the page if any."""
+
+    def write(account: str, *lines: str, name: str = "own.csv") -> tuple[Ended, WrittenPage | None]:
+        shown = Shown("desk", *of_desk()) if account == "desk" else Shown("A", *of_maker())
+        database = published(tmp_path / f"{account}.duckdb", shown).path
+        own, output = tmp_path / name, tmp_path / "page.html"
+        if lines:
+            own.write_text("\n".join(lines) + "\n")
+        ended = rfq("report", "--output", output, "--database", database, "--with", own, *ONE_DAY)
+        return ended, WrittenPage(output.read_text()) if ended.code == 0 else None
+
+    return write
+
+
+def test_a_fair_value_gives_the_edge_of_each_fill(report: Report) -> None:
+    """Both fills hit the NO bid of 55 cents, so the desk bought YES at 45: at a fair value of 0.55
+    the edge is 10 cents, at 0.50 it is 5."""
+    ended, page = report(
+        "desk", "rfq_id,fair_yes,book", "filled soon,0.55,fast", "filled late,0.50,slow"
+    )
+
+    assert page is not None, ended.err
+    value, n, _ = page.figures["edge_p50_dollars", NOW]
+    assert (value, n) == (pytest.approx(0.075), 2)
+    assert "Your file has 2 rows; 2 of 6 rows of the window match one." in " ".join(page.text)
+    tags = {row[0]: row[1:3] for row in page.charts["with_1"].cells}
+    assert tags == {"no value": ["3", "0"], "fast": ["1", "1"], "slow": ["1", "0"]}
+
+
+def test_a_maker_sees_the_edge_of_its_quotes(report: Report) -> None:
+    """Its live last quotes are 40 at 45 and two of 40 at 50; at a fair value of 0.42 the worse side
+    of each is the bid of 40 for YES: 2 cents."""
+    ended, page = report("maker", "market_ticker,fair_yes", "KXRAIN-26-NYC,0.42", "KXMVE-26-1,0.42")
+
+    assert page is not None, ended.err
+    value, n, _ = page.figures["my_edge_p50_dollars", NOW]
+    assert (value, n) == (pytest.approx(0.02), 3)
+
+
+def test_a_maker_sees_its_hit_ratio_by_its_own_tags(report: Report) -> None:
+    """Of the two that were watched and are over it won one, and tagged that one alone."""
+    ended, page = report("maker", "rfq_id,desk", "won,sports")
+
+    assert page is not None, ended.err
+    tags = {row[0]: row[1:3] for row in page.charts["my_with_1"].cells}
+    assert tags == {"no value": ["1", "0"], "sports": ["1", "1"]}
+
+
+def test_makers_go_by_the_names_of_a_file(rfq: Command, tmp_path: Path) -> None:
+    names, output = tmp_path / "names.csv", tmp_path / "page.html"
+    names.write_text("id,name\nA,Alpha Capital\n")
+    database = published(tmp_path / "rfq.duckdb", Shown("desk", *of_desk())).path
+
+    ended = rfq("report", "--output", output, "--database", database, "--names", names, *ONE_DAY)
+
+    assert ended.code == 0, ended.err
+    cells = WrittenPage(output.read_text()).charts["makers"].cells
+    assert [row[0] for row in cells] == ["Alpha Capital", "B"]
+
+
+def test_a_parquet_file_says_the_same(report: Report, tmp_path: Path) -> None:
+    with duckdb.connect() as connection:
+        connection.execute(
+            "copy (select 'filled soon' as rfq_id, 0.55 as fair_yes)"
+            f" to '{tmp_path / 'own.parquet'}' (format parquet)"
+        )
+
+    ended, page = report("desk", name="own.parquet")
+
+    assert page is not None, ended.err
+    assert page.figures["edge_p50_dollars", NOW][:2] == (pytest.approx(0.1), 1)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (("rfq_id,book", "one,a", "one,b"), "'one' stands in 2 rows, and it must in one"),
+        (("id,book", "one,a"), "has no column quote_id, rfq_id or market_ticker"),
+        (("rfq_id,fair_yes", "one,1.2"), "is a price from 0 to 1 and not '1.2'"),
+        (("rfq_id,fair_yes", "one,cheap"), "is a price from 0 to 1 and not 'cheap'"),
+        ((), "own.csv"),
+    ],
+)
+def test_a_file_that_cannot_be_joined_is_wrong_usage(
+    report: Report, lines: tuple[str, ...], said: str
+) -> None:
+    ended, _ = report("desk", *lines)
+
+    assert (ended.code, "Traceback" in ended.err) == (2, False)
+    assert said in ended.err

@@ -9,7 +9,7 @@ import os
 
 REMOVED = (
     # dlt: its folders, naming convention, JSON parser, plugins and load intervals. The settings
-    # that it spells without a prefix never reach it either: see `pipelines.dlt_settings`.
+    # that it spells without a prefix never reach it either: see `pipelines.destination`.
     "DLT_",
     # Polars: how frames are split, spilled, sorted and parsed, and where queries are reported to.
     "POLARS_",

@@ -27,8 +27,7 @@ from pipelines.building import (
     viewer,
 )
 from pipelines.database import Database, DatabaseError, DataRefused
-from pipelines.destination import HeldDuckDb, forget_old_loads
-from pipelines.dlt_settings import own_settings
+from pipelines.destination import HeldDuckDb, forget_old_loads, own_settings
 from pipelines.invariants import (
     accept_losses,
     demand_few_rejected,
@@ -333,7 +332,7 @@ def _pipeline(extraction: Extraction, directory: Path) -> dlt.Pipeline:
     return dlt.pipeline(
         "kalshi",
         pipelines_dir=str(directory),
-        destination=HeldDuckDb(extraction.connection, staging_dataset_name_layout="_merge_%s"),
+        destination=HeldDuckDb(extraction.connection),
         dataset_name="raw",
     )
 

@@ -279,6 +279,7 @@ def _read_all(reading: Reading, wanted: Wanted) -> Steps:
     # What failed before comes last, or a few ids that always fail would keep the rest waiting.
     readable = sorted(filter(UUID.fullmatch, due), key=lambda id_: (id_ in asked_before, id_))
     failures = refusals = 0
+    ended: ExchangeError | None = None
     asked: set[str] = set()
     answers: list[Answer] = []
     for id_ in readable[:READS_PER_LOAD]:
@@ -305,6 +306,10 @@ def _read_all(reading: Reading, wanted: Wanted) -> Steps:
                 _log.warning(_LEFT, reading.pass_.name, failures)
                 break
             continue
+        except ExchangeError as error:
+            # What was due once must still be remembered, and what was answered taken in.
+            ended = error
+            break
         remembered.discard(id_)
         state.get("missing", {}).pop(id_, None)
         if is_counted:
@@ -318,7 +323,9 @@ def _read_all(reading: Reading, wanted: Wanted) -> Steps:
         yield _batch(answers)
     state["pending"] = sorted(filter(UUID.fullmatch, remembered))
     return Ending(
-        has_more=failures <= FAILURES and len(readable) > READS_PER_LOAD,
+        has_more=not ended and failures <= FAILURES and len(readable) > READS_PER_LOAD,
+        failure=ended,
+        ends_run=ended is not None,
         is_verified=not refusals,
         has_read=bool(readable),
         ids=frozenset(asked),

@@ -101,6 +101,29 @@ def test_where_many_reads_fail_the_rest_waits_and_the_lists_do_not(
     assert stored_ids(store) == set(rfqs)
 
 
+def test_what_is_due_once_is_still_due_after_a_run_that_was_ended(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
+) -> None:
+    """An execution is looked at once: a run that was told to wait in between has forgotten none."""
+    rfqs = sorted(create_rfq(market, other, n) for n in range(3))
+    quotes = [create_quote(market, me, rfq) for rfq in rfqs]
+    run(store, reader)
+    for quote in quotes:
+        market.accept_quote(other, quote, "no")
+        market.confirm_quote(me, quote)
+    clock.advance(60)
+    reader.fails[rfqs[1]] = TryLater("HTTP 429")
+
+    with pytest.raises(TryLater):
+        run(store, reader)
+    named = "select distinct id from raw.rfq_versions where creator_id = '{}' order by id"
+    assert store.rows(named.format(other.communications_id)) == [(rfqs[0],)]
+
+    reader.fails.clear()
+    run(store, reader)
+    assert store.rows(named.format(other.communications_id)) == [(rfq,) for rfq in rfqs]
+
+
 def test_failing_records_do_not_block_the_others(
     store: Store, market: Market, me: Party, other: Party, reader: Any
 ) -> None:

@@ -44,8 +44,11 @@ SETTINGS: dict[str, Any] = {
 _STATES_KEPT = 3
 _FORGET = f"""
 begin;
+-- A killed load may have stored its state without being noted: no run ever restores that one.
 create or replace temp table kept_states as
-select _dlt_load_id from raw._dlt_pipeline_state order by _dlt_load_id desc limit {_STATES_KEPT};
+select _dlt_load_id from raw._dlt_pipeline_state
+where _dlt_load_id in (select load_id from raw._dlt_loads where status = 0)
+order by _dlt_load_id desc limit {_STATES_KEPT};
 delete from raw._dlt_pipeline_state where _dlt_load_id not in (from kept_states);
 delete from raw._dlt_loads where load_id < (select min(_dlt_load_id) from kept_states);
 -- Earlier versions merged rows by way of it.

@@ -5,14 +5,18 @@ from datetime import datetime
 
 import duckdb
 
-# The last report of a pass tells how far it has read: one before it, left by a killed load, may say
-# more. One that was never verified has no watermark and counts from its beginning, so that what it
-# shows is shown. What is read once a day or by id holds nothing back.
-_READ_TO = """
+# dlt stores the tables of a load one by one, so a killed load may have left its reports without the
+# rows that they speak of: they count for nothing.
+_IS_STORED = "load not in (select load from raw.loads where not is_whole)"
+# The last report of a pass tells how far it has read. One that was never verified has no watermark
+# and counts from its beginning, so that what it shows is shown. What is read once a day or by id
+# holds nothing back.
+_READ_TO = f"""
 with reports as (
     select pass, coalesce(watermark_after_ts, started_ts) as read_to, rowid as place
     from raw.extraction_runs
-    where (account_fingerprint, scope) is not distinct from ($1::varchar, $2::varchar)
+    where {_IS_STORED}
+        and (account_fingerprint, scope) is not distinct from ($1::varchar, $2::varchar)
 ),
 lists as (
     select if(bool_or(pass = 'rfqs_market'), 'rfqs_market', 'rfqs_self') as pass from reports
@@ -24,13 +28,15 @@ last as (
     group by pass
 )
 select min(read_to) from last
-"""
-_LAST_RUN = """
+"""  # noqa: S608 -- no input in it
+_LAST_RUN = f"""
 select arg_max(account_fingerprint, place), arg_max(scope, place), max(ended_ts) from (
     select account_fingerprint, scope, ended_ts, rowid as place from raw.extraction_runs
-    where run_id = (select run_id from raw.extraction_runs order by rowid desc limit 1)
+    where {_IS_STORED} and run_id = (
+        select run_id from raw.extraction_runs where {_IS_STORED} order by rowid desc limit 1
+    )
 )
-"""
+"""  # noqa: S608 -- no input in it
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ from tests.running import ignore
 from transforms.staging import view
 
 
-def killed(store: Store, reader: InProcessReader, *stored: str) -> dict[str, Any]:
+def killed(store: Store, reader: Any, *stored: str) -> dict[str, Any]:
     """A load that was killed once the tables *stored* were; return its states, which were not."""
-    extraction = Extraction(*(reader, store.connection, MARKET, "killed", "me", ignore))
+    extraction = Extraction(reader, store.connection, MARKET, "killed", "me", ignore)
     extraction.begin_load()
     load, states = Load(extraction, passes_of("market")), store.states
     for resource in RESOURCES:

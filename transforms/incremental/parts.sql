@@ -48,7 +48,8 @@ select
     greatest(1, count(cohort_date) over (order by cohort_date nulls first)) as part,
 from touched;
 
--- An RFQ that was known before its time was read counts as observed from then on.
+-- An RFQ that was known before its time was read counts as observed from then on. What killed loads at the
+-- end of the last build said they had read may be known for read by now.
 create or replace temp table parts_of_hours as
 with newly_read as (
     select
@@ -56,7 +57,9 @@ with newly_read as (
         watermark_after_ts as to_ts,
     from raw.extraction_runs
     where
-        load > getvariable('last_load')
+        load > coalesce(
+            (select max(load) from raw.loads where is_whole and load <= getvariable('last_load')), 0
+        )
         and pass in ('rfqs_market', 'rfqs_self') and from_ts < to_ts
 ),
 

@@ -1,8 +1,20 @@
 -- Which time passes over the lists have read: from the watermark before, or from where things were not
 -- gone yet, to the watermark after. A pass that goes on where the one before it ended is one row with it,
--- so that a year of runs is as short to read as a day of them.
+-- so that a year of runs is as short to read as a day of them. A killed load may have left its reports
+-- without the rows that they speak of: one counts if a later report of its pass began where it ended.
 create or replace temp table read_stretches as
-    with passes as (
+    with killed as (
+        select pass, watermark_after_ts, load
+        from raw.extraction_runs
+        where load in (select load from raw.loads where not is_whole)
+    ),
+
+    unproven as (
+        from killed anti join raw.extraction_runs as later
+            on later.pass = killed.pass and later.watermark_before_ts = killed.watermark_after_ts
+    ),
+
+    passes as (
         select
             pass,
             greatest(watermark_before_ts, forgotten_before_ts) as from_ts,
@@ -11,6 +23,7 @@ create or replace temp table read_stretches as
         where
             from_ts < to_ts
             and pass in ('rfqs_market', 'rfqs_self', 'quotes_made', 'quotes_received')
+            and (pass, load) not in (select (pass, load) from unproven)
     ),
 
     marked as (

@@ -158,7 +158,11 @@ class Candidates:
         ).fetchall()
         for low, high in days:
             # Observed: an RFQ lives three hours, so it is at most that much older than its quotes.
-            created = f"created_ts between timestamptz '{low}' - interval 4 hours and '{high}'"
+            # Nor need all versions of an id show its creation to the same digit.
+            span = (
+                "between timestamptz '{}' - interval 4 hours and timestamptz '{}' + interval 1 hour"
+            )
+            created = f"created_ts {span.format(low, high)}"
             self._insert_found(resource, f"until_ts between '{low}' and '{high}'", created)
         left = f"id not in (select id from {found})"  # noqa: S608
         if self._is_any(f"(from {asked} where {left})"):

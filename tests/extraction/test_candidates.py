@@ -53,3 +53,19 @@ def test_the_tables_that_are_folded_equal_those_that_are_made_anew(scope: str) -
     run_state_machine_as_test(
         machine, settings=settings(settings.get_profile(PROFILE), max_examples=EXAMPLES)
     )
+
+
+def test_a_creation_that_is_told_to_fewer_digits_opens_nothing_again(store: Store) -> None:
+    """What is over has ended, whatever later rows of the same id show."""
+    quote = (
+        "insert into raw.quote_versions by name select 'q' as id, 'r' as rfq_id, '{}' as status,"
+        " timestamptz '2026-11-20 12:00:00{}+00' as created_ts, now() as observed_ts,"
+        " '{}' as version_hash, 'quotes_made' as observed_pass, {} as load"
+    )
+    store.rows(quote.format("cancelled", ".123456", "a", 1))
+    assert folded(store, 2)["quotes"] == []
+
+    store.rows(quote.format("open", ".123", "b", 2))
+
+    assert folded(store, 3)["quotes"] == []
+    assert folded(store, 3) == made_anew(store, 3)

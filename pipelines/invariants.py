@@ -137,17 +137,21 @@ _ALWAYS = {
     ),
     # What a run began with is what the one before had stored for certain: a killed load may leave
     # its report here without its watermark. A backfill's watermark belongs to its span, and a span
-    # that is asked for again starts anew.
+    # that is asked for again starts anew. So does a run that reads again what raw has lost: one
+    # that is ended on its way leaves how far it came.
     "a watermark fell from one run to the next": (
-        "with begun as ("
-        " select run_id, origin, account_fingerprint, scope, pass, min(rowid) as place,"
-        " arg_min(coalesce(watermark_before_ts, '-infinity'), rowid) as watermark_ts"
+        "with reports as ("
+        " select *, rowid as place, count(*) filter (began_anew) over"
+        " (partition by origin, account_fingerprint, scope, pass order by rowid) as n_anew"
         " from {runs}"
-        " where account_fingerprint is not null and pass not like 'backfill%'"
-        " and began_anew is not true"
+        " where account_fingerprint is not null and pass not like 'backfill%'),"
+        " begun as ("
+        " select run_id, origin, account_fingerprint, scope, pass, n_anew, min(place) as place,"
+        " arg_min(coalesce(watermark_before_ts, '-infinity'), place) as watermark_ts"
+        " from reports where began_anew is not true"
         " group by all)"
         " select run_id from begun qualify watermark_ts < lag(watermark_ts) over"
-        " (partition by origin, account_fingerprint, scope, pass order by place)"
+        " (partition by origin, account_fingerprint, scope, pass, n_anew order by place)"
     ),
 }
 

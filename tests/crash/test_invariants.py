@@ -248,11 +248,12 @@ def test_a_sound_database_can_be_built_again(
 EARLIER = {"watermark_before_ts": "watermark_after_ts - interval 1 day"}
 BACKFILL = {"pass": "'backfill_made'"}
 UNNOTED = {"account_fingerprint": "null::varchar"}
-HONEST = {
+HONEST: dict[str, tuple[dict[str, str], ...]] = {
     "of another account": ({}, EARLIER | {"account_fingerprint": "'another'"}),
     "of another scope": ({}, EARLIER | {"scope": "'self'"}),
     "of another span": (BACKFILL, EARLIER | BACKFILL),
     "of whoever it was": (UNNOTED, EARLIER | UNNOTED),
+    "after one that began anew": ({}, {"began_anew": "true"}, EARLIER),
     # Its report was stored, then it was killed before its watermark was.
     "of a killed run": ({"watermark_after_ts": "watermark_after_ts + interval 1 day"}, {}),
 }
@@ -263,8 +264,8 @@ def test_a_lower_watermark_is_no_fall(
     later: str, published: bytes, build: Callable[..., tuple[int, str]], database: Database
 ) -> None:
     with duckdb.connect(database.private_path) as connection:
-        for run_id, columns in zip(("second", "third"), HONEST[later], strict=True):
-            _add_run(connection, run_id, columns)
+        for number, columns in enumerate(HONEST[later], start=2):
+            _add_run(connection, f"run {number}", columns)
 
     code, said = build()
 

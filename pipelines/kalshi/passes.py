@@ -124,7 +124,8 @@ def items_of(
     if not (ending.has_more or ending.failure):
         extraction.finished.add(each.name)
     extraction.read_by_id |= ending.ids
-    extraction.store_state(states, name, state if ending.keeps_state else None)
+    # An empty state is none: that of a span that nobody asked for has another name in every run.
+    extraction.store_state(states, name, (state or None) if ending.keeps_state else None)
     return ending
 
 

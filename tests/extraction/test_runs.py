@@ -46,3 +46,17 @@ def test_every_pass_is_described(
     text = description("raw", "extraction_runs", "pass") or ""
     assert len(met) == 9
     assert {name for name in met if name not in text} == set()
+
+
+def test_runs_that_find_nothing_leave_the_state_as_large_as_it_was(
+    store: Store, clock: ManualClock, reader: InProcessReader
+) -> None:
+    """It is read, and written, with every load."""
+    kept = []
+    for _ in range(3):
+        run(store, reader)
+        clock.advance(600)
+        kept.append({resource: sorted(states) for resource, states in store.states.items()})
+
+    assert kept[1:] == kept[:-1]
+    assert not any("backfill" in name for names in kept[-1].values() for name in names)

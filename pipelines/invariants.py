@@ -34,6 +34,7 @@ import duckdb
 
 from pipelines.database import DataRefused
 from pipelines.kalshi.extraction import Limits
+from pipelines.stamp import read_stamp
 
 CHECK_EVERYTHING_EVERY = timedelta(days=1)
 _IS_CHECKED = """
@@ -320,10 +321,16 @@ def demand_nothing_lost(lost: dict[str, int], private: Path) -> None:
 def accept_losses(connection: duckdb.DuckDBPyConnection, lost: dict[str, int]) -> None:
     """Note in raw what of the attached `published` nobody has any more, once however often asked.
 
-    A run that is killed before it publishes leaves its note, and the next one replaces it.
+    A run that is killed before it publishes leaves its note, and the next one replaces it. One
+    that was published stays, as the moment shown may stand still from one run to the next.
     """
     as_of = "(select as_of from published.marts.build_info)"
-    connection.execute(f"delete from raw.accepted_losses where published_as_of = {as_of}")  # noqa: S608
+    last = read_stamp(connection, "published")
+    connection.execute(
+        f"delete from raw.accepted_losses where published_as_of = {as_of} and load > coalesce("  # noqa: S608
+        "(select max(load) from raw.published_files where file_id = $1), -1)",
+        [last and last.seal],
+    )
     for kind, count in lost.items():
         connection.execute(
             "insert into raw.accepted_losses by name"  # noqa: S608

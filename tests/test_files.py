@@ -499,17 +499,37 @@ def test_a_build_asks_nobody_for_what_was_lost(run: Rfq, rfq: Command, database:
     assert "`rfq run` reads again what the exchange still has of them" in ended.err
 
 
+NEXT_LOAD = "insert into raw.loads select max(load) + 1, 'next', true, null from raw.loads"
+
+
 def test_a_loss_that_is_accepted_twice_counts_once(run: Rfq, database: Database) -> None:
     run()
 
     with database.held(), database.working_directory() as directory:
         last = last_published(database.path, directory, is_ours=True)
         with database.writing(directory) as connection, attached(connection, last):
+            connection.execute(NEXT_LOAD)
             for _ in range(2):
                 accept_losses(connection, {"RFQs": 4})
             found = connection.execute("select sum(rows_lost) from raw.accepted_losses").fetchall()
 
     assert found == [(4,)]
+
+
+def test_a_loss_that_was_published_stays_though_the_moment_shown_stands_still(
+    run: Rfq, database: Database
+) -> None:
+    run()
+
+    with database.held(), database.working_directory() as directory:
+        last = last_published(database.path, directory, is_ours=True)
+        with database.writing(directory) as connection, attached(connection, last):
+            accept_losses(connection, {"quotes": 3})
+            connection.execute(NEXT_LOAD)
+            accept_losses(connection, {"RFQs": 4})
+            found = connection.execute("select sum(rows_lost) from raw.accepted_losses").fetchall()
+
+    assert found == [(7,)]
 
 
 def test_links_that_make_one_file_of_both_are_refused(run: Rfq, database: Database) -> None:

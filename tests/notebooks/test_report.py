@@ -2,6 +2,7 @@
 
 import random
 import re
+import shutil
 import stat
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ import duckdb
 import pytest
 
 from notebooks.report.window import Unit, Window, Zone
-from tests.accounts import Shown, by, of_desk, of_maker, published
+from tests.accounts import Shown, by, published
 from tests.metrics.markets import MIDNIGHT, closed_rfq, followed, quote
 from tests.metrics.markets import rfq as rfq_object
 from tests.notebooks.written_pages import WrittenPage
@@ -45,13 +46,13 @@ def write_figures(write: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Path:
-    return published(tmp_path / "desk.duckdb", Shown("desk", *of_desk())).path
+def desk(by_hand: dict[str, Path]) -> Path:
+    return by_hand["desk"]
 
 
 @pytest.fixture
-def maker(tmp_path: Path) -> Path:
-    return published(tmp_path / "maker.duckdb", Shown("A", *of_maker())).path
+def maker(by_hand: dict[str, Path]) -> Path:
+    return by_hand["maker"]
 
 
 def as_table(connection: duckdb.DuckDBPyConnection, mart: str) -> None:
@@ -362,10 +363,11 @@ def test_no_file_an_older_one_and_no_folder_end_with_78(
     assert ended(tmp_path / "none.duckdb").code == 78
     no_folder = ended(desk, tmp_path / "nowhere" / "page.html")
     assert (no_folder.code, "make it first" in no_folder.err) == (78, True)
-    with duckdb.connect(desk) as connection:
+    earlier = Path(shutil.copy(desk, tmp_path / "earlier.duckdb"))
+    with duckdb.connect(earlier) as connection:
         as_table(connection, "rfq_facts")
         connection.execute("alter table marts.rfq_facts drop column outcome_bucket")
-    older = ended(desk)
+    older = ended(earlier)
     assert (older.code, "`rfq build` makes it anew" in older.err) == (78, True)
     assert not (tmp_path / "page.html").exists()
 

@@ -14,9 +14,18 @@ from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import ManualClock, Market, serve, simulate
 from tests.accounts import Shown, of_desk, of_maker, published
 from tests.conftest import NOON
+from tests.metrics.markets import closed_rfq, quote
 from tests.running import UNHURRIED, access_of, ignore
 
 ACCOUNTS = ("desk", "maker")
+HOSTILE_TICKERS = (
+    "<script>alert(1)</script>-26-A",
+    '=cmd|"/c calc"!A1',
+    "+1",
+    "@SUM(A1)",
+    "K" * 10_000,
+    "a\x1b[31m\x07b",
+)
 
 
 def made_once(
@@ -39,6 +48,18 @@ def made_once(
 def by_hand(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The small market that was worked by hand, as each account sees it."""
     return made_once(tmp_path_factory, "by-hand", _publish_by_hand)
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """What a maker sees, who quoted RFQs of tickers that no page and no sheet may carry out."""
+    rfqs, quotes = [], []
+    for n, ticker in enumerate(HOSTILE_TICKERS):
+        asked = {"creator_id": "stranger", "market_ticker": ticker}
+        rfqs.append(closed_rfq(f"r{n}", 0, 30, **asked))
+        seen = {"rfq_creator_id": "stranger", "market_ticker": ticker}
+        quotes.append(quote(f"q{n}", f"r{n}", 1, creator_id="A") | seen)
+    return published(tmp_path / "hostile.duckdb", Shown("A", rfqs, quotes)).path
 
 
 @pytest.fixture(scope="session")

@@ -138,9 +138,11 @@ def sql(
         query = asking.example_named(example).sql
     elif file:
         query = _text_of(file)
-    elif query is None and sys.stdin.isatty():
-        asking.open_shell(Database(database))
-    asking.answer(Database(database), sys.stdin.read() if query is None else query, form)
+    elif query is None:
+        if sys.stdin is not None and sys.stdin.isatty():
+            asking.open_shell(Database(database))
+        query = _text_of_stdin()
+    asking.answer(Database(database), query, form)
 
 
 class Zone(StrEnum):
@@ -218,6 +220,14 @@ def dictionary(
     from pipelines.pages import write_dictionary
 
     write_dictionary(output)
+
+
+def _text_of_stdin() -> str:
+    """What stdin holds, in UTF-8 whatever the locale; nothing where it is closed."""
+    try:
+        return "" if sys.stdin is None else sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        raise typer.BadParameter("stdin cannot be read: it is not UTF-8") from None
 
 
 def _text_of(file: Path) -> str:

@@ -29,7 +29,8 @@ def read_moment(text: str, now: datetime) -> datetime:
 
 def rfc3339(moment: datetime) -> str:
     """*moment* in UTC with a Z and microseconds."""
-    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}Z"
+    in_utc = moment.astimezone(UTC).replace(tzinfo=None)
+    return f"{in_utc.isoformat(timespec='microseconds')}Z"
 
 
 def read_rfc3339(text: object) -> datetime:

@@ -1,7 +1,8 @@
 """`rfq sql`: a query of the published file, answered as a table, as CSV or as JSON.
 
-It only reads: the published file is attached to be read, nothing else is, and statements that
-would write a file of their own are refused. Times are UTC.
+It only reads: the published file is attached to be read, nothing else is, and what would write a
+file of its own is refused: a statement by its kind, a log or a profile by locking DuckDB's
+settings. The zone is one of them, so times are UTC.
 """
 
 import csv
@@ -12,7 +13,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from importlib.resources import files
@@ -31,9 +32,17 @@ WIDEST_CELL = 80
 _BATCH = 10_000
 _EXAMPLE = re.compile(r"^-- (\w+): (.+)\n((?:[^\n]+\n)+)", re.MULTILINE)
 # What can be asked. DuckDB itself refuses to change the file, and says so in its own words.
-_ASKED = ["SELECT", "EXPLAIN", "SET", "PRAGMA", "CALL", "PREPARE", "EXECUTE", "DETACH"]
+# MULTI is a PIVOT. PREPARE is not among them, as what it holds may write.
+_ASKED = ["SELECT", "EXPLAIN", "SET", "PRAGMA", "CALL", "DETACH", "MULTI"]
 _REFUSED_BY_DUCKDB = ["INSERT", "UPDATE", "CREATE", "DELETE", "ALTER", "DROP", "MERGE_INTO"]
 _ATTACHED_TO_READ = re.compile(r"\(\s*(type\s+\w+\s*,\s*)?read_only\s*(true)?\s*\)", re.IGNORECASE)
+_EXPLAINED = re.compile(
+    r"\s*explain(\s+analyze\b)?(\s*\(\s*(analyze|format)\b[^()]*\))?", re.IGNORECASE
+)
+# `import database` is a PRAGMA to DuckDB, and carries out whatever the folder's files say.
+_IMPORT = re.compile(r"\bimport\s+database\b", re.IGNORECASE)
+_INFINITE = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
+_LOCKED = "set allow_persistent_secrets = false; set lock_configuration = true"
 
 
 class Format(StrEnum):
@@ -97,7 +106,7 @@ def answer(database: Database, query: str, form: Format) -> None:
     """Print what the published file answers. Raises `QueryRefused` with DuckDB's message."""
     with database.reading() as connection:
         # What is not attached cannot be written to.
-        connection.execute("detach memory")
+        connection.execute(f"detach memory; {_LOCKED}")
         try:
             show(asked(connection, query), form)
         except duckdb.InterruptException:
@@ -108,19 +117,31 @@ def answer(database: Database, query: str, form: Format) -> None:
 
 def asked(connection: duckdb.DuckDBPyConnection, query: str) -> Rows:
     """Carry out all statements of *query*; return the rows of the last one."""
+    try:
+        query.encode()
+    except UnicodeEncodeError:
+        raise QueryRefused("the query is not UTF-8") from None
     statements = connection.extract_statements(query)
     if not statements:
         raise QueryRefused("there is no query: give one, or a name of `rfq sql --examples`")
     for statement in statements:
-        _demand_reading(statement)
+        _demand_reading(connection, statement)
         connection.execute(statement)
     names = [name for name, *_ in connection.description or ()]
     return Rows(list(_told_apart(names)), _fetched(connection))
 
 
-def _demand_reading(statement: Any) -> None:
-    kind = statement.type.name
-    is_attached_to_read = kind == "ATTACH" and _ATTACHED_TO_READ.search(statement.query)
+def _demand_reading(connection: duckdb.DuckDBPyConnection, statement: Any) -> None:
+    """Refuse what writes a file, also where it is only explained: ANALYZE carries it out."""
+    kind, text = statement.type.name, statement.query
+    if kind == "EXPLAIN":
+        inner = connection.extract_statements(_EXPLAINED.sub("", text, count=1))
+        for each in inner:
+            _demand_reading(connection, each)
+        return
+    is_attached_to_read = kind == "ATTACH" and _ATTACHED_TO_READ.search(text)
+    if kind == "PRAGMA" and _IMPORT.search(text):
+        kind = "IMPORT"
     if kind not in (*_ASKED, *_REFUSED_BY_DUCKDB) and not is_attached_to_read:
         raise QueryRefused(
             f"`rfq sql` only reads, so it does no {kind}"
@@ -184,7 +205,10 @@ def _show_table(answered: Rows) -> None:
 
 
 def _in_json(value: Any) -> Any:
-    """*value* in JSON: exact decimals as strings, times with a Z, what is no number as null."""
+    """*value* in JSON: exact decimals as strings, times with a Z, what is no number as null.
+
+    DuckDB's infinite times arrive as the first and the last moment that Python has.
+    """
     match value:
         case float():
             return value if math.isfinite(value) else None
@@ -192,10 +216,14 @@ def _in_json(value: Any) -> Any:
             return value
         case Decimal():
             return f"{value:f}"
+        case datetime() if value.replace(tzinfo=UTC) in _INFINITE:
+            return None
         case datetime():
             return rfc3339(value if value.tzinfo else value.replace(tzinfo=UTC))
         case date() | time():
             return value.isoformat()
+        case timedelta():
+            return _interval(value)
         case list() | tuple():
             return [_in_json(each) for each in value]
         case dict():
@@ -204,6 +232,18 @@ def _in_json(value: Any) -> Any:
             return value.hex()
         case _:
             return str(value)
+
+
+def _interval(value: timedelta) -> str:
+    """*value* as DuckDB writes it: days, and a clock that may be above or below zero."""
+    sign, length = ("-", -value) if value < timedelta(0) else ("", value)
+    days = f"{sign}{length.days} day{'s' * (length.days != 1)}"
+    minutes, seconds = divmod(length.seconds, 60)
+    fraction = f".{length.microseconds:06}".rstrip("0") if length.microseconds else ""
+    clock = f"{sign}{minutes // 60:02}:{minutes % 60:02}:{seconds:02}{fraction}"
+    if not length.days:
+        return clock
+    return f"{days} {clock}" if length - timedelta(length.days) else days
 
 
 def _in_text(value: Any) -> str:

@@ -57,8 +57,12 @@ def test_of_transforms_the_load_knows_the_raw_tables_alone() -> None:
             "import sys; sys.argv[1:] = ['--help']; from pipelines import entry; entry.command()",
             {"altair", "dlt", "duckdb", "jinja2", "polars"},
         ),
+        (
+            "import sys; sys.argv[1:] = ['status']; from pipelines import entry; entry.command()",
+            {"altair", "dlt", "jinja2", "polars"},
+        ),
     ],
-    ids=["the exchange client", "the raw tables", "rfq --help"],
+    ids=["the exchange client", "the raw tables", "rfq --help", "rfq status"],
 )
 def test_nothing_is_imported_that_is_not_needed(code: str, absent: set[str]) -> None:
     """In an interpreter of its own, where nothing is there already."""

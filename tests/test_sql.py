@@ -120,6 +120,19 @@ def test_the_zone_of_the_machine_changes_nothing(database: Path, zone: str):
         ("export database 'FILE'", "only reads"),
         ("attach 'FILE' as mine", "attach the file as (read_only)"),
         ("attach 'FILE' as mine (read_only false)", "attach the file as (read_only)"),
+        ("explain copy (select 1) to 'FILE'", "only reads"),
+        ("explain analyze copy (select 1) to 'FILE'", "only reads"),
+        ("EXPLAIN (ANALYZE, FORMAT json) COPY (select 1) to 'FILE'", "only reads"),
+        ("explain /* x */ analyze copy (select 1) to 'FILE'", "Parser Error"),
+        ("prepare p as copy (select 1) to 'FILE'; execute p", "only reads"),
+        ("import database 'FILE'", "does no IMPORT"),
+        ("set log_query_path = 'FILE'; select 1", "locked"),
+        ("call enable_logging(storage = 'file', storage_config = {'path': 'FILE'})", "locked"),
+        ("set secret_directory = 'FILE'", "locked"),
+        ("create persistent secret s (type http, bearer_token 'x')", "ersistent secrets"),
+        ("set timezone = 'Asia/Tokyo'; select 1", "locked"),
+        ("reset timezone", "locked"),
+        ("select '\udcff'", "not UTF-8"),
         ("select 1; select nope", "Binder Error"),
         ("  -- nothing", "there is no query"),
     ],
@@ -136,6 +149,41 @@ def test_what_is_wrong_or_writes_ends_with_2_and_says_why(
     assert "Traceback" not in ended.err
     assert database.read_bytes() == before
     assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize(
+    ("query", "rows"),
+    [
+        ("pivot (select 'a' as k, 1 as n) on k using sum(n)", [{"a": 1}]),
+        ("use marts; select count(*) > 0 as held from trust", [{"held": True}]),
+        ("create temp table t as select 3 as n; from t", [{"n": 3}]),
+        ("set variable n = 4; select getvariable('n') as n", [{"n": 4}]),
+    ],
+)
+def test_what_writes_nothing_of_the_file_is_asked(
+    query: str, rows: list[object], rfq: Command, database: Path
+) -> None:
+    ended = rfq("sql", query, "--json", "--database", database)
+
+    assert (ended.err, json.loads(ended.out)) == ("", rows)
+    explained = rfq("sql", "explain (analyze) (select 1)", "--json", "--database", database)
+    assert explained.code == 0
+
+
+def test_spans_are_as_duckdb_writes_them_and_infinite_times_are_no_times(
+    rfq: Command, database: Path
+) -> None:
+    """As text of DuckDB's own beside each; an infinite moment is no last day of the year 9999."""
+    spans = ["2 days 03:04:05.5", "-00:00:01", "1 day", "00:00:00", "-1 days -02:00:00"]
+    asked = ", ".join(f"interval '{span}' as s{n}, s{n}::varchar" for n, span in enumerate(spans))
+    never = "'infinity'::timestamp as a, '-infinity'::timestamptz as b, timestamp '0050-01-02' as c"
+
+    (told,) = json.loads(rfq("sql", f"select {asked}", "--json", "--database", database).out)
+    (ends,) = json.loads(rfq("sql", f"select {never}", "--json", "--database", database).out)
+
+    cells = [*told.values()]
+    assert cells[::2] == cells[1::2]
+    assert ends == {"a": None, "b": None, "c": "0050-01-02T00:00:00.000000Z"}
 
 
 def test_another_file_may_be_attached_to_read(rfq: Command, database: Path):
@@ -157,6 +205,10 @@ def test_a_query_comes_from_a_file_or_from_stdin(
 
     assert rfq("sql", "-f", query, "--csv", "--database", database).out == "n\n7\n"
     assert rfq("sql", "--csv", "--database", database).out == "n\n8\n"
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"select '\xff'")))
+    assert rfq("sql", "--database", database).code == 2
+    monkeypatch.setattr("sys.stdin", None)
+    assert "there is no query" in rfq("sql", "--database", database).err
     missing = rfq("sql", "-f", tmp_path / "nothing", "--database", database)
     assert missing.code == 2
     assert "cannot be read" in missing.err

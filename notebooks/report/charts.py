@@ -354,8 +354,12 @@ def _curves(scope: Scope) -> Wanted:
 
 
 def _tags(scope: Scope, prefix: str, title: str, rate: str, query: str) -> Iterator[Wanted]:
-    """A chart for each column of the reader's own file that is joined to RFQs."""
-    if scope.own is None or scope.own.key == "quote_id":
+    """A chart for each column of the reader's own file.
+
+    A file by quote tags a maker's own quotes. It does not tag a requester's RFQs: only filled ones
+    would have a tag, and every rate would be 100 %.
+    """
+    if scope.own is None or (scope.own.key == "quote_id" and not prefix):
         return
     for n, tag in enumerate(scope.own.tags):
         yield Wanted(

@@ -169,7 +169,7 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Figure]:
         "premium_dollars", "Premium, without fees", Kind.DOLLARS, "asked", "requester",
         executed, "premium_dollars",
     )  # fmt: skip
-    if scope.own and scope.own.has_fair and scope.own.key != "quote_id":
+    if scope.own and scope.own.has_fair:
         yield Figure(
             "edge_p50_dollars", "Edge of a fill to your fair value, median", Kind.DIFFERENCE,
             "asked", "requester", executed, "edge_dollars", "fair value less price paid, of fills",

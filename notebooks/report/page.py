@@ -126,7 +126,11 @@ def _matched(connection: duckdb.DuckDBPyConnection, scope: Scope) -> str:
     ((n, n_all),) = connection.execute(
         f"select count(*) filter (is_matched), count(*) from {view} where is_now"
     ).fetchall()
-    return f"Your file has {own.n_rows:,} rows; {n:,} of {n_all:,} rows of the window match one."
+    told = f"Your file has {own.n_rows:,} rows; {n:,} of {n_all:,} rows of the window match one."
+    if own.left_out:
+        names = ", ".join(map(cut, own.left_out))
+        told += f" Charts are of its first {len(own.tags)} columns, not of {names}."
+    return told
 
 
 # Writing it down

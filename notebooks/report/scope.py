@@ -18,6 +18,13 @@ KEYS = ("quote_id", "rfq_id", "market_ticker")
 FAIR = "fair_yes"
 _MOST_TAGS = 3
 _JOINED = "left join own_columns on own_key = {key}"
+# The quote that filled an RFQ, which a file by quote_id gives the fair value of.
+_FILLED_BY = """left join (
+    select rfq_id, arg_min(quote_id, executed_ts) as filled_by from marts.quote_facts
+    where executed_ts is not null
+        and cohort_date between cast({before} as date) and cast({until} as date)
+    group by rfq_id
+) using (rfq_id) """
 
 # The views of a connection: `asked`, one row per RFQ, and `quoted`, one row per quote.
 _ASKED = """
@@ -41,7 +48,7 @@ where created_ts >= {before} and created_ts < {until}
 _QUOTED = """
 create or replace temp view quoted as
 select
-    quote.*, asked.day, asked.is_now, {edge} as edge_dollars, {matched} as is_matched,
+    quote.*, asked.day, asked.is_now, {edge} as edge_dollars, {matched} as is_matched{tags},
 from marts.quote_facts as quote join asked using (rfq_id) {joined}
 where quote.cohort_date between cast({before} as date) and cast({until} as date)
     and not quote.is_orphan
@@ -58,7 +65,7 @@ select
     rfq_id,
     any_value(response_latency_s) filter (version = 1) as own_latency_s,
     bool_or(outcome = 'done' and is_reference_accept) as is_won,
-    bool_or(is_effective and end_cause = 'withdrawn') as is_withdrawn,
+    bool_or(is_effective and end_cause = 'withdrawn') as is_withdrawn{tags},
 from quoted
 where is_made_by_viewer and visibility = 'quoted' and is_valid_response
 group by rfq_id
@@ -70,7 +77,7 @@ select
     contests.rfq_id is not null as is_quoted,
     coalesce(is_won, false) as is_won,
     coalesce(is_withdrawn, false) as is_withdrawn,
-    own_latency_s,
+    own_latency_s{tags},
 from asked left join contests using (rfq_id)
 where visibility <> 'own'
 """
@@ -82,6 +89,7 @@ class Own:
 
     key: str
     tags: tuple[str, ...]
+    left_out: tuple[str, ...]
     has_fair: bool
     n_rows: int
 
@@ -121,10 +129,10 @@ def open_scope(
     shown = tuple(each for each in roles if role in (None, each))
     # A page of a desk alone says nothing of what others asked, which may be most of what is held.
     whose = "and visibility = 'own'" if shown == ("requester",) else ""
-    connection.execute(_ASKED.format(**times, **_joined_to_rfqs(own), whose=whose))
+    connection.execute(_ASKED.format(**times, **_joined_to_rfqs(own, times), whose=whose))
     connection.execute(_QUOTED.format(**times, **_joined_to_quotes(own)))
-    connection.execute(_CONTESTS)
-    connection.execute(_SEEN)
+    connection.execute(_CONTESTS.format(tags=_tags_by_quote(own, ", max(tag_{n}) as tag_{n}")))
+    connection.execute(_SEEN.format(tags=_tags_by_quote(own, ", contests.tag_{n}")))
     as_of, maturity_s, scope = connection.execute(
         "select as_of, maturity_s, scope from marts.build_info"
     ).fetchall()[0]
@@ -179,11 +187,14 @@ def _read_own(connection: duckdb.DuckDBPyConnection, file: Path) -> Own:
     except duckdb.Error as error:
         raise PageError(f"--with {file}: {str(error).splitlines()[0]}") from None
     columns = [c for c, *_ in connection.execute("describe own_file").fetchall()]
-    key = next((key for key in KEYS if key in columns), None)
+    # A spreadsheet writes its headings as it likes, and DuckDB takes any case for the same name.
+    lower = [c.lower() for c in columns]
+    key = next((key for key in KEYS if key in lower), None)
     if key is None:
         raise PageError(f"--with {file} has no column {', '.join(KEYS[:-1])} or {KEYS[-1]}")
-    tags = [c for c in columns if c not in (*KEYS, FAIR)][:_MOST_TAGS]
-    fair = f"nullif({FAIR}::varchar, '')" if FAIR in columns else "null::varchar"
+    others = tuple(c for c in columns if c.lower() not in (*KEYS, FAIR))
+    tags, left_out = others[:_MOST_TAGS], others[_MOST_TAGS:]
+    fair = f"nullif({FAIR}::varchar, '')" if FAIR in lower else "null::varchar"
     named = "".join(f', "{_quoted(tag)}" as tag_{n}' for n, tag in enumerate(tags))
     connection.execute(
         f"create or replace temp table own_columns as select {key} as own_key,"
@@ -192,7 +203,7 @@ def _read_own(connection: duckdb.DuckDBPyConnection, file: Path) -> Own:
     _demand_keys(connection, file, key)
     _demand_fair(connection, file)
     ((n_rows,),) = connection.execute("select count(*) from own_columns").fetchall()
-    return Own(key, tuple(tags), FAIR in columns, n_rows)
+    return Own(key, tags, left_out, FAIR in lower, n_rows)
 
 
 def _demand_keys(connection: duckdb.DuckDBPyConnection, file: Path, key: str) -> None:
@@ -214,26 +225,40 @@ def _demand_fair(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
         raise PageError(f"--with {file}: {FAIR} is a price from 0 to 1 and not {wrong[0][0]!r}")
 
 
-def _joined_to_rfqs(own: Own | None) -> dict[str, str]:
-    """How `asked` takes the columns up: what a requester's fill was worth beyond its price."""
-    if own is None or own.key == "quote_id":
+def _tags_by_quote(own: Own | None, column: str) -> str:
+    """The columns of a file by quote, which a maker's own quotes bring to their RFQ."""
+    if own is None or own.key != "quote_id":
+        return ""
+    return "".join(column.format(n=n) for n in range(len(own.tags)))
+
+
+def _joined_to_rfqs(own: Own | None, times: dict[str, str]) -> dict[str, str]:
+    """How `asked` takes the columns up: what a requester's fill was worth beyond its price.
+
+    A file by quote says that of the quote that was executed, and its tags are no RFQ's.
+    """
+    if own is None:
         return {"own": "null::double", "matched": "false", "tags": "", "joined": ""}
     edge = (
         "case requester_side when 'buy_yes' then own_fair - requester_price_dollars"
         " when 'buy_no' then 1 - own_fair - requester_price_dollars end"
     )
-    tags = "".join(f", tag_{n}" for n in range(len(own.tags)))
-    joined = _JOINED.format(key=f"rfq.{own.key}")
+    if own.key == "quote_id":
+        joined, tags = _FILLED_BY.format(**times) + _JOINED.format(key="filled_by"), ""
+    else:
+        joined = _JOINED.format(key=f"rfq.{own.key}")
+        tags = "".join(f", tag_{n}" for n in range(len(own.tags)))
     return {"own": edge, "matched": "own_key is not null", "tags": tags, "joined": joined}
 
 
 def _joined_to_quotes(own: Own | None) -> dict[str, str]:
     """How `quoted` does: what the worse of a quote's two bids would give its maker."""
     if own is None:
-        return {"edge": "null::double", "matched": "false", "joined": ""}
+        return {"edge": "null::double", "matched": "false", "tags": "", "joined": ""}
     edge = "least(own_fair - yes_bid_dollars, yes_ask_dollars - own_fair)"
     joined = _JOINED.format(key=f"quote.{own.key}")
-    return {"edge": edge, "matched": "own_key is not null", "joined": joined}
+    tags = _tags_by_quote(own, ", tag_{n}")
+    return {"edge": edge, "matched": "own_key is not null", "tags": tags, "joined": joined}
 
 
 def _quoted(name: str) -> str:

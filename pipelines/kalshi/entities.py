@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import dlt
 import pyarrow as pa
 
 from transforms.raw import raw_schema
@@ -80,5 +79,8 @@ def into(table: str, rows: pa.Table) -> Any:
 
     Rows are only ever added: which versions raw holds already is told before they are handed on.
     """
+    # `rfq status` reads the settings of a load, and need not wait for dlt.
+    import dlt
+
     hints = dlt.mark.make_hints(table_name=table, write_disposition="append")
     return dlt.mark.with_hints(rows, hints, create_table_variant=True)

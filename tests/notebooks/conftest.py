@@ -1,30 +1,83 @@
-"""The sandbox's market of seed 1, at one moment, as its desk and its maker see it."""
+"""The markets that the pages are of; all workers share one copy, which nobody changes."""
 
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from pipelines import job
 from pipelines.database import Database
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import ManualClock, Market, serve, simulate
+from tests.accounts import Shown, of_desk, of_maker, published
 from tests.conftest import NOON
+from tests.metrics.markets import closed_rfq, quote
 from tests.running import UNHURRIED, access_of, ignore
 
 ACCOUNTS = ("desk", "maker")
+HOSTILE_TICKERS = (
+    "<script>alert(1)</script>-26-A",
+    '=cmd|"/c calc"!A1',
+    "+1",
+    "@SUM(A1)",
+    "K" * 10_000,
+    "a\x1b[31m\x07b",
+)
+
+
+def made_once(
+    factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]
+) -> dict[str, Path]:
+    """The file of each account in a folder that the first worker who asks has filled."""
+    own = factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            draft = folder.with_suffix(".draft")
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir()
+            make(draft)
+            draft.rename(folder)
+    return {account: folder / f"{account}.duckdb" for account in ACCOUNTS}
+
+
+@pytest.fixture(scope="session")
+def by_hand(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The small market that was worked by hand, as each account sees it."""
+    return made_once(tmp_path_factory, "by-hand", _publish_by_hand)
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """What a maker sees, who quoted RFQs of tickers that no page and no sheet may carry out."""
+    rfqs, quotes = [], []
+    for n, ticker in enumerate(HOSTILE_TICKERS):
+        asked = {"creator_id": "stranger", "market_ticker": ticker}
+        rfqs.append(closed_rfq(f"r{n}", 0, 30, **asked))
+        seen = {"rfq_creator_id": "stranger", "market_ticker": ticker}
+        quotes.append(quote(f"q{n}", f"r{n}", 1, creator_id="A") | seen)
+    return published(tmp_path / "hostile.duckdb", Shown("A", rfqs, quotes)).path
 
 
 @pytest.fixture(scope="session")
 def seed_one(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The published file of each account: three days of seed 1, 200 RFQs a day, until noon."""
+    """The sandbox's market of three days of seed 1, 200 RFQs a day, until noon."""
+    return made_once(tmp_path_factory, "seed-1", _run_seed_one)
+
+
+def _publish_by_hand(folder: Path) -> None:
+    published(folder / "desk.duckdb", Shown("desk", *of_desk()))
+    published(folder / "maker.duckdb", Shown("A", *of_maker()))
+
+
+def _run_seed_one(folder: Path) -> None:
     market = Market(clock=ManualClock(NOON), behavior=UNHURRIED)
     accounts = {name: market.add_account(name) for name in ACCOUNTS}
     simulate(market, seed=1, days=3.0, rfqs_per_day=200, until=NOON)
-    folder = tmp_path_factory.mktemp("seed-1")
-    found = {}
     with serve(market) as exchange:
         for name, account in accounts.items():
             database = Database(folder / f"{name}.duckdb")
             job.run(database, access_of(exchange, account, LoadSettings()), ignore)
-            found[name] = database.path
-    return found

@@ -7,7 +7,6 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from tests.accounts import Shown, of_desk, of_maker, published
 from tests.metrics.markets import MIDNIGHT
 from tests.notebooks.written_pages import WrittenPage
 from tests.running import Command, Ended
@@ -19,16 +18,22 @@ Report = Callable[..., tuple[Ended, WrittenPage | None]]
 
 
 @pytest.fixture
-def report(rfq: Command, tmp_path: Path) -> Report:
-    """Report on an account with a file of these lines: how it ended, and the page if any."""
+def report(
+    rfq: Command, by_hand: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Report:
+    """Report on an account with a file of these lines: how it ended, and the page if any.
+
+    Its charts are not drawn, as their rows are what is looked at.
+    """
+    monkeypatch.setattr("notebooks.report.page.svg", lambda picture: "")
 
     def write(account: str, *lines: str, name: str = "own.csv") -> tuple[Ended, WrittenPage | None]:
-        shown = Shown("desk", *of_desk()) if account == "desk" else Shown("A", *of_maker())
-        database = published(tmp_path / f"{account}.duckdb", shown).path
         own, output = tmp_path / name, tmp_path / "page.html"
         if lines:
             own.write_text("\n".join(lines) + "\n")
-        ended = rfq("report", "--output", output, "--database", database, "--with", own, *ONE_DAY)
+        ended = rfq(
+            "report", "--output", output, "--database", by_hand[account], "--with", own, *ONE_DAY
+        )
         return ended, WrittenPage(output.read_text()) if ended.code == 0 else None
 
     return write
@@ -68,10 +73,27 @@ def test_a_maker_sees_its_hit_ratio_by_its_own_tags(report: Report) -> None:
     assert tags == {"no value": ["1", "0"], "sports": ["1", "1"]}
 
 
-def test_makers_go_by_the_names_of_a_file(rfq: Command, tmp_path: Path) -> None:
+def test_a_file_by_quote_gives_the_edge_of_fills_and_tags_a_makers_quotes(report: Report) -> None:
+    """The desk bought YES at 45 cents by A's and by B's quote; the maker tagged one of its own."""
+    with_fair = ("Quote_ID,FAIR_YES,a,b,c,d", "m1,0.5,sports,,,")
+    desk = report("desk", "quote_id,fair_yes", "q1,0.50", "q4,0.50")
+    maker = report("maker", *with_fair)
+
+    assert desk[1] is not None, desk[0].err
+    assert desk[1].figures["edge_p50_dollars", NOW][:2] == (pytest.approx(0.05), 2)
+    assert maker[1] is not None, maker[0].err
+    assert maker[1].figures["my_edge_p50_dollars", NOW][1] == 1
+    tags = {row[0]: row[1:3] for row in maker[1].charts["my_with_1"].cells}
+    assert tags == {"no value": ["1", "0"], "sports": ["1", "1"]}
+    assert "Charts are of its first 3 columns, not of d." in " ".join(maker[1].text)
+
+
+def test_makers_go_by_the_names_of_a_file(
+    rfq: Command, by_hand: dict[str, Path], tmp_path: Path
+) -> None:
     names, output = tmp_path / "names.csv", tmp_path / "page.html"
     names.write_text("id,name\nA,Alpha Capital\n")
-    database = published(tmp_path / "rfq.duckdb", Shown("desk", *of_desk())).path
+    database = by_hand["desk"]
 
     ended = rfq("report", "--output", output, "--database", database, "--names", names, *ONE_DAY)
 

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from pipelines.sql import examples
-from tests.accounts import Shown, of_desk, of_maker, published
 from tests.notebooks.conftest import ACCOUNTS
 from tests.running import Command
 
@@ -108,9 +107,9 @@ def answers(rfq: Command, database: Path, name: str) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_desk_finds_what_was_worked_by_hand(rfq: Command, tmp_path: Path) -> None:
+def test_a_desk_finds_what_was_worked_by_hand(rfq: Command, by_hand: dict[str, Path]) -> None:
     """Of three matured singles one filled in 27 s and one too late; the combo did not."""
-    desk = published(tmp_path / "rfq.duckdb", Shown("desk", *of_desk())).path
+    desk = by_hand["desk"]
 
     by_legs = answers(rfq, desk, "fill_rate_by_legs")
     assert [(row["n_legs"], row["n_filled"], row["n"]) for row in by_legs] == [(1, 1, 4), (2, 0, 1)]
@@ -127,9 +126,9 @@ def test_a_desk_finds_what_was_worked_by_hand(rfq: Command, tmp_path: Path) -> N
     assert concentrated["hhi_executed_contracts"] == 1
 
 
-def test_a_maker_finds_what_was_worked_by_hand(rfq: Command, tmp_path: Path) -> None:
+def test_a_maker_finds_what_was_worked_by_hand(rfq: Command, by_hand: dict[str, Path]) -> None:
     """It won one of two that were decided and watched, and let one of three accepts lapse."""
-    maker = published(tmp_path / "rfq.duckdb", Shown("A", *of_maker())).path
+    maker = by_hand["maker"]
 
     live = [row for row in answers(rfq, maker, "my_hit_ratio") if row["capture"] == "live"]
     assert sum(row["n"] for row in live) == 2

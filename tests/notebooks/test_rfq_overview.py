@@ -36,9 +36,12 @@ import importlib.util, json, sys
 spec = importlib.util.spec_from_file_location("notebook", sys.argv[1])
 notebook = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(notebook)
-_, made = notebook.app.run()
-charts = {name: chart.to_dict() for name, chart in made.items() if name.endswith("_chart")}
-print(json.dumps(charts))
+shown = []
+for database in sys.argv[2:]:
+    sys.argv[1:] = ["--", "--database", database]
+    _, made = notebook.app.run()
+    shown.append({name: of.to_dict() for name, of in made.items() if name.endswith("_chart")})
+print(json.dumps(shown))
 """
 
 
@@ -59,11 +62,11 @@ def execute(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
 
 
-def shown_by(database: Path) -> dict[str, Any]:
-    """The charts of the notebook over *database*, as Vega-Lite."""
-    done = execute("-c", SHOW_CHARTS, NOTEBOOK, "--", "--database", database)
+def shown_by(*databases: Path) -> list[dict[str, Any]]:
+    """The charts of the notebook over each database, as Vega-Lite, by one interpreter."""
+    done = execute("-c", SHOW_CHARTS, NOTEBOOK, *databases)
     assert done.returncode == 0, done.stderr
-    shown: dict[str, Any] = json.loads(done.stdout)
+    shown: list[dict[str, Any]] = json.loads(done.stdout)
     return shown
 
 
@@ -79,7 +82,7 @@ def small_market(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def charts(small_market: Path) -> dict[str, Any]:
     """The charts of the small market, as Vega-Lite."""
-    return shown_by(small_market)
+    return shown_by(small_market)[0]
 
 
 def test_every_chart_says_when_whose_and_how_many(charts):
@@ -95,45 +98,53 @@ def test_every_chart_says_when_whose_and_how_many(charts):
             assert "n = 2" in subtitle
 
 
-@pytest.mark.parametrize(
-    ("account", "hits", "outcomes"),
-    [
-        (
-            Shown("desk", *of_desk()),
-            {},
-            {
-                ("requester", "executed_in_time"): 1,
-                ("requester", "executed_later"): 1,
-                ("requester", "abandoned"): 2,
-                ("requester", "open"): 2,
-                ("maker", "unwatched"): 1,
-            },
-        ),
-        (
-            Shown("A", *of_maker()),
-            {"0.5-1 s": (0, 0), "1-2 s": (1, 1), "2-5 s": (0, 1)},
-            {
-                ("maker", "executed"): 1,
-                ("maker", "accept_pending"): 1,
-                ("maker", "lapsed"): 1,
-                ("maker", "open"): 1,
-                ("maker", "closed_unknown"): 1,
-                ("maker", "not_quoted"): 1,
-            },
-        ),
-        (
-            Shown("nobody", of_maker()[0]),
-            {},
-            {("maker", "open"): 2, ("maker", "not_quoted"): 3, ("maker", "unwatched"): 1},
-        ),
-    ],
-    ids=["desk", "maker", "neither"],
-)
-def test_each_kind_of_account_finds_its_answers(tmp_path, account, hits, outcomes):
-    database = shown_to(tmp_path / "rfq.duckdb", account).path
+ANSWERS: list[tuple[Shown, dict[str, tuple[int, int]], dict[tuple[str, str], int]]] = [
+    (
+        Shown("desk", *of_desk()),
+        {},
+        {
+            ("requester", "executed_in_time"): 1,
+            ("requester", "executed_later"): 1,
+            ("requester", "abandoned"): 2,
+            ("requester", "open"): 2,
+            ("maker", "unwatched"): 1,
+        },
+    ),
+    (
+        Shown("A", *of_maker()),
+        {"0.5-1 s": (0, 0), "1-2 s": (1, 1), "2-5 s": (0, 1)},
+        {
+            ("maker", "executed"): 1,
+            ("maker", "accept_pending"): 1,
+            ("maker", "lapsed"): 1,
+            ("maker", "open"): 1,
+            ("maker", "closed_unknown"): 1,
+            ("maker", "not_quoted"): 1,
+        },
+    ),
+    (
+        Shown("nobody", of_maker()[0]),
+        {},
+        {("maker", "open"): 2, ("maker", "not_quoted"): 3, ("maker", "unwatched"): 1},
+    ),
+]
 
-    charts = shown_by(database)
 
+def test_each_kind_of_account_finds_its_answers(tmp_path):
+    """A desk, a maker, and an account that neither asked nor quoted."""
+    databases = [
+        shown_to(tmp_path / f"{n}.duckdb", account).path for n, (account, *_) in enumerate(ANSWERS)
+    ]
+
+    for charts, (_, hits, outcomes) in zip(shown_by(*databases), ANSWERS, strict=True):
+        demand_answers(charts, hits, outcomes)
+
+
+def demand_answers(
+    charts: dict[str, Any],
+    hits: dict[str, tuple[int, int]],
+    outcomes: dict[tuple[str, str], int],
+) -> None:
     def rows(name: str) -> list[dict[str, Any]]:
         return next(iter(charts[name].get("datasets", {}).values()), [])
 

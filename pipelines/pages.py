@@ -62,6 +62,8 @@ def write_report(database: Database, asked: Asked) -> None:
 
         if asked.xlsx is not None:
             from notebooks.report.workbook import workbook
+    if asked.xlsx is not None and asked.xlsx.absolute() == asked.output.absolute():
+        raise PageRefused(f"--output and --xlsx are both {asked.output}: give two files")
     with database.reading() as connection, _told(database, PageError):
         days = [None if day is None else read_day(day) for day in (asked.since, asked.until)]
         names = read_names(asked.names) if asked.names else None

@@ -92,9 +92,13 @@ def window(as_of: datetime, since: date | None, until: date | None, zone: Zone) 
 def read_day(text: str) -> date:
     """Read a day like 2026-11-20. Raises `PageError`."""
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise PageError(f"{text!r} is no day like 2026-11-20") from None
+    # The seven days before the first one that Python has are none.
+    if not 1970 <= day.year < 9999:
+        raise PageError(f"{text!r} is no day of the exchange")
+    return day
 
 
 class Unit(StrEnum):

@@ -338,6 +338,9 @@ def test_at_most_seven_things_need_attention_each_with_its_place(
         (("--since", "2026-11-20", "--until", "2026-11-19"), 2, "is not before --until"),
         (("--since", "2026-11-20", "--until", "2026-11-20"), 2, "is not before --until"),
         (("--since", "yesterday"), 2, "no day like 2026-11-20"),
+        (("--since", "0001-01-01"), 2, "no day of the exchange"),
+        (("--until", "9999-12-31"), 2, "no day of the exchange"),
+        (("--xlsx", "OUTPUT"), 2, "give two files"),
         (("--zone", "Mars"), 2, "Invalid value"),
         (("--unit", "pence"), 2, "Invalid value"),
         (("--role", "broker"), 2, "Invalid value"),
@@ -348,7 +351,10 @@ def test_at_most_seven_things_need_attention_each_with_its_place(
 def test_wrong_usage_ends_with_2_and_writes_nothing(
     rfq: Command, desk: Path, tmp_path: Path, options: tuple[str, ...], code: int, said: str
 ) -> None:
-    ended = rfq("report", "--output", tmp_path / "page.html", "--database", desk, *options)
+    output = tmp_path / "page.html"
+    given = [output if each == "OUTPUT" else each for each in options]
+
+    ended = rfq("report", "--output", output, "--database", desk, *given)
 
     assert (ended.code, "Traceback" in ended.err) == (code, False)
     assert said in ended.err

@@ -51,7 +51,7 @@ where _dlt_load_id in (select load_id from raw._dlt_loads where status = 0)
 order by _dlt_load_id desc limit {_STATES_KEPT};
 delete from raw._dlt_pipeline_state where _dlt_load_id not in (from kept_states);
 delete from raw._dlt_loads where load_id < (select min(_dlt_load_id) from kept_states);
--- Earlier versions merged rows by way of it.
+-- dlt makes it for tables that earlier versions merged rows into, and leaves it empty.
 drop schema if exists _merge_raw cascade;
 commit;
 """  # noqa: S608 -- a number of our own

@@ -332,7 +332,7 @@ def _pipeline(extraction: Extraction, directory: Path) -> dlt.Pipeline:
     return dlt.pipeline(
         "kalshi",
         pipelines_dir=str(directory),
-        destination=HeldDuckDb(extraction.connection),
+        destination=HeldDuckDb(extraction.connection, staging_dataset_name_layout="_merge_%s"),
         dataset_name="raw",
     )
 

@@ -10,7 +10,7 @@ import pytest
 
 from pipelines import job
 from pipelines.database import Database
-from pipelines.kalshi import extraction
+from pipelines.kalshi import report
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, ManualClock, Market
 from tests.layouts import schemas_in, unpack_earlier_layout
@@ -88,7 +88,7 @@ def test_a_database_with_all_in_the_private_file_is_taken_over(
 
     job.run(database, access_of(exchange, desk, QUICK), ignore)
 
-    assert schemas_in(database.private_path) == {"raw"}
+    assert schemas_in(database.private_path) == {"raw", "candidates"}
     assert read(database, STATES) == [*before, (new, "open")]
     assert read(database, "from staging.quotes") == quotes
     assert [status for _, status in before] == ["closed", "closed", "open", "open"]
@@ -103,7 +103,7 @@ def _load_as_before(access: Any, database: Database, patch: pytest.MonkeyPatch) 
         return pa.schema(field for field in raw_schema(table) if field.name not in NOTED)
 
     with patch.context() as earlier:
-        earlier.setattr(extraction, "raw_schema", schema_before)
+        earlier.setattr(report, "raw_schema", schema_before)
         job.load(database, access, ignore)
     with duckdb.connect(database.private_path) as connection:
         for name in NOTED:

@@ -39,14 +39,12 @@ POINTS = {
     "load: before a job": Point(f"{_DUCKDB}.duck", "DuckDbCopyJob.run", "before"),
     "load: after a job": Point(f"{_DUCKDB}.duck", "DuckDbCopyJob.run", "after"),
     "load: second job": Point(f"{_DUCKDB}.duck", "DuckDbCopyJob.run", "after", 2),
-    "merge: before": Point(_CLIENT, "SqlLoadJob.run", "before"),
-    "merge: before its commit": Point(
+    "load: before a commit": Point(
         f"{_DUCKDB}.sql_client", "DuckDbSqlClient.commit_transaction", "before"
     ),
-    "merge: after its commit": Point(
+    "load: after a commit": Point(
         f"{_DUCKDB}.sql_client", "DuckDbSqlClient.commit_transaction", "after"
     ),
-    "merge: after": Point(_CLIENT, "SqlLoadJob.run", "after"),
     "load id: before its row": Point(_CLIENT, "SqlJobClientBase.complete_load", "before"),
     "load id: after its row": Point(_CLIENT, "SqlJobClientBase.complete_load", "after"),
     "load id: before the second": Point(
@@ -57,7 +55,7 @@ POINTS = {
     ),
     "archive: after": Point(_STORAGE, "LoadStorage.complete_load_package", "after"),
     "staging: brought up to date": Point("transforms.build", "_prepare", "after"),
-    "marts: in the middle": Point("transforms.build", "_store", "after", 3),
+    "marts: in the middle": Point("transforms.tables", "Tables.store", "after", 3),
     "marts: before the commit": Point("transforms.build", "_sign", "after"),
     "marts: committed": Point("pipelines.building", "build", "after"),
     "publish: last file copied": Point("pipelines.building", "base_of", "after"),

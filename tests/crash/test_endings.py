@@ -82,7 +82,7 @@ def is_whole(path: Path) -> bool:
     ("point", "number"),
     [
         ("page: after the first", signal.SIGTERM),
-        ("merge: after", signal.SIGINT),
+        ("load: after a commit", signal.SIGINT),
         ("marts: in the middle", signal.SIGTERM),
         ("publish: draft written", signal.SIGINT),
     ],
@@ -298,7 +298,7 @@ def test_what_a_killed_run_left_is_never_read_nor_followed(tried: Trial, tmp_pat
 
 
 @pytest.mark.parametrize("keep", [0.0, 0.5, 0.97])
-@pytest.mark.parametrize("point", ["merge: after its commit", "marts: committed"])
+@pytest.mark.parametrize("point", ["load: after a commit", "marts: committed"])
 def test_a_torn_log_of_the_private_file_is_made_good(tried: Trial, keep: float, point: str) -> None:
     assert tried.run(POINTS[point]) == KILLED
     assert last_recorded(tried) == KILLED_RECORDED

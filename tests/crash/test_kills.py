@@ -59,7 +59,7 @@ def test_a_take_over_that_is_killed_is_made_good(tmp_path: Path, table: Table) -
             counts += tried.faults()
             tried.trade()
             counts += _ended_well(tried)
-            assert schemas_in(tried.database.private_path) == {"raw"}
+            assert schemas_in(tried.database.private_path) == {"raw", "candidates"}
 
     table.add("taken over", counts)
     assert counts == Counter(kills=len(TAKE_OVER))

@@ -60,7 +60,9 @@ def note(event, arguments):
 sys.addaudithook(note)
 """
 # When and under which number a run read something is its own.
-OF_THE_RUN = "_dlt_%|run_id|started_ts|ended_ts|gap_s|clock_skew_s|built_ts"
+OF_THE_RUN = "_dlt_%|run_id|started_ts|ended_ts|gap_s|clock_skew_s|built_ts|seal|checked_ts"
+# How long a run took, and which file it has published.
+TABLES_OF_THE_RUN = ("run_phases", "published_files")
 
 
 @dataclass
@@ -150,6 +152,8 @@ def tables(desk: Desk) -> dict[str, list[Any]]:
             names = connection.execute(
                 "select schema_name || '.' || table_name from duckdb_tables()"
                 " where schema_name in ('raw', 'staging', 'marts') and table_name not like '_dlt%'"
+                " and table_name not in (select unnest($1))",
+                [TABLES_OF_THE_RUN],
             ).fetchall()
             for (table,) in names:
                 query = f"select columns(lambda name: not ({own})) from {table} order by all"

@@ -192,6 +192,10 @@ def report(
             " is your fair value.",
         ),
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=VALUE", help="Count only these rows of the --with FILE."),
+    ] = None,
     names: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Names of makers and requesters: CSV with id and name."),
@@ -206,7 +210,9 @@ def report(
     from pipelines.database import Database
     from pipelines.pages import Asked, write_report
 
-    asked = Asked(output, xlsx, since, until, zone, unit, role, own, names)
+    asked = Asked(
+        *(output, xlsx, since, until, zone, unit, role, own, names), only=tuple(only or ())
+    )
     write_report(Database(database), asked)
 
 

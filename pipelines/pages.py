@@ -35,6 +35,7 @@ class Asked:
     role: str | None = None
     own_file: Path | None = None
     names: Path | None = None
+    only: tuple[str, ...] = ()
 
 
 @contextmanager
@@ -69,7 +70,7 @@ def write_report(database: Database, asked: Asked) -> None:
         names = read_names(asked.names) if asked.names else None
         ((as_of,),) = connection.execute("select as_of from marts.build_info").fetchall()
         shown = window(as_of, days[0], days[1], Zone(asked.zone))
-        scope = open_scope(connection, shown, asked.role, asked.own_file)
+        scope = open_scope(connection, shown, asked.role, asked.own_file, asked.only)
         page = page_of(connection, scope, Unit(asked.unit), _last_run(database), asked.role, names)
         _written(asked.output, lambda: html(page))
         if asked.xlsx is not None:

@@ -39,6 +39,7 @@ OPTIONS: list[tuple[str, tuple[str, ...], Any]] = [
     ("--unit", ("report",), "cents"),
     ("--role", ("report",), None),
     ("--with", ("report",), None),
+    ("--only", ("report",), None),
     ("--names", ("report",), None),
     ("--file", ("sql",), None),
     ("--example", ("sql",), None),

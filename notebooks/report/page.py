@@ -100,7 +100,7 @@ def _notes(connection: duckdb.DuckDBPyConnection, scope: Scope, role: str | None
                 " and quotes may have vanished before. Run more often (pipelines/schedules)."
             )
             break
-    if scope.own and n_now:
+    if scope.own and (n_now or scope.own.only):
         told.append(_matched(connection, scope))
     return told
 
@@ -127,6 +127,9 @@ def _matched(connection: duckdb.DuckDBPyConnection, scope: Scope) -> str:
         f"select count(*) filter (is_matched), count(*) from {view} where is_now"
     ).fetchall()
     told = f"Your file has {own.n_rows:,} rows; {n:,} of {n_all:,} rows of the window match one."
+    if own.only:
+        chosen = " and ".join(cut(each.replace("=", " is ", 1)) for each in own.only)
+        told += f" Figures of RFQs and quotes are of its rows whose {chosen}, and of no others."
     if own.left_out:
         names = ", ".join(map(cut, own.left_out))
         told += f" Charts are of its first {len(own.tags)} columns, not of {names}."

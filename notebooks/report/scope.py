@@ -57,7 +57,7 @@ select
     quote.*, cast(timezone('{zone}', created_ts) as date) as day,
     created_ts >= {since} as is_now,
 from marts.quote_facts as quote
-where is_orphan and created_ts >= {before} and created_ts < {until}
+where is_orphan and created_ts >= {before} and created_ts < {until} {which}
 """
 _CONTESTS = """
 create or replace temp table contests as
@@ -92,6 +92,8 @@ class Own:
     left_out: tuple[str, ...]
     has_fair: bool
     n_rows: int
+    only: tuple[str, ...] = ()
+    """The conditions, `column=value`, that the rows of an RFQ must meet to be counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +115,16 @@ def open_scope(
     window: Window,
     role: str | None = None,
     own_file: Path | None = None,
+    only: tuple[str, ...] = (),
 ) -> Scope:
     """Define the views of *window* on a connection to a published file.
 
+    With *only*, `column=value` of the reader's own file, they hold the RFQs of those rows alone.
     Raises `PageError` for a file of the reader's own that cannot be joined.
     """
-    own = _read_own(connection, own_file) if own_file else None
+    if only and own_file is None:
+        raise PageError("--only takes a column of your own file: give it with --with")
+    own = _read_own(connection, own_file, only) if own_file else None
     times = {
         "since": _moment(window.since_ts),
         "until": _moment(window.until_ts),
@@ -175,7 +181,7 @@ def ask(connection: duckdb.DuckDBPyConnection, query: str) -> pl.DataFrame:
 # A file of the reader's own
 
 
-def _read_own(connection: duckdb.DuckDBPyConnection, file: Path) -> Own:
+def _read_own(connection: duckdb.DuckDBPyConnection, file: Path, only: tuple[str, ...]) -> Own:
     """Read a CSV or Parquet file into the temporary table `own_columns`, under names of ours."""
     reader = "read_parquet" if file.suffix == ".parquet" else "read_csv"
     as_text = "" if file.suffix == ".parquet" else ", all_varchar = true"
@@ -198,12 +204,29 @@ def _read_own(connection: duckdb.DuckDBPyConnection, file: Path) -> Own:
     named = "".join(f', "{_quoted(tag)}" as tag_{n}' for n, tag in enumerate(tags))
     connection.execute(
         f"create or replace temp table own_columns as select {key} as own_key,"
-        f" {fair} as written, try_cast({fair} as double) as own_fair{named} from own_file"
+        f" {fair} as written, try_cast({fair} as double) as own_fair{named},"
+        f" {_wanted(file, columns, key, only)} as is_wanted from own_file"
     )
     _demand_keys(connection, file, key)
     _demand_fair(connection, file)
     ((n_rows,),) = connection.execute("select count(*) from own_columns").fetchall()
-    return Own(key, tags, left_out, FAIR in lower, n_rows)
+    connection.execute("delete from own_columns where not coalesce(is_wanted, false)")
+    return Own(key, tags, left_out, FAIR in lower, n_rows, only)
+
+
+def _wanted(file: Path, columns: list[str], key: str, only: tuple[str, ...]) -> str:
+    """The condition of the rows that *only* names, each as `column=value`."""
+    if only and key == "quote_id":
+        raise PageError("--only chooses RFQs: give a --with FILE by rfq_id or market_ticker")
+    conditions = ["true"]
+    for each in only:
+        name, _, value = each.partition("=")
+        column = next((c for c in columns if c.lower() == name.strip().lower()), None)
+        if column is None or "=" not in each:
+            raise PageError(f"--only {each}: {file} has no such column; write COLUMN=VALUE")
+        text = value.strip().replace("'", "''")
+        conditions.append(f"\"{_quoted(column)}\"::varchar = '{text}'")
+    return " and ".join(conditions)
 
 
 def _demand_keys(connection: duckdb.DuckDBPyConnection, file: Path, key: str) -> None:
@@ -247,6 +270,7 @@ def _joined_to_rfqs(own: Own | None, times: dict[str, str]) -> dict[str, str]:
         joined, tags = _FILLED_BY.format(**times) + _JOINED.format(key="filled_by"), ""
     else:
         joined = _JOINED.format(key=f"rfq.{own.key}")
+        joined = joined.removeprefix("left ") if own.only else joined
         tags = "".join(f", tag_{n}" for n in range(len(own.tags)))
     return {"own": edge, "matched": "own_key is not null", "tags": tags, "joined": joined}
 
@@ -254,11 +278,13 @@ def _joined_to_rfqs(own: Own | None, times: dict[str, str]) -> dict[str, str]:
 def _joined_to_quotes(own: Own | None) -> dict[str, str]:
     """How `quoted` does: what the worse of a quote's two bids would give its maker."""
     if own is None:
-        return {"edge": "null::double", "matched": "false", "tags": "", "joined": ""}
+        return {"edge": "null::double", "matched": "false", "tags": "", "joined": "", "which": ""}
     edge = "least(own_fair - yes_bid_dollars, yes_ask_dollars - own_fair)"
     joined = _JOINED.format(key=f"quote.{own.key}")
     tags = _tags_by_quote(own, ", tag_{n}")
-    return {"edge": edge, "matched": "own_key is not null", "tags": tags, "joined": joined}
+    which = f"and quote.{own.key} in (select own_key from own_columns)" if own.only else ""
+    matched = "own_key is not null"
+    return {"edge": edge, "matched": matched, "tags": tags, "joined": joined, "which": which}
 
 
 def _quoted(name: str) -> str:

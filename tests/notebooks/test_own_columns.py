@@ -27,12 +27,16 @@ def report(
     """
     monkeypatch.setattr("notebooks.report.page.svg", lambda picture: "")
 
-    def write(account: str, *lines: str, name: str = "own.csv") -> tuple[Ended, WrittenPage | None]:
+    def write(
+        account: str, *lines: str, name: str = "own.csv", only: tuple[str, ...] = ()
+    ) -> tuple[Ended, WrittenPage | None]:
         own, output = tmp_path / name, tmp_path / "page.html"
         if lines:
             own.write_text("\n".join(lines) + "\n")
         ended = rfq(
-            "report", "--output", output, "--database", by_hand[account], "--with", own, *ONE_DAY
+            *("report", "--output", output, "--database", by_hand[account], "--with", own),
+            *ONE_DAY,
+            *(part for each in only for part in ("--only", each)),
         )
         return ended, WrittenPage(output.read_text()) if ended.code == 0 else None
 
@@ -52,6 +56,22 @@ def test_a_fair_value_gives_the_edge_of_each_fill(report: Report) -> None:
     assert "Your file has 2 rows; 2 of 6 rows of the window match one." in " ".join(page.text)
     tags = {row[0]: row[1:3] for row in page.charts["with_1"].cells}
     assert tags == {"no value": ["3", "0"], "fast": ["1", "1"], "slow": ["1", "0"]}
+
+
+def test_a_column_chooses_the_rfqs_that_are_counted(report: Report) -> None:
+    """Of the six RFQs of the day the file names two, and one of them is of the fast book."""
+    lines = ("rfq_id,fair_yes,Book", "filled soon,0.55,fast", "filled late,0.50,slow")
+
+    ended, page = report("desk", *lines, only=("book=fast",))
+
+    assert page is not None, ended.err
+    assert page.figures["n_rfq_own", NOW][0] == 1
+    value, n, _ = page.figures["edge_p50_dollars", NOW]
+    assert (value, n) == (pytest.approx(0.10), 1)
+    assert "its rows whose book is fast" in " ".join(page.text)
+    for refused in ("book", "shelf=fast"):
+        assert report("desk", *lines, only=(refused,))[0].code == 2
+    assert report("desk", "quote_id,book", "q1,fast", only=("book=fast",))[0].code == 2
 
 
 def test_a_maker_sees_the_edge_of_its_quotes(report: Report) -> None:

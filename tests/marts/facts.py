@@ -9,6 +9,7 @@ import duckdb
 import polars as pl
 
 from transforms.definitions.populations import TERMINAL_STATES
+from transforms.raw import create_raw_tables
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 """A Monday."""
@@ -280,7 +281,10 @@ def read_stretches(*runs: dict[str, Any]) -> pl.LazyFrame:
     reports = pl.DataFrame(runs, schema=RUN_SCHEMA).to_arrow()
     with duckdb.connect() as connection:
         connection.register("reports", reports)
-        connection.execute("create schema raw; create view raw.extraction_runs as from reports")
+        create_raw_tables(connection)
+        connection.execute(
+            "create or replace table raw.extraction_runs as select *, 0 as load from reports"
+        )
         query = files("transforms") / "incremental" / "read_stretches.sql"
         connection.execute("set timezone = 'UTC'; " + query.read_text())
         return connection.sql("from read_stretches").pl().lazy()

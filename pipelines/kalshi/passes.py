@@ -5,7 +5,7 @@ it met (`reading`); the loop hands new versions on to raw, folds the report and 
 """
 
 import copy
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -155,7 +155,8 @@ def _take(reading: Reading, step: Any) -> Generator[Any, None, Any]:
         case Rejected():
             reading.report.keep_aside(step)
         case Row(table, values):
-            yield from _hand_on(reading, table, [values])
+            rows = pa.Table.from_pylist([values], schema=raw_schema(table))
+            yield hand_on(reading.extraction, table, rows)
     return None
 
 
@@ -181,12 +182,10 @@ def _new_versions(reading: Reading, batch: Batch) -> Generator[Any, None, Taken]
     if new.num_rows:
         bounds = extraction.bounds.get(entity.table, ())
         report.keep_aside(*out_of_bounds(entity, new, bounds))
-        extraction.held.note(entity.table, new)
-        yield into(entity.table, new)
+        yield hand_on(extraction, entity.table, new)
     back = extraction.gone[entity].seen_again(rows, batch.ended_ts)
     if back.num_rows:
-        extraction.held.note("tombstones", back)
-        yield into("tombstones", back)
+        yield hand_on(extraction, "tombstones", back)
     return Taken(rejected | {hash(key) for key in keys(stamped)}, new.num_rows)
 
 
@@ -208,17 +207,15 @@ def _is_full_after(reading: Reading, swept: Swept) -> bool:
 
 def _report_rows(reading: Reading) -> Iterator[Any]:
     """Yield what a finished pass says of itself, what it saw again, what it could not read."""
-    report = reading.report
+    extraction, report = reading.extraction, reading.report
     if report.sights:
-        yield into("last_seen", report.last_seen_table())
+        yield hand_on(extraction, "last_seen", report.last_seen_table())
     if report.rejected or report.set_aside:
-        rejected = report.rejected_table()
-        reading.extraction.held.note("rejected_rows", rejected)
-        yield into("rejected_rows", rejected)
-    yield into("extraction_runs", report.as_row())
+        yield hand_on(extraction, "rejected_rows", report.rejected_table())
+    yield hand_on(extraction, "extraction_runs", report.as_row())
 
 
-def _hand_on(reading: Reading, table: str, rows: Iterable[Any]) -> Iterator[Any]:
-    handed_on = pa.Table.from_pylist(list(rows), schema=raw_schema(table))
-    reading.extraction.held.note(table, handed_on)
-    yield into(table, handed_on)
+def hand_on(extraction: Extraction, table: str, rows: pa.Table) -> Any:
+    """Mark *rows* for a raw table, and let later passes of the load see them as held."""
+    extraction.held.note(table, rows)
+    return into(table, rows)

@@ -13,10 +13,9 @@ import dlt
 import pyarrow as pa
 from dlt.extract import DltResource
 
-from pipelines.kalshi.entities import into
 from pipelines.kalshi.extraction import Extraction
 from pipelines.kalshi.lists import say_whether_updates_show
-from pipelines.kalshi.passes import PASSES, Load
+from pipelines.kalshi.passes import PASSES, Load, hand_on
 from transforms.raw import raw_schema
 
 ACCOUNTS = "accounts"
@@ -48,8 +47,7 @@ def _account(extraction: Extraction) -> Iterator[Any]:
     if not extraction.is_account_held():
         row = {"communications_id": extraction.account, "observed_ts": extraction.now}
         rows = pa.Table.from_pylist([row], schema=raw_schema("accounts"))
-        extraction.held.note("accounts", rows)
-        yield into("accounts", rows)
+        yield hand_on(extraction, "accounts", rows)
 
 
 def _say_whether_updates_show(extraction: Extraction, states: dict[str, Any]) -> None:

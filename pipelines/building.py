@@ -7,14 +7,21 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines import effects, recording
-from pipelines.beside import keep_aside
-from pipelines.database import Database, DatabaseError
-from pipelines.invariants import checks_everything, demand_few_rejected, demand_sound, find_lost
+from pipelines import effects
 from pipelines.kalshi.extraction import Limits
 from pipelines.kalshi.moments import Moments, last_moments
-from pipelines.known import note_publication
-from pipelines.publish import (
+from pipelines.operations import recording
+from pipelines.spans import told_bytes
+from pipelines.store.beside import keep_aside
+from pipelines.store.database import Database, DatabaseError
+from pipelines.store.invariants import (
+    checks_everything,
+    demand_few_rejected,
+    demand_sound,
+    find_lost,
+)
+from pipelines.store.known import note_publication
+from pipelines.store.publish import (
     COMPACTS_ABOVE_BYTES,
     Last,
     attached,
@@ -31,7 +38,6 @@ from pipelines.publish import (
     replace_published,
     writing_draft,
 )
-from pipelines.spans import told_bytes
 from transforms.build import build, why_afresh
 from transforms.last_build import has_only_grown
 from transforms.marts import MARTS

@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import typer
 from typer.rich_utils import rich_format_error
 
-from pipelines import INTERVAL, effects, logs
-from pipelines.cli_reading import (
+from pipelines import INTERVAL, effects
+from pipelines.commands.reading import (
     PUBLISHED,
     BaseUrlOption,
     DatabaseOption,
@@ -26,10 +26,11 @@ from pipelines.cli_reading import (
     status,
 )
 from pipelines.console import say
+from pipelines.operations import logs
 from pipelines.stopping import Stopped
 
 if TYPE_CHECKING:
-    from pipelines.database import Database
+    from pipelines.store.database import Database
 
 WRONG_USAGE = 2
 SANDBOX = Path("sandbox.duckdb")
@@ -111,8 +112,8 @@ def begin(
 
 def _recorded(path: Path) -> "Database":
     """Begin to record a run of the database whose published file is at *path*."""
-    from pipelines import recording
-    from pipelines.database import Database
+    from pipelines.operations import recording
+    from pipelines.store.database import Database
 
     recording.expect()
     database = Database(path)
@@ -155,8 +156,8 @@ def run(
     """
     from pipelines import job
     from pipelines.build_settings import configured_maturity_s
+    from pipelines.commands.progress import shown_progress
     from pipelines.kalshi.settings import configured_access
-    from pipelines.progress import shown_progress
     from pipelines.sandbox_access import sandbox_access
 
     files = _recorded(database or (SANDBOX if sandbox else PUBLISHED))
@@ -185,8 +186,8 @@ def load(
     Example: `rfq load --base-url https://demo-api.kalshi.co/trade-api/v2 --database demo.duckdb`
     """
     from pipelines import job
+    from pipelines.commands.progress import shown_progress
     from pipelines.kalshi.settings import configured_access
-    from pipelines.progress import shown_progress
 
     files = _recorded(database)
     access = configured_access(base_url, allow_unknown_host=allow_unknown_host)
@@ -223,9 +224,9 @@ def backfill(
     """
     from pipelines import job
     from pipelines.build_settings import configured_maturity_s
+    from pipelines.commands.progress import shown_progress
     from pipelines.kalshi.client.origin import is_loopback
     from pipelines.kalshi.settings import configured_access
-    from pipelines.progress import shown_progress
 
     files = _recorded(database)
     maturity_s = configured_maturity_s()
@@ -259,7 +260,7 @@ def _in_utc(text: str) -> datetime:
 
 def _show(files: "Database") -> None:
     """Say what a run found: tables at a terminal, plain lines in a log."""
-    from pipelines.summary import show_summary
+    from pipelines.commands.summary import show_summary
 
     show_summary(files, is_plain=not sys.stdout.isatty())
 
@@ -294,8 +295,8 @@ def build(
     """
     from pipelines import job
     from pipelines.build_settings import configured_maturity_s
-    from pipelines.database import Database
     from pipelines.kalshi.settings import configured
+    from pipelines.store.database import Database
 
     if as_of and output is None:
         raise typer.BadParameter("--as-of needs --output: what was shown then is not published")
@@ -326,8 +327,8 @@ def purge(
     Later runs do not load them again. Copies elsewhere, backups too, are yours to remove.
     Examples: `rfq purge --older-than 365d` · `rfq purge --account ID --yes`
     """
-    from pipelines.database import Database
     from pipelines.purge import Wanted, carry_out, prepared
+    from pipelines.store.database import Database
 
     if (older_than is None) == (account is None):
         raise typer.BadParameter("give one of --older-than and --account")
@@ -358,8 +359,8 @@ def backup(
     Waits a minute for a run to end. Restore by copying the files back.
     Example: `rfq backup /backups/rfq-2026-11-20`
     """
-    from pipelines.backup import back_up
-    from pipelines.database import Database
+    from pipelines.store.backup import back_up
+    from pipelines.store.database import Database
 
     for name, size in back_up(Database(database), folder).items():
         say(f"{folder / name}: {size:,} bytes")

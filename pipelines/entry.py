@@ -51,8 +51,8 @@ def _attempted() -> int:
 
 
 def _say_failure(message: str, code: int) -> None:
-    from pipelines import logs
     from pipelines.console import warn
+    from pipelines.operations import logs
 
     if code and logs.is_json():
         logs.failed(message)
@@ -65,7 +65,7 @@ def _record(code: int, message: "str | None", error: "BaseException | None") -> 
     from pipelines.console import warn
 
     # What was never imported has nothing to record.
-    recording = sys.modules.get("pipelines.recording")
+    recording = sys.modules.get("pipelines.operations.recording")
     if recording is None:
         return
     try:
@@ -79,7 +79,7 @@ def _ending(error: BaseException) -> "tuple[str, int]":
     if stopped:
         return f"rfq: {stopped}", stopped.code
     # Imported here, because it knows every error there is and so takes dlt along.
-    from pipelines.failures import ending
+    from pipelines.commands.failures import ending
 
     return ending(error)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import dlt
 import duckdb
 
-from pipelines import effects, recording
+from pipelines import effects
 from pipelines.building import (
     Outcome,
     Work,
@@ -26,16 +26,7 @@ from pipelines.building import (
     shown_moments,
     viewer,
 )
-from pipelines.database import Database, DatabaseError, DataRefused
 from pipelines.destination import HeldDuckDb, forget_old_loads, own_settings
-from pipelines.invariants import (
-    accept_losses,
-    demand_few_rejected,
-    demand_nothing_lost,
-    demand_sound,
-    find_lost,
-    told,
-)
 from pipelines.kalshi.client.api_keys import demand_reading_key
 from pipelines.kalshi.client.errors import ExchangeError
 from pipelines.kalshi.client.origin import origins_of_exchange
@@ -45,15 +36,25 @@ from pipelines.kalshi.moments import Moments
 from pipelines.kalshi.passes import Load, passes_of
 from pipelines.kalshi.resources import kalshi
 from pipelines.kalshi.settings import REJECTED_SHARE, ExchangeSettings
-from pipelines.known import known_after, note_publication, shown_at
-from pipelines.publish import (
+from pipelines.operations import recording
+from pipelines.stopping import stoppable
+from pipelines.store.database import Database, DatabaseError, DataRefused
+from pipelines.store.invariants import (
+    accept_losses,
+    demand_few_rejected,
+    demand_nothing_lost,
+    demand_sound,
+    find_lost,
+    told,
+)
+from pipelines.store.known import known_after, note_publication, shown_at
+from pipelines.store.publish import (
     attached,
     last_published,
     reading_draft,
     replace_published,
 )
-from pipelines.stamp import claim, read_stamp
-from pipelines.stopping import stoppable
+from pipelines.store.stamp import claim, read_stamp
 from transforms.bounds import BOUNDS
 from transforms.settings import MATURITY_S
 

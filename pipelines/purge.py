@@ -15,15 +15,15 @@ from typing import Any
 import duckdb
 from dlt.common.versioned_state import compress_state, decompress_state
 
-from pipelines.beside import log_beside
 from pipelines.build_settings import configured_maturity_s
-from pipelines.database import Database, DatabaseError
 from pipelines.job import published_anew
 from pipelines.kalshi.purged import MAKE_TABLES
 from pipelines.kalshi.settings import configured
-from pipelines.publish import replace_published
-from pipelines.stamp import quoted_text
 from pipelines.stopping import stoppable
+from pipelines.store.beside import log_beside
+from pipelines.store.database import Database, DatabaseError
+from pipelines.store.publish import replace_published
+from pipelines.store.stamp import quoted_text
 
 # What is purged: an RFQ together with all its quotes, and quotes by themselves.
 _RFQS = """

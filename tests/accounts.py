@@ -10,7 +10,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines.database import Database
+from pipelines.store.database import Database
 from tests.metrics.markets import (
     MIDNIGHT,
     ExchangeObject,

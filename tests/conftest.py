@@ -11,9 +11,9 @@ import pytest
 from hypothesis import settings
 
 from pipelines import entry, job
-from pipelines.database import Database
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, ManualClock, Market, serve
+from pipelines.store.database import Database
 from tests.running import UNHURRIED, Command, Ended, access_of, ignore
 
 # The gate tries the same examples every time, and a slow machine is no failure.

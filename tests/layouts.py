@@ -5,7 +5,7 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines.database import Database
+from pipelines.store.database import Database
 
 RECORDED = Path(__file__).parent / "recorded" / "earlier_layout.tar.xz"
 

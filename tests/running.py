@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.database import Database
 from pipelines.kalshi.client.signing import load_signer
 from pipelines.kalshi.extraction import LoadSettings, Progress
 from pipelines.kalshi.settings import ExchangeSettings
 from pipelines.sandbox import Account, Behavior, Bucket
+from pipelines.store.database import Database
 
 LOGGED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ")
 

@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipelines import alerts
-from pipelines.alerts import Errand, configured_alerts, ping
-from pipelines.database import Database
-from pipelines.runs import Run, append_end, read_record
+from pipelines.operations import alerts
+from pipelines.operations.alerts import Errand, configured_alerts, ping
+from pipelines.operations.runs import Run, append_end, read_record
 from pipelines.sandbox import Account, Market
+from pipelines.store.database import Database
 from tests.accounts import Shown, of_desk, published
 from tests.running import Command
 from tests.test_runs import at_work

@@ -8,9 +8,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.database import Database
 from pipelines.kalshi.client.session import RetryPolicy
 from pipelines.sandbox import Account, ManualClock, Market, visibility
+from pipelines.store.database import Database
 from tests.running import Command, Ended, read
 
 Rfq = Callable[[], Ended]

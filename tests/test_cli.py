@@ -10,9 +10,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines import progress
-from pipelines.database import Database
+from pipelines.commands import progress
 from pipelines.sandbox import Account, Bucket, ManualClock, Market
+from pipelines.store.database import Database
 from tests.running import LOGGED, Command, Ended, read
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.database import Database
-from pipelines.doctor import examined
-from pipelines.runs import Run, append_end
+from pipelines.operations.doctor import examined
+from pipelines.operations.runs import Run, append_end
 from pipelines.sandbox import Account, Market, SystemClock
-from pipelines.stamp import LAYOUT
+from pipelines.store.database import Database
+from pipelines.store.stamp import LAYOUT
 from tests.running import UNHURRIED, Command
 
 CHECKS = [

@@ -18,9 +18,9 @@ import duckdb
 import pytest
 
 from pipelines import building, job
-from pipelines.database import Database
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, Market, serve
+from pipelines.store.database import Database
 from tests.running import UNHURRIED, Command, Ended, access_of, ignore
 
 RFQ = "from pipelines.entry import main; main()"

@@ -13,12 +13,12 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.beside import log_beside
-from pipelines.database import Database, DatabaseError
-from pipelines.invariants import accept_losses
 from pipelines.kalshi.client.origin import EXCHANGES, origins_of_exchange
-from pipelines.publish import attached, last_published
 from pipelines.sandbox import Account, ManualClock, Market, serve
+from pipelines.store.beside import log_beside
+from pipelines.store.database import Database, DatabaseError
+from pipelines.store.invariants import accept_losses
+from pipelines.store.publish import attached, last_published
 from tests.running import Command, Ended, read
 
 Rfq = Callable[..., Ended]
@@ -310,7 +310,7 @@ def test_what_is_published_is_in_the_private_file_itself_and_not_in_its_log(
 ) -> None:
     """A power cut between publishing and closing leaves at worst a log that can be thrown away."""
     seen: list[int] = []
-    sync = "pipelines.publish._sync"
+    sync = "pipelines.store.publish._sync"
 
     def look(path: Path) -> None:
         log = log_beside(database.private_path)

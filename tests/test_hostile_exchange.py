@@ -11,10 +11,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.database import Database
 from pipelines.kalshi.client import session
 from pipelines.kalshi.client.session import RetryPolicy
 from pipelines.sandbox import Account, ManualClock, Market, routes
+from pipelines.store.database import Database
 from tests.client.fault_server import (
     FaultServer,
     FaultStep,

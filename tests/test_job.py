@@ -4,10 +4,10 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from pipelines.database import Database
 from pipelines.job import Outcome
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, ManualClock, Market
+from pipelines.store.database import Database
 from tests.running import read
 
 Run = Callable[..., Outcome]

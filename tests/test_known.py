@@ -9,11 +9,11 @@ from typing import Any
 import duckdb
 
 from pipelines import job
-from pipelines.database import Database
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, ManualClock, Market
 from pipelines.sandbox.simulation.future import unfold
 from pipelines.sandbox.simulation.past import simulate
+from pipelines.store.database import Database
 from tests.running import Command, access_of, ignore, read
 
 Run = Callable[..., job.Outcome]

@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
-from pipelines import effects, logs
-from pipelines.database import Database
+from pipelines import effects
+from pipelines.commands.progress import _share, shown_progress
 from pipelines.kalshi.extraction import Progress
-from pipelines.progress import _share, shown_progress
+from pipelines.operations import logs
 from pipelines.sandbox import Account, Market
+from pipelines.store.database import Database
 from tests.running import LOGGED, Command
 
 PHASES = ["load_s", "copy_s", "build_s", "check_s", "publish_s"]

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from pipelines import cli, failures, job
-from pipelines.database import Database
+from pipelines import cli, job
+from pipelines.commands import failures
+from pipelines.store.database import Database
 from tests.running import Command
 from tests.test_imports import ROOT
 

@@ -21,9 +21,9 @@ import pytest
 
 from pipelines import job
 from pipelines.kalshi.extraction import LoadSettings
+from pipelines.operations.standing import Standing, standing
 from pipelines.sandbox import ManualClock, Market, serve
 from pipelines.sandbox.accounts import FULL_ACCESS, new_account
-from pipelines.standing import Standing, standing
 from tests.crash.points import POINTS
 from tests.crash.trial import Trial
 from tests.crash.worker import send

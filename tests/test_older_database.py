@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 
 from pipelines import job
-from pipelines.database import Database
 from pipelines.kalshi import report
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, ManualClock, Market
+from pipelines.store.database import Database
 from tests.layouts import schemas_in, unpack_earlier_layout
 from tests.running import access_of, ignore, read
 from transforms.raw import raw_schema

@@ -9,9 +9,9 @@ import duckdb
 import pytest
 
 from pipelines import building, job, publish
-from pipelines.beside import log_beside
-from pipelines.database import Database, DataRefused
-from pipelines.standing import standing
+from pipelines.operations.standing import standing
+from pipelines.store.beside import log_beside
+from pipelines.store.database import Database, DataRefused
 from tests.benches.publish import load
 from tests.running import read
 from tests.test_known import differences
@@ -239,7 +239,7 @@ def test_no_room_for_the_copy_leaves_the_last_file(
         copy.write_bytes(b"")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pipelines.beside._copy", full)
+    monkeypatch.setattr("pipelines.store.beside._copy", full)
 
     with pytest.raises(OSError, match="No space left"):
         job.rebuild(held)

@@ -10,12 +10,13 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines import backup, purge
-from pipelines import database as files
-from pipelines.backup import back_up
-from pipelines.database import Database, DatabaseBusy, DatabaseError, DataRefused
-from pipelines.publish import replace_published
+from pipelines import purge
 from pipelines.sandbox import Account, ManualClock, Market
+from pipelines.store import backup
+from pipelines.store import database as files
+from pipelines.store.backup import back_up
+from pipelines.store.database import Database, DatabaseBusy, DatabaseError, DataRefused
+from pipelines.store.publish import replace_published
 from tests.running import Command, read
 from tests.security.search import found_in_tables
 from tests.test_runs import at_work

@@ -5,9 +5,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from pipelines.database import Database
 from pipelines.job import Outcome
 from pipelines.sandbox import Account, ManualClock, Market
+from pipelines.store.database import Database
 
 # Counts every table again and again until told to stop; prints how often, and the names.
 READER = """

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from pipelines import job
-from pipelines.database import Database
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import SystemClock, replay, serve
+from pipelines.store.database import Database
 from tests.running import access_of, ignore, read
 
 COMPOSED = Path(__file__).parent / "recorded" / "requester_view.json"

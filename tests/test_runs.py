@@ -15,12 +15,19 @@ from typing import Any
 
 import pytest
 
-from pipelines import runs
-from pipelines.database import Database
-from pipelines.runs import Run, append_end, append_start, append_verdict, lock_path, read_record
+from pipelines.operations import runs
+from pipelines.operations.runs import (
+    Run,
+    append_end,
+    append_start,
+    append_verdict,
+    read_record,
+)
+from pipelines.operations.standing import judged, standing
+from pipelines.operations.status import show_status
 from pipelines.spans import read_moment, read_span, told_bytes, told_span
-from pipelines.standing import judged, standing
-from pipelines.status import show_status
+from pipelines.store.beside import lock_path
+from pipelines.store.database import Database
 from tests.accounts import Shown, of_desk, published
 from tests.running import Command
 

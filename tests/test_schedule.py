@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from pipelines import job
-from pipelines.database import Database
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import ManualClock, Market, Shape, unfold
+from pipelines.store.database import Database
 from tests.running import access_of, ignore, read
 
 RUNS = 4

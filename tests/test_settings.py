@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipelines import alerts, build_settings
+from pipelines import build_settings
 from pipelines.build_settings import configured_maturity_s
 from pipelines.kalshi.extraction import Limits
 from pipelines.kalshi.found import LARGEST_FILE_BYTES, prefix
@@ -23,6 +23,7 @@ from pipelines.kalshi.settings import (
     configured,
     configured_access,
 )
+from pipelines.operations import alerts
 from pipelines.sandbox import Account
 from tests.running import Command
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines.publish import STORAGE_VERSION
-from pipelines.sql import SHOWN_ROWS
+from pipelines.commands.sql import SHOWN_ROWS
+from pipelines.store.publish import STORAGE_VERSION
 from tests.accounts import Shown, of_desk, published
 from tests.running import Command
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from pipelines.database import Database
-from pipelines.summary import show_summary
+from pipelines.commands.summary import show_summary
+from pipelines.store.database import Database
 from tests.accounts import (
     COMBO,
     LEGS,

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from pipelines import job
-from pipelines.database import Database
 from pipelines.kalshi.client.errors import (
     ConfigurationError,
     CredentialsRefused,
@@ -19,6 +18,7 @@ from pipelines.kalshi.extraction import LoadSettings
 from pipelines.kalshi.settings import configured_access
 from pipelines.sandbox import Account, Market
 from pipelines.sandbox.faults import ErrorOrder
+from pipelines.store.database import Database
 from tests.running import access_of, ignore
 
 SELF = LoadSettings(scope="self")

@@ -122,10 +122,10 @@ def load_ours(base_url: str, folder: Path) -> None:
     from cryptography.hazmat.primitives.asymmetric import rsa
 
     from pipelines import job
-    from pipelines.database import Database
     from pipelines.kalshi.client.signing import Signer
     from pipelines.kalshi.extraction import LoadSettings
     from pipelines.kalshi.settings import ExchangeSettings
+    from pipelines.store.database import Database
 
     signer = Signer.from_key(KEY_ID, rsa.generate_private_key(65537, 2048))
     reach = replace(LoadSettings(), scope="self", history=LoadSettings().retention)

@@ -21,8 +21,8 @@ import duckdb
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from pipelines import building, effects, job
-from pipelines.database import Database
 from pipelines.kalshi.extraction import Limits
+from pipelines.store.database import Database
 from tests.benches.heading import heading
 from tests.benches.marts_build import EVERY_S, QUOTES, RFQS, START
 

@@ -20,9 +20,9 @@ import duckdb
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from pipelines import job
-from pipelines.database import Database
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import ManualClock, Market, serve, simulate
+from pipelines.store.database import Database
 from tests.benches.heading import heading
 from tests.running import UNHURRIED, access_of, ignore
 

@@ -11,7 +11,7 @@ import dlt
 import duckdb
 import pytest
 
-from pipelines.failures import TRY_LATER, ending
+from pipelines.commands.failures import TRY_LATER, ending
 from pipelines.kalshi.client import errors
 from pipelines.kalshi.client.errors import ExchangeError, ExchangeUnavailable, RequestRefused
 from pipelines.kalshi.pages import BadPage

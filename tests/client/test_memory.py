@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.database import Database
 from pipelines.kalshi.client.json_body import MOST_VALUES
 from pipelines.kalshi.client.transport import LARGEST_PAGE_BYTES
 from pipelines.sandbox import Account
+from pipelines.store.database import Database
 from tests.client.fault_server import (
     FaultStep,
     empty_exchange,

@@ -10,8 +10,8 @@ _DUCKDB = "dlt.destinations.impl.duckdb"
 
 # Once, as only a first run makes the private file.
 FIRST_RUN = {
-    "private file: not yet made": Point("pipelines.database", "Database._create", "before"),
-    "private file: just made": Point("pipelines.database", "Database._create", "after"),
+    "private file: not yet made": Point("pipelines.store.database", "Database._create", "before"),
+    "private file: just made": Point("pipelines.store.database", "Database._create", "after"),
     "first load: schema not updated": Point(
         _CLIENT, "SqlJobClientBase.update_stored_schema", "before"
     ),
@@ -59,11 +59,11 @@ POINTS = {
     "marts: before the commit": Point("transforms.build", "_sign", "after"),
     "marts: committed": Point("pipelines.building", "build", "after"),
     "publish: last file copied": Point("pipelines.building", "base_of", "after"),
-    "publish: draft half written": Point("pipelines.publish", "describe", "before"),
-    "publish: draft written": Point("pipelines.publish", "describe", "after"),
+    "publish: draft half written": Point("pipelines.store.publish", "describe", "before"),
+    "publish: draft written": Point("pipelines.store.publish", "describe", "after"),
     "publish: draft checked": Point("pipelines.building", "demand_sound", "after"),
     "publish: draft noted": Point("pipelines.building", "note_draft", "after"),
-    "publish: before the replace": Point("pipelines.publish", "_sync", "after", 1),
-    "publish: after the replace": Point("pipelines.publish", "_sync", "before", 2),
+    "publish: before the replace": Point("pipelines.store.publish", "_sync", "after", 1),
+    "publish: after the replace": Point("pipelines.store.publish", "_sync", "before", 2),
     "publish: done": Point("pipelines.building", "replace_published", "after"),
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines.runs import read_record
+from pipelines.operations.runs import read_record
 from tests.crash.points import POINTS
 from tests.crash.trial import RUN_LASTS_AT_MOST_S, Trial, ended, leftovers, trial, wait_until
 from tests.crash.worker import (

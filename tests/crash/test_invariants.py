@@ -10,11 +10,11 @@ import duckdb
 import pytest
 
 from pipelines import building, job
-from pipelines.database import Database, DataRefused
-from pipelines.invariants import demand_sound
 from pipelines.job import Outcome
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, ManualClock, Market, serve, visibility
+from pipelines.store.database import Database, DataRefused
+from pipelines.store.invariants import demand_sound
 from tests.conftest import NOON
 from tests.running import UNHURRIED, Command, access_of, ignore
 from transforms.marts import MARTS

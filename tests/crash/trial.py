@@ -15,10 +15,10 @@ from typing import Any
 
 import duckdb
 
-from pipelines.database import Database
 from pipelines.job import rebuild
 from pipelines.sandbox import Account, ManualClock, Market, serve
 from pipelines.sandbox.listing_pages import QuoteFilters
+from pipelines.store.database import Database
 from tests.crash.worker import Order, Point, start
 from tests.running import UNHURRIED
 from transforms.marts import MARTS

@@ -11,10 +11,10 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from hypothesis import Phase, settings
 
 from pipelines import job
-from pipelines.database import Database
 from pipelines.kalshi.client.errors import ExchangeError
 from pipelines.sandbox import serve
 from pipelines.sandbox.accounts import Party
+from pipelines.store.database import Database
 from tests.extraction.conftest import PROFILE
 from tests.extraction.exchange_and_us import ExchangeAndUs
 from tests.extraction.loading import STATES

@@ -15,9 +15,9 @@ import duckdb
 import pytest
 
 from pipelines import job
-from pipelines.database import Database
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import ManualClock, Market, serve, visibility
+from pipelines.store.database import Database
 from tests.conftest import NOON
 from tests.running import UNHURRIED, access_of, ignore, read
 

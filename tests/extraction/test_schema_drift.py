@@ -11,8 +11,6 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipelines.database import DataRefused
-from pipelines.invariants import demand_few_rejected
 from pipelines.kalshi.client.errors import ExchangeUnavailable
 from pipelines.kalshi.entities import QUOTE, RFQ, Entity
 from pipelines.kalshi.extraction import Limits
@@ -20,6 +18,8 @@ from pipelines.kalshi.pages import BadPage, Rows, next_cursor, read_pages, read_
 from pipelines.kalshi.versions import Versions
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.accounts import Party
+from pipelines.store.database import DataRefused
+from pipelines.store.invariants import demand_few_rejected
 from tests.extraction.exchange_objects import create_quote, create_rfq
 from tests.extraction.loading import Store, run
 from tests.extraction.reading import InProcessReader, serve_changed

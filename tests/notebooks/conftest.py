@@ -9,9 +9,9 @@ import pytest
 from filelock import FileLock
 
 from pipelines import job
-from pipelines.database import Database
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import ManualClock, Market, serve, simulate
+from pipelines.store.database import Database
 from tests.accounts import Shown, of_desk, of_maker, published
 from tests.conftest import NOON
 from tests.metrics.markets import closed_rfq, quote

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pipelines.sql import examples
+from pipelines.commands.sql import examples
 from tests.notebooks.conftest import ACCOUNTS
 from tests.running import Command
 

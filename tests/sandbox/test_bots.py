@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from pipelines.database import Database
 from pipelines.sandbox import ManualClock, Market, serve, simulate, unfold
+from pipelines.store.database import Database
 from tests.running import UNHURRIED, read
 from tests.sandbox import bots
 from tests.sandbox.bots import Client, Notes, ask_and_buy, make_a_market

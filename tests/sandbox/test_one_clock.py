@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from pipelines.database import Database
 from pipelines.kalshi.client.reader import open_reader
 from pipelines.kalshi.client.signing import load_signer
 from pipelines.sandbox import (
@@ -23,6 +22,7 @@ from pipelines.sandbox import (
 from pipelines.sandbox.control import CLOCK_PATH
 from pipelines.sandbox.faults import ErrorOrder
 from pipelines.sandbox.listing_pages import QuoteFilters, RfqFilters
+from pipelines.store.database import Database
 from tests.running import PLENTY, read
 
 # Far from what any machine's clock says, so that a second clock anywhere would show.

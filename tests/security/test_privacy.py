@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.database import Database
+from pipelines.store.database import Database
 from tests.crash.trial import Trial, trial
 from tests.security.acts import let_dlt_see_every_setting
 

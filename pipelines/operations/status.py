@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pipelines.console import say
-from pipelines.database import Database
 from pipelines.kalshi.client.errors import ExchangeError
 from pipelines.kalshi.settings import configured
-from pipelines.runs import Run
+from pipelines.operations.runs import Run
+from pipelines.operations.standing import SHOWN_RUNS, Shown, Standing, told_code
 from pipelines.spans import rfc3339, told_bytes, told_moment, told_span
-from pipelines.standing import SHOWN_RUNS, Shown, Standing, told_code
+from pipelines.store.database import Database
 
 WIDTH = 80
 NAME_WIDTH = 28

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines.beside import log_beside
-from pipelines.database import Database, DatabaseError, DataRefused
-from pipelines.publish import Last, provenance
-from pipelines.runs import record_path
-from pipelines.stamp import Stamp, quoted_name, quoted_text, read_stamp
 from pipelines.stopping import stoppable
+from pipelines.store.beside import log_beside, record_path
+from pipelines.store.database import Database, DatabaseError, DataRefused
+from pipelines.store.publish import Last, provenance
+from pipelines.store.stamp import Stamp, quoted_name, quoted_text, read_stamp
 
 WAITS_S = 60.0
 

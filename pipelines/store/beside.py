@@ -1,4 +1,5 @@
-"""What lies beside a file: its log, copies of it, what was put aside, working directories."""
+"""What lies beside a file: its lock, its log and the record of its runs, copies of it, what was put
+aside, working directories."""
 
 import fcntl
 import glob
@@ -36,6 +37,16 @@ def keep_aside(path: Path, why: str) -> Path:
 
 def _aside(path: Path, why: str) -> Path:
     return path.with_name(f"{path.name}.{why}-{datetime.now(UTC):%Y%m%dT%H%M%S%f}")
+
+
+def lock_path(database: Path) -> Path:
+    """The lock of the published file at *database*, which whoever writes holds."""
+    return database.with_name(f"{database.name}.lock")
+
+
+def record_path(database: Path) -> Path:
+    """Where the runs of the published file at *database* are recorded."""
+    return database.with_name(f"{database.stem}.runs.jsonl")
 
 
 def log_beside(path: Path) -> Path:

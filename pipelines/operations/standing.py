@@ -10,11 +10,12 @@ from typing import Any
 
 import duckdb
 
-from pipelines.database import PUBLISHED as CATALOG
-from pipelines.database import Database, DatabaseError
-from pipelines.runs import KILLED, Run, read_record, record_path
+from pipelines.operations.runs import KILLED, Run, read_record
 from pipelines.spans import told_span
-from pipelines.stamp import read_stamp
+from pipelines.store.beside import record_path
+from pipelines.store.database import PUBLISHED as CATALOG
+from pipelines.store.database import Database, DatabaseError
+from pipelines.store.stamp import read_stamp
 
 STALE_AFTER = timedelta(minutes=15)  # `rfq status` has the same, before it imports this
 # What a run ended with that the next one will end with too, unless somebody does something.

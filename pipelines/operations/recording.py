@@ -14,13 +14,15 @@ from uuid import uuid4
 
 import httpx
 
-from pipelines import effects, logs, stopping
-from pipelines.alerts import Alerts, Errand, configured_alerts, ping, write_textfile
-from pipelines.database import Database, DatabaseBusy, DatabaseError
-from pipelines.notices import notify
-from pipelines.runs import Run, append_end, append_start, record_path
+from pipelines import effects, stopping
+from pipelines.operations import logs
+from pipelines.operations.alerts import Alerts, Errand, configured_alerts, ping, write_textfile
+from pipelines.operations.notices import notify
+from pipelines.operations.runs import Run, append_end, append_start
+from pipelines.operations.standing import Standing, sizes, standing
 from pipelines.spans import told_bytes
-from pipelines.standing import Standing, sizes, standing
+from pipelines.store.beside import record_path
+from pipelines.store.database import Database, DatabaseBusy, DatabaseError
 
 WRONG_USAGE = 2
 
@@ -130,7 +132,7 @@ def _tell(ended: Run) -> None:
         errands.append(Errand("ping", partial(_ping_end, url, ended.exit_code, errands[0])))
     found = _found() if alerts.textfile or alerts.webhook_url else None
     if (path := alerts.textfile) is not None:
-        from pipelines.gauges import exposition
+        from pipelines.operations.gauges import exposition
 
         text = exposition(_recording.database, ended, found)
         errands.append(Errand("textfile", lambda: write_textfile(path, text)))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines.database import DatabaseError
 from pipelines.kalshi.moments import Moments
-from pipelines.stamp import quoted_text
+from pipelines.store.database import DatabaseError
+from pipelines.store.stamp import quoted_text
 
 # The large tables are looked through, the others copied: a rule reads their rows by their place.
 _LOOKED_THROUGH = ("rfq_versions", "quote_versions", "last_seen", "rejected_rows")

@@ -20,7 +20,6 @@ from statistics import median
 import duckdb
 
 from pipelines.console import say
-from pipelines.database import Database, DatabaseError, demand_publishable
 from pipelines.kalshi.client.api_keys import DOES_NOT_TELL
 from pipelines.kalshi.client.errors import (
     ConfigurationError,
@@ -32,10 +31,12 @@ from pipelines.kalshi.client.errors import (
 from pipelines.kalshi.client.origin import checked_base_url
 from pipelines.kalshi.client.reader import ExchangeReader, RetryPolicy, open_reader
 from pipelines.kalshi.settings import ExchangeSettings, configured_access
-from pipelines.runs import Run, is_at_work, read_record, record_path
+from pipelines.operations.runs import Run, is_at_work, read_record
+from pipelines.operations.standing import standing
 from pipelines.spans import told_bytes, told_span
-from pipelines.stamp import LAYOUT, kind_of, quoted_text, read_stamp
-from pipelines.standing import standing
+from pipelines.store.beside import record_path
+from pipelines.store.database import Database, DatabaseError, demand_publishable
+from pipelines.store.stamp import LAYOUT, kind_of, quoted_text, read_stamp
 
 # The exchange refuses what is signed at another time than its own; how far off is not documented.
 CLOCK_IS_OFF_S, CLOCK_IS_WRONG_S = 2.0, 30.0

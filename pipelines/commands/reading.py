@@ -61,11 +61,11 @@ def status(
     Ends with 0 when fresh, 3 when stale, 4 when runs are failing, 5 when nothing was published yet.
     Examples: `rfq status` · `rfq status --json` · `rfq status --stale-after 2h --notify`
     """
-    from pipelines.alerts import configured_alerts
-    from pipelines.database import Database
-    from pipelines.notices import notify as tell
-    from pipelines.standing import EXIT_CODES, standing
-    from pipelines.status import show_status
+    from pipelines.operations.alerts import configured_alerts
+    from pipelines.operations.notices import notify as tell
+    from pipelines.operations.standing import EXIT_CODES, standing
+    from pipelines.operations.status import show_status
+    from pipelines.store.database import Database
 
     files = Database(database)
     found = standing(files, datetime.now(UTC), stale_after)
@@ -87,7 +87,7 @@ def doctor(
     Ends with 0 or, of what failed, with 77 (key, scopes), 69 (no answer) or 78, in that order.
     Examples: `rfq doctor` · `rfq doctor --offline --json`
     """
-    from pipelines.doctor import examined, exit_code, show
+    from pipelines.operations.doctor import examined, exit_code, show
 
     findings = examined(
         database,
@@ -127,8 +127,8 @@ def sql(
         raise typer.BadParameter("give one of QUERY, --file, --example and --examples")
     if as_csv and as_json:
         raise typer.BadParameter("give one of --csv and --json")
-    from pipelines import sql as asking
-    from pipelines.database import Database
+    from pipelines.commands import sql as asking
+    from pipelines.store.database import Database
 
     form = asking.Format("json" if as_json else "csv" if as_csv else "table")
     if examples:
@@ -207,8 +207,8 @@ def report(
     Examples: `rfq report --output morning.html` ·
     `rfq report --output week.html --xlsx week.xlsx --since 2026-11-16 --until 2026-11-23`
     """
-    from pipelines.database import Database
-    from pipelines.pages import Asked, write_report
+    from pipelines.commands.pages import Asked, write_report
+    from pipelines.store.database import Database
 
     asked = Asked(
         *(output, xlsx, since, until, zone, unit, role, own, names), only=tuple(only or ())
@@ -223,7 +223,7 @@ def dictionary(
 
     Example: `rfq dictionary --output dictionary.html`
     """
-    from pipelines.pages import write_dictionary
+    from pipelines.commands.pages import write_dictionary
 
     write_dictionary(output)
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import duckdb
 
 from pipelines.console import say, warn
-from pipelines.database import Database, DatabaseError
-from pipelines.runs import read_record
+from pipelines.operations.runs import read_record
+from pipelines.operations.standing import told_code
 from pipelines.spans import told_moment
-from pipelines.standing import told_code
+from pipelines.store.database import Database, DatabaseError
 
 EXTRA = ("altair", "jinja2", "vl_convert", "xlsxwriter")
 

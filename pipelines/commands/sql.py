@@ -24,8 +24,8 @@ from typing import Any, NoReturn
 import duckdb
 
 from pipelines.console import say
-from pipelines.database import Database, DatabaseError
 from pipelines.spans import rfc3339
+from pipelines.store.database import Database, DatabaseError
 
 SHOWN_ROWS = 100
 WIDEST_CELL = 80

@@ -20,9 +20,8 @@ from typing import Any, cast
 import duckdb
 from filelock import FileLock, Timeout
 
-from pipelines.beside import copied, fresh_directory, log_beside, put_aside
-from pipelines.runs import lock_path
-from pipelines.stamp import LAYOUT, Kind, Stamp, kind_of, make_stamp, quoted_text, read_stamp
+from pipelines.store.beside import copied, fresh_directory, lock_path, log_beside, put_aside
+from pipelines.store.stamp import LAYOUT, Kind, Stamp, kind_of, make_stamp, quoted_text, read_stamp
 from transforms.raw import create_raw_tables
 
 DUCKDB_MAGIC = b"DUCK"

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import httpx
 
-from pipelines.alerts import Errand, tell
-from pipelines.database import Database
-from pipelines.runs import append_verdict, read_record
-from pipelines.standing import Standing, Verdict
+from pipelines.operations.alerts import Errand, tell
+from pipelines.operations.runs import append_verdict, read_record
+from pipelines.operations.standing import Standing, Verdict
+from pipelines.store.database import Database
 
 # Nobody is told of these before anything else has been told.
 _AT_FIRST = (Verdict.FRESH, Verdict.NEVER_RAN)

@@ -5,9 +5,9 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
+from pipelines.commands.headline import Part, headline
 from pipelines.console import say
-from pipelines.database import Database
-from pipelines.headline import Part, headline
+from pipelines.store.database import Database
 
 
 def show_summary(database: Database, *, is_plain: bool = False) -> None:

@@ -6,9 +6,9 @@ Moments instead of ages: an age that stands in a file does not grow when no run 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
 from pipelines import effects
-from pipelines.database import Database
-from pipelines.runs import Run, read_record
-from pipelines.standing import Shown, Standing, sizes
+from pipelines.operations.runs import Run, read_record
+from pipelines.operations.standing import Shown, Standing, sizes
+from pipelines.store.database import Database
 
 # A load alone publishes nothing.
 PUBLISHING = ("run", "build", "backfill")

@@ -19,8 +19,9 @@ from rich.progress import (
     Progress as Display,
 )
 
-from pipelines import effects, logs
+from pipelines import effects
 from pipelines.kalshi.extraction import Progress
+from pipelines.operations import logs
 from pipelines.stopping import stoppable
 
 # A first load of the market may take hours: a log should show that it moves.

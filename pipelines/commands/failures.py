@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import duckdb
 
 from pipelines import effects
-from pipelines.database import DISK_FULL, WAYS_ON, DatabaseError, DataRefused
 from pipelines.kalshi.client.errors import ExchangeError
+from pipelines.store.database import DISK_FULL, WAYS_ON, DatabaseError, DataRefused
 
 # The same as in pyproject.toml.
 ISSUES = "https://rfq.example/rfq/issues"

@@ -32,9 +32,9 @@ from pathlib import Path
 
 import duckdb
 
-from pipelines.database import DataRefused
 from pipelines.kalshi.extraction import Limits
-from pipelines.stamp import read_stamp
+from pipelines.store.database import DataRefused
+from pipelines.store.stamp import read_stamp
 
 CHECK_EVERYTHING_EVERY = timedelta(days=1)
 _IS_CHECKED = """

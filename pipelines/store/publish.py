@@ -18,9 +18,9 @@ from uuid import uuid4
 import duckdb
 
 from pipelines import effects
-from pipelines.beside import copied, log_beside, put_aside
-from pipelines.database import DatabaseError, demand_publishable
-from pipelines.stamp import Stamp, quoted_name, quoted_text
+from pipelines.store.beside import copied, log_beside, put_aside
+from pipelines.store.database import DatabaseError, demand_publishable
+from pipelines.store.stamp import Stamp, quoted_name, quoted_text
 from transforms.catalogue import LOGS, describe
 
 # Files of this format are read by every DuckDB since 1.4, not only by the one that wrote them.

@@ -2,7 +2,7 @@
 
 Each line is appended by one write, so a kill leaves whole lines or a broken last one, which is
 skipped. A start without an end was killed, unless a run holds the lock: then the newest is that
-run. Lines of another kind note which verdict was told last (see `pipelines.notices`).
+run. Lines of another kind note which verdict was told last (see `pipelines.operations.notices`).
 """
 
 import fcntl
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.spans import read_rfc3339, rfc3339
+from pipelines.store.beside import lock_path, record_path
 
 KILLED = 137
 KEPT_LINES = 5_000
@@ -51,11 +52,6 @@ class Record:
     def ended(self) -> tuple[Run, ...]:
         """The runs that are over."""
         return tuple(run for run in self.runs if run.exit_code is not None)
-
-
-def record_path(database: Path) -> Path:
-    """Where the runs of the published file at *database* are recorded."""
-    return database.with_name(f"{database.stem}.runs.jsonl")
 
 
 def append_start(database: Path, run: Run) -> None:
@@ -110,11 +106,6 @@ def is_at_work(database: Path) -> bool:
         finally:
             os.close(descriptor)
     return False
-
-
-def lock_path(database: Path) -> Path:
-    """The lock of the published file at *database*, which whoever writes holds."""
-    return database.with_name(f"{database.name}.lock")
 
 
 def _start(run: Run) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""What is seen of the runs from outside: their record, the status, alerts, logs, the doctor."""

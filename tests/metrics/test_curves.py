@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.metrics.markets import MIDNIGHT, closed_rfq, followed, many_markets, quote, rfq
 from tests.metrics.warehouse import warehouse
-from transforms.definitions.clocks import CAUSES, first_time_at, incidence, observations
+from transforms.definitions.clocks import first_time_at, incidence, observations
 from transforms.marts.survival_curves import BIN_GROWTH, survival_curves
 from transforms.settings import Settings
 
@@ -67,7 +67,7 @@ def test_legs_are_never_pooled_in_the_mart() -> None:
         orient="row",
     )
 
-    curve = incidence(lives, "fill").filter(cause="executed").collect().sort("n_legs")
+    curve = incidence(lives).filter(cause="executed").collect().sort("n_legs")
 
     assert curve["n_risk"].to_list() == [1, 1]
     assert curve["incidence"].to_list() == [1.0, 0.0]
@@ -80,7 +80,7 @@ def test_binning_keeps_every_event_and_the_height_at_the_edge() -> None:
         facts = marts["rfq_facts"].lazy(), marts["quote_facts"].lazy()
         binned = survival_curves(*facts, when).collect()
         observed = observations(*facts, when)
-        exact = pl.concat([incidence(observed, clock) for clock in CAUSES]).collect()
+        exact = incidence(observed).collect()
 
     key = ["clock", "cause", "capture", "n_legs"]
     assert binned.select(*key, "time_bin").is_unique().all()
@@ -125,7 +125,7 @@ def test_a_lapse_competes_at_the_end_of_the_window() -> None:
 
 def fill_curve(lives: Sequence[Observation]) -> pl.DataFrame:
     rows = [("fill", "live", 1, time_s, cause) for time_s, cause in lives]
-    return incidence(pl.LazyFrame(rows, SCHEMA, orient="row"), "fill").collect()
+    return incidence(pl.LazyFrame(rows, SCHEMA, orient="row")).filter(clock="fill").collect()
 
 
 def textbook(lives: Sequence[Observation], cause: str, until_s: float) -> tuple[float, float]:

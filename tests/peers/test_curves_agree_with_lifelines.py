@@ -61,4 +61,4 @@ def curve(lives: list[tuple[int, int]]) -> pl.DataFrame:
         SCHEMA,
         orient="row",
     )
-    return incidence(observed, "fill").filter(pl.col("cause") == "executed").collect()
+    return incidence(observed).filter(pl.col("cause") == "executed").collect()

@@ -6,6 +6,8 @@ at each time t_j with n_j at risk and d_kj events of cause k, `CIF_k += S(t_j-) 
 censoring (Kaplan-Meier) answers "if nothing else ever happened" and overstates.
 """
 
+from collections.abc import Mapping
+
 import polars as pl
 
 from transforms.definitions.populations import (
@@ -39,12 +41,12 @@ CAPTURES = {
 }
 
 
-def causes(clock: str, settings: Settings) -> tuple[str, ...]:
-    """Return the causes that compete on *clock*.
+def causes(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Return the causes that compete on each clock.
 
     Between passes quotes may come and vanish unseen, so nobody is known to close unquoted.
     """
-    return ("quote",) if clock == "ttfq" and not settings.is_watched else CAUSES[clock]
+    return CAUSES if settings.is_watched else CAUSES | {"ttfq": ("quote",)}
 
 
 def observations(
@@ -161,22 +163,35 @@ def _age_s(settings: Settings) -> pl.Expr:
 
 # A sum of fractions that ought to reach a share may miss it by a rounding error.
 ROUNDING = 1e-12
-KEY = ("capture", "n_legs")
+OF_TIMES = ("clock", "capture", "n_legs")
+OF_CURVE = (*OF_TIMES, "cause")
 
 
 def incidence(
-    observed: pl.LazyFrame, clock: str, competing: tuple[str, ...] | None = None
+    observed: pl.LazyFrame, competing: Mapping[str, tuple[str, ...]] = CAUSES
 ) -> pl.LazyFrame:
-    """Estimate the incidence of each *competing* cause of *clock*, per capture and n_legs.
+    """Estimate the incidence of each cause, of those *competing* on each clock.
 
-    One row per cause, capture, n_legs and time at which anything ended. `incidence_low` and
+    One row per clock, cause, capture, n_legs and time at which anything ended. `incidence_low` and
     `incidence_high` bound it with 95 % confidence; `km_incidence` is the naive 1 - Kaplan-Meier
     with the other causes as censoring.
     """
-    competing = competing or CAUSES[clock]
-    steps = _steps(observed.filter(pl.col("clock") == clock), competing)
-    curves = pl.concat(_of_cause(steps, cause) for cause in competing)
-    return curves.select(pl.lit(clock).alias("clock"), pl.all())
+    events, at_risk = pl.col("n_events"), pl.col("n_risk")
+    return (
+        _events(observed, competing)
+        .with_columns(
+            incidence=(pl.col("before") * events / at_risk).cum_sum().over(OF_CURVE),
+            km_incidence=1 - (1 - events / at_risk).cum_prod().over(OF_CURVE),
+        )
+        .with_columns(variance=_variance())
+        .with_columns(**_band())
+        .select(
+            *OF_CURVE,
+            *("time_s", "n_risk", "n_events", "n_censored", "survival"),
+            *("incidence", "incidence_low", "incidence_high", "km_incidence"),
+            n_competing=pl.col("n_events_of_all") - events,
+        )
+    )
 
 
 def first_time_at(curve: pl.DataFrame, share: float, column: str = "incidence") -> float | None:
@@ -185,57 +200,45 @@ def first_time_at(curve: pl.DataFrame, share: float, column: str = "incidence") 
     return min(reached.to_list(), default=None)
 
 
-def _steps(observed: pl.LazyFrame, causes: tuple[str, ...]) -> pl.LazyFrame:
-    """Count risk, events and survival at each time. One row per capture, n_legs and time."""
-    leaving = pl.col("n_leaving").cum_sum(reverse=True).over(KEY, order_by="time_s")
+def _events(observed: pl.LazyFrame, competing: Mapping[str, tuple[str, ...]]) -> pl.LazyFrame:
+    """Count the events of each cause at each time, 0 where it has none, in order of time."""
+    pairs = [(clock, cause) for clock, names in competing.items() for cause in names]
+    of_clock = pl.LazyFrame(pairs, {"clock": pl.String, "cause": pl.String}, orient="row")
+    at = (*OF_CURVE, "time_s")
+    events = observed.group_by(at).agg(n_events=pl.len().cast(pl.Int64))
+    return (
+        _times(observed)
+        .join(of_clock, on="clock")
+        .join(events, on=at, how="left", nulls_equal=True)
+        .with_columns(pl.col("n_events").fill_null(0))
+        .sort(at)
+    )
+
+
+def _times(observed: pl.LazyFrame) -> pl.LazyFrame:
+    """Count risk, events and survival at each time. One row per clock, capture, n_legs and time."""
+    leaving = pl.col("n_leaving").cum_sum(reverse=True).over(OF_TIMES, order_by="time_s")
     hazard = pl.col("n_events_of_all") / pl.col("n_risk")
     return (
-        observed.group_by(*KEY, "time_s")
+        observed.group_by(*OF_TIMES, "time_s")
         .agg(
-            *((pl.col("cause") == name).sum().cast(pl.Int64).alias(name) for name in causes),
             n_leaving=pl.len().cast(pl.Int64),
             n_censored=pl.col("cause").is_null().sum().cast(pl.Int64),
         )
-        .sort(*KEY, "time_s")
+        .sort(*OF_TIMES, "time_s")
         .with_columns(n_risk=leaving, n_events_of_all=pl.col("n_leaving") - pl.col("n_censored"))
-        .with_columns(survival=(1 - hazard).cum_prod().over(KEY))
-        .with_columns(before=pl.col("survival").shift(1, fill_value=1.0).over(KEY))
+        .with_columns(survival=(1 - hazard).cum_prod().over(OF_TIMES))
+        .with_columns(before=pl.col("survival").shift(1, fill_value=1.0).over(OF_TIMES))
     )
 
 
-def _of_cause(steps: pl.LazyFrame, cause: str) -> pl.LazyFrame:
-    events, at_risk = pl.col(cause), pl.col("n_risk")
-    return (
-        steps.with_columns(
-            incidence=(pl.col("before") * events / at_risk).cum_sum().over(KEY),
-            km_incidence=1 - (1 - events / at_risk).cum_prod().over(KEY),
-        )
-        .with_columns(variance=_variance(cause))
-        .with_columns(**_band())
-        .select(
-            *KEY,
-            "time_s",
-            "n_risk",
-            "n_censored",
-            "survival",
-            "incidence",
-            "incidence_low",
-            "incidence_high",
-            "km_incidence",
-            cause=pl.lit(cause),
-            n_events=events,
-            n_competing=pl.col("n_events_of_all") - events,
-        )
-    )
-
-
-def _variance(cause: str) -> pl.Expr:
+def _variance() -> pl.Expr:
     """Return the delta-method variance of the incidence F at t, over the times t_j <= t:
 
     `sum (F(t) - F_j)^2 d_j / (n_j (n_j - d_j)) + sum S_j-^2 d_kj (n_j - d_kj) / n_j^3
     - 2 sum (F(t) - F_j) S_j- d_kj / n_j^2`, with the powers of F(t) taken out of the sums.
     """
-    n, d, d_k = pl.col("n_risk"), pl.col("n_events_of_all"), pl.col(cause)
+    n, d, d_k = pl.col("n_risk"), pl.col("n_events_of_all"), pl.col("n_events")
     f, s = pl.col("incidence"), pl.col("before")
     # Where everybody at risk leaves at once, F(t) - F_j is 0 from then on.
     a = pl.when(n > d).then(d / (n * (n - d))).otherwise(0.0)
@@ -252,7 +255,7 @@ def _variance(cause: str) -> pl.Expr:
 
 
 def _so_far(term: pl.Expr) -> pl.Expr:
-    return term.cum_sum().over(KEY)
+    return term.cum_sum().over(OF_CURVE)
 
 
 def _band() -> dict[str, pl.Expr]:

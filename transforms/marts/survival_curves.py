@@ -4,7 +4,7 @@ import math
 
 import polars as pl
 
-from transforms.definitions.clocks import CAUSES, causes, incidence, observations
+from transforms.definitions.clocks import causes, incidence, observations
 from transforms.settings import Settings
 
 # Bins grow by 2 %, so that a time read off a curve is late by no more than that.
@@ -28,7 +28,7 @@ def survival_curves(
     """
     observed = observations(own_rfq_facts, own_quote_facts, settings)
     return (
-        pl.concat(incidence(observed, clock, causes(clock, settings)) for clock in CAUSES)
+        incidence(observed, causes(settings))
         .with_columns(time_bin=time_bin())
         .group_by("clock", "cause", "capture", "n_legs", "time_bin")
         .agg(

@@ -98,9 +98,8 @@ class Sample:
         """The incidence of *cause* over all legs, at exact event times, in order of time."""
         captured = self._observed.filter(pl.col("capture").is_in(CAPTURES[clock]))
         pooled = captured.with_columns(n_legs=pl.lit(0, dtype=pl.Int64), capture=pl.lit("any"))
-        competing = causes(clock, self.settings)
-        of_clock = incidence(pooled.lazy(), clock, competing).filter(pl.col("cause") == cause)
-        return of_clock.sort("time_s").collect()
+        of_clock = incidence(pooled.filter(clock=clock).lazy(), causes(self.settings))
+        return of_clock.filter(pl.col("cause") == cause).sort("time_s").collect()
 
     @cached_property
     def _observed(self) -> pl.DataFrame:

@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from importlib.resources import files
-from threading import Lock
 
 import duckdb
 
@@ -22,7 +21,7 @@ from transforms import last_build
 from transforms.computing import Computation
 from transforms.definitions.last_look import fast_markets
 from transforms.keys import DAY, HOUR, PARTITION, RFQ, WHOLE, Key, Mart, Sums
-from transforms.reading import FOREIGN, VISIBLE, scan
+from transforms.reading import FOREIGN, VISIBLE, Inputs
 from transforms.settings import Settings
 from transforms.staging import CHANGED, EVERYTHING, TABLES, restage, stage
 
@@ -142,13 +141,11 @@ def _find_fast_markets(
 ) -> None:
     """Tell which markets of a day were fast. Another window touches the quoted RFQs in it."""
     _execute(connection, "doubted" if goes_on else "everything_doubted")
-    reading = Lock()
-    places = scan(connection, "from doubted_rfqs", reading)
-    quotes = scan(
-        connection,
+    inputs = Inputs(connection)
+    places = inputs.scan("from doubted_rfqs")
+    quotes = inputs.scan(
         "from staging.quotes where confirmed_ts is not null"
-        " and rfq_id in (select rfq_id from doubted_rfqs)",
-        reading,
+        " and rfq_id in (select rfq_id from doubted_rfqs)"
     )
     connection.register("_rows", fast_markets(places, quotes, settings).collect().to_arrow())
     _execute(connection, "fast_markets")

@@ -6,17 +6,19 @@ Keys are taken some at a time, so that a market of any size needs no more memory
 import inspect
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import polars as pl
 
 from transforms.keys import DAY, HOUR, PARTITION, RFQ, WHOLE, Key, Mart, Sums, added_up, negative
-from transforms.reading import LOGS, SENT, inputs, relation, sent_rfqs
+from transforms.reading import LOGS, SENT, Inputs, relation, sent_rfqs
 from transforms.settings import Settings
 from transforms.tables import Tables, same
 
 _PARTS = {PARTITION: "parts_of_partitions", DAY: "parts_of_days", HOUR: "parts_of_hours"}
+# To plan a query for polars' streaming engine costs more than to run it over so few rows.
+FEW_ROWS = 50_000
 _BEFORE = {name: f"from before_{name}" for name in ("rfq_facts", "quote_facts")}
 
 
@@ -36,7 +38,9 @@ class Computation:
         self._settings = settings
         self._goes_on = goes_on
         self._tables = Tables(connection, [mart.__name__ for mart in marts], goes_on=goes_on)
+        self._inputs = Inputs(connection)
         self._change: dict[Mart, pl.DataFrame] = {}
+        self._engine = self._engine_of_polars()
 
     def run(self) -> dict[str, int]:
         """Compute all marts; return rows per mart."""
@@ -96,11 +100,11 @@ class Computation:
         return ((mart, key) for mart, key in self._marts.items() if isinstance(key, Sums))
 
     def _parts_read(self, sums: Sums, relations: Mapping[str, str]) -> pl.LazyFrame:
-        return sums.parts(**inputs(self._connection, sums.parts, relations, self._settings))
+        return sums.parts(**self._inputs.of(sums.parts, relations, self._settings))
 
     def _add(self, mart: Mart, sums: Sums, parts: pl.LazyFrame) -> None:
         before = [self._change[mart].lazy()] if mart in self._change else []
-        self._change[mart] = added_up([*before, parts], sums).collect()
+        self._change[mart] = added_up([*before, parts], sums).collect(engine=self._engine)
 
     def _add_up(self, mart: Mart, sums: Sums) -> None:
         """Put the change of the sums on what the mart holds of the same keys."""
@@ -108,7 +112,7 @@ class Computation:
         change = self._change[mart].filter(is_changed)
         total = added_up([self._held(mart, sums, change), change.lazy()], sums)
         left = total.filter(pl.col(sums.counted) != 0)
-        self._tables.store(mart.__name__, sums.finished(left).collect())
+        self._tables.store(mart.__name__, sums.finished(left).collect(engine=self._engine))
 
     def _held(self, mart: Mart, sums: Sums, change: pl.DataFrame) -> pl.LazyFrame:
         """Take what the mart holds of the keys of *change* out of it."""
@@ -181,7 +185,13 @@ class Computation:
         return [int(part) for (part,) in self._connection.execute(query).fetchall()] or [0]
 
     def _computed(self, mart: Mart, relations: Mapping[str, str]) -> pl.DataFrame:
-        return mart(**inputs(self._connection, mart, relations, self._settings)).collect()
+        plan = mart(**self._inputs.of(mart, relations, self._settings))
+        return plan.collect(engine=self._engine)
+
+    def _engine_of_polars(self) -> Literal["in-memory", "auto"]:
+        counted = "select sum(estimated_size) from duckdb_tables() where schema_name = 'staging'"
+        ((rows,),) = self._connection.execute(counted).fetchall()
+        return "in-memory" if (rows or 0) <= FEW_ROWS else "auto"
 
     def _execute(self, name: str) -> None:
         self._connection.execute((files("transforms") / "incremental" / f"{name}.sql").read_text())

@@ -44,38 +44,47 @@ def sent_rfqs(of_part: str) -> str:
     return query.replace("$of_part", of_part)
 
 
-def inputs(
-    connection: duckdb.DuckDBPyConnection,
-    mart: Mart,
-    relations: Mapping[str, str],
-    settings: Settings,
-) -> dict[str, pl.LazyFrame | Settings]:
-    """Return what *mart* names in its signature: *relations* by name, else all rows of a name."""
-    reading = Lock()
-    return {
-        name: settings
-        if name == "settings"
-        else scan(connection, relations.get(name) or relation(name), reading)
-        for name in inspect.signature(mart).parameters
-    }
-
-
-def scan(connection: duckdb.DuckDBPyConnection, relation: str, reading: Lock) -> pl.LazyFrame:
-    """Return *relation*, an SQL query, as a lazy frame that reads the columns its plan needs.
+class Inputs:
+    """Relations of one database as lazy frames, each of which reads the columns its plan needs.
 
     DuckDB's own lazy frame reads from the threads that polars runs, and refuses when two of them
-    come at once; a second connection would not see what the open transaction has written. So
-    *reading* lets one in at a time.
+    come at once; a second connection would not see what the open transaction has written. So a
+    lock lets one in at a time.
     """
 
-    def read(
-        columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _: int | None
-    ) -> Iterator[pl.DataFrame]:
-        wanted = "*" if columns is None else ", ".join(f'"{name}"' for name in columns) or "1"
-        with reading:
-            frame = connection.sql(f"select {wanted} from ({relation})").pl()  # noqa: S608
-        frame = frame.head(n_rows) if n_rows is not None else frame
-        yield frame if predicate is None else frame.filter(predicate)
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._reading = Lock()
+        # Several marts ask for the same rows, and to ask DuckDB for their types takes 4 ms.
+        self._schemas: dict[str, pl.Schema] = {}
 
-    schema = connection.sql(f"from ({relation}) limit 0").pl().schema
-    return register_io_source(read, schema=schema, is_pure=True)
+    def of(
+        self, mart: Mart, relations: Mapping[str, str], settings: Settings
+    ) -> dict[str, pl.LazyFrame | Settings]:
+        """Return what *mart* names in its signature: *relations* by name, else all rows of one."""
+        return {
+            name: settings
+            if name == "settings"
+            else self.scan(relations.get(name) or relation(name))
+            for name in inspect.signature(mart).parameters
+        }
+
+    def scan(self, relation: str) -> pl.LazyFrame:
+        """Return *relation*, an SQL query."""
+
+        def read(
+            columns: list[str] | None, predicate: pl.Expr | None, n_rows: int | None, _: int | None
+        ) -> Iterator[pl.DataFrame]:
+            wanted = "*" if columns is None else ", ".join(f'"{name}"' for name in columns) or "1"
+            with self._reading:
+                frame = self._connection.sql(f"select {wanted} from ({relation})").pl()  # noqa: S608
+            frame = frame.head(n_rows) if n_rows is not None else frame
+            yield frame if predicate is None else frame.filter(predicate)
+
+        return register_io_source(read, schema=self._schema(relation), is_pure=True)
+
+    def _schema(self, relation: str) -> pl.Schema:
+        if relation not in self._schemas:
+            nothing = self._connection.sql(f"from ({relation}) limit 0").pl()
+            self._schemas[relation] = nothing.schema
+        return self._schemas[relation]

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from pipelines.sandbox import Market
 from pipelines.sandbox.routes import Front
-from pipelines.sandbox.server import KEEP_ALIVE_S, LOOPBACK, server_of
+from pipelines.sandbox.server import KEEP_ALIVE_S, LOOPBACK, listening, server_of
 from tests.sandbox.conftest import sign
 
 PATH = "/trade-api/v2/communications/id"
@@ -87,6 +87,15 @@ def test_a_connection_is_kept_while_a_bot_pauses_for_75_s(market: Market):
 
     assert [said.split(b"\r\n")[0] for said in answers] == [b"HTTP/1.1 200 OK"] * 2
     assert ended == b""
+
+
+def test_the_body_of_an_answer_does_not_wait_for_its_headers_to_be_acknowledged():
+    with (
+        listening(0) as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as accepted,
+    ):
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_300_callers_are_answered_among_idle_ones(market: Market, parties: SimpleNamespace):

@@ -6,7 +6,14 @@ import pytest
 
 from pipelines.kalshi.entities import ADDED, ENTITIES, QUOTE, Entity, is_private
 from transforms.bounds import BOUNDS
-from transforms.raw import LEGS, TIMESTAMP, create_raw_tables, raw_schema
+from transforms.raw import (
+    LEGS,
+    TIMESTAMP,
+    create_raw_tables,
+    is_shown_own,
+    raw_schema,
+    with_conditions,
+)
 
 
 @pytest.mark.parametrize("entity", ENTITIES, ids=lambda each: each.key)
@@ -61,3 +68,14 @@ def test_private_fields_are_told_by_their_names() -> None:
         *("creator_user_id", "creator_order_id", "creator_subaccount", "post_only"),
         *("rfq_creator_user_id", "rfq_creator_order_id", "rfq_creator_subaccount"),
     }
+
+
+def test_rows_in_memory_are_ours_by_the_same_rule_as_rows_in_raw() -> None:
+    """An empty private field was not shown: it makes an RFQ nobody's."""
+    rfqs = pa.table({"creator_user_id": pa.array([None, "", "u-1"], pa.string())})
+    with duckdb.connect() as connection:
+        connection.register("rfqs", rfqs)
+        found = connection.execute(with_conditions("select $is_shown_own from rfqs")).fetchall()
+
+    assert is_shown_own(rfqs).to_pylist() == [False, False, True]
+    assert found == [(False,), (False,), (True,)]

@@ -11,6 +11,7 @@ from importlib.resources import files
 import duckdb
 
 from transforms.bounds import believed, believed_legs, legs_broken, named
+from transforms.raw import with_conditions
 from transforms.settings import Settings
 
 # Each table with the column that holds the id, the raw table of the id's states, and the table of
@@ -105,4 +106,4 @@ def view(name: str, raw: str, versions: str, lists: str | None = None) -> str:
 
 
 def _text(name: str) -> str:
-    return (files("transforms") / "views" / f"{name}.sql").read_text()
+    return with_conditions((files("transforms") / "views" / f"{name}.sql").read_text())

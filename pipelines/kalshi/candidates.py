@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 
 from pipelines.kalshi.versions import GONE
+from transforms.raw import with_conditions
 
 _TABLES = ("folded", "quotes", "rfqs", "unknown_rfqs")
 _NEWS = ("rfq_versions", "quote_versions", "tombstones")
@@ -31,7 +32,7 @@ _ASKED = {
             union all select rfq_id, created_ts from found_quotes
             union all
             select id, created_ts from news_of_rfq_versions
-            where creator_user_id <> '' or id in (from candidates.unknown_rfqs)
+            where $is_shown_own or id in (from candidates.unknown_rfqs)
             union all select id, null from news_of_tombstones where resource = 'rfqs'
         ) group by id
     """,
@@ -41,21 +42,21 @@ _FOUND = {
         select
             id, any_value(rfq_id) as rfq_id, min(created_ts) as created_ts,
             max(creator_id) as creator_id, max(rfq_creator_id) as rfq_creator_id,
-            coalesce(bool_and(status = 'open'), false) as is_open
+            coalesce(bool_and($is_open), false) as is_open
         from held_quote_versions where {condition} group by id
     """,
     "rfqs": """
         select
             id, min(created_ts) as created_ts,
-            coalesce(bool_or(creator_user_id <> ''), false) as is_own,
-            coalesce(bool_and(status = 'open'), false) as is_open,
-            coalesce(bool_or(status <> 'open'), false) as is_over
+            coalesce(bool_or($is_shown_own), false) as is_own,
+            coalesce(bool_and($is_open), false) as is_open,
+            coalesce(bool_or(not $is_open), false) as is_over
         from held_rfq_versions where {condition} group by id
     """,
 }
 _FOLD = """
 create or replace temp table over_rfqs as
-select id from news_of_rfq_versions where status <> 'open'
+select id from news_of_rfq_versions where not $is_open
 union select id from found_rfqs where is_over union from gone_rfqs;
 
 delete from candidates.rfqs where id in (select id from asked_rfqs union from over_rfqs);
@@ -196,7 +197,7 @@ class Candidates:
         return bool(self._execute(f"select {exist}").fetchall()[0][0])
 
     def _execute(self, query: str, values: list[Any] | None = None) -> duckdb.DuckDBPyConnection:
-        return self._cursor.execute(query, values)
+        return self._cursor.execute(with_conditions(query), values)
 
 
 def _gone(resource: str, tombstones: str, since: str) -> str:

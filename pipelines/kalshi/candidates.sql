@@ -4,12 +4,12 @@ create schema if not exists candidates;
 
 -- RFQs that are ours or that a quote names, as long as nothing held of them says that they are over.
 create or replace table candidates.rfqs as
-with own as (select distinct id from raw.rfq_versions where creator_user_id <> ''),
+with own as (select distinct id from raw.rfq_versions where $is_shown_own),
 quoted as (select distinct rfq_id as id from raw.quote_versions)
 select id, min(created_ts) as created_ts, id in (from own) as is_own
 from raw.rfq_versions
 where id in (from own union from quoted) and id not in (select id from gone_rfqs)
-group by id having bool_and(status = 'open');
+group by id having bool_and($is_open);
 
 -- RFQs that a quote names and that were never read.
 create or replace table candidates.unknown_rfqs as
@@ -20,7 +20,7 @@ where rfq_id not in (select id from gone_rfqs);
 -- Quotes of which nothing held says that they are over, and whether their RFQ is.
 create or replace table candidates.quotes as
 with over as (
-    select id from raw.rfq_versions where status <> 'open'
+    select id from raw.rfq_versions where not $is_open
     union select id from gone_rfqs
 )
 select
@@ -32,5 +32,5 @@ select
     any_value(rfq_id) in (from over) as is_rfq_over
 from raw.quote_versions
 where id not in (select id from gone_quotes)
-group by id having bool_and(status = 'open');
+group by id having bool_and($is_open);
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipelines.kalshi.client.errors import ConfigurationError
 from pipelines.kalshi.client.origin import SANDBOX, origins_of_exchange
@@ -22,6 +21,7 @@ from pipelines.kalshi.plausible import Bounds
 from pipelines.kalshi.purged import Purged
 from pipelines.kalshi.versions import Tombstones, Versions
 from pipelines.kalshi.watermark import FUTURE_TOLERANCE, Watermark
+from transforms.raw import is_shown_own
 
 _log = logging.getLogger(__name__)
 _NUMBER = """
@@ -212,7 +212,7 @@ class Extraction:
 
     def see(self, rfqs: pa.Table) -> None:
         """Remember which of our own RFQs a list has shown in this run."""
-        own = rfqs.filter(pc.is_valid(rfqs.column("creator_user_id")))
+        own = rfqs.filter(is_shown_own(rfqs))
         self.own_rfqs_seen.update(own.column("id").to_pylist())
 
     def _warn_of_a_slow_clock(self) -> None:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.kalshi.entities import Entity
-from transforms.raw import TIMESTAMP, raw_schema
+from transforms.raw import TIMESTAMP, raw_schema, with_conditions
 
 Key: TypeAlias = tuple[str, str]
 
@@ -143,11 +143,14 @@ def _text(entity: Entity, name: str) -> str:
     return f"to_json({name})::varchar" if pa.types.is_list(kind) else f"{name}::varchar"
 
 
-GONE = """
-select id, max(first_missing_ts) as first_missing_ts, max(gone_ts) as gone_ts
-from {tombstones} where resource = '{resource}' and gone_ts >= {since}
-group by id having max(gone_ts) > coalesce(max(seen_again_ts), '-infinity'::timestamptz)
-"""
+GONE = with_conditions("""
+select id, first_missing_ts, gone_ts from (
+    select
+        id, max(first_missing_ts) as first_missing_ts,
+        max(gone_ts) as gone_ts, max(seen_again_ts) as seen_again_ts,
+    from {tombstones} where resource = '{resource}' and gone_ts >= {since} group by id
+) where $is_gone
+""")
 
 
 # How much later than its id's creation a tombstone may be dated earlier: clocks differ and step.

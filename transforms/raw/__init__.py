@@ -1,8 +1,16 @@
 """The raw tables, where a load writes and the staging views read. Imports nothing else of ours.
 
-`raw.sql` alone names their columns and types.
+`raw.sql` alone names their columns and types, `states.py` what a row says of its record.
 """
 
+from transforms.raw.states import is_shown_own, with_conditions
 from transforms.raw.tables import LEGS, TIMESTAMP, create_raw_tables, raw_schema
 
-__all__ = ["LEGS", "TIMESTAMP", "create_raw_tables", "raw_schema"]
+__all__ = [
+    "LEGS",
+    "TIMESTAMP",
+    "create_raw_tables",
+    "is_shown_own",
+    "raw_schema",
+    "with_conditions",
+]

@@ -99,7 +99,7 @@ merged as (
         min(observed_ts) as first_observed_ts,
         max(observed_ts) as last_observed_ts,
         -- What is given without a time of observation is taken as seen: it is never lost.
-        max(observed_ts) filter (status = 'open' and observed_pass <> 'evaluation')
+        max(observed_ts) filter ($is_open and observed_pass <> 'evaluation')
             as observed_open_ts,
         min(observed_ts) filter (status = 'executed' or executed_ts is not null)
             as first_executed_observed_ts,
@@ -168,7 +168,7 @@ select
     case
         when
             gone_ts >= greatest(merged.last_observed_ts, last_seen_ts)
-            and gone_ts > coalesce(seen_again_ts, '-infinity')
+            and $is_gone
             then gone_ts
     end as gone_ts,
 from merged

@@ -56,7 +56,7 @@ merged as (
         -- Private fields are shown to the requester alone: seeing one proves that the RFQ is ours.
         -- Where nobody is named as the viewer, every RFQ is seen with its requester's eyes.
         bool_or(
-            coalesce(creator_user_id, '') <> ''
+            $is_shown_own
             and not coalesce(creator_id in (select communications_id from other_accounts), false)
             or coalesce(creator_id in (select communications_id from viewers), false)
         ) or not exists (from viewers) as is_own,
@@ -82,7 +82,7 @@ merged as (
         bool_or(is_late) or coalesce(min(late_load) = min(load), false) as is_shown_late,
         min(observed_ts) as first_observed_ts,
         max(observed_ts) as last_observed_ts,
-        max(observed_ts) filter (status = 'open') as observed_open_ts,
+        max(observed_ts) filter ($is_open) as observed_open_ts,
         min(observed_ts) filter (status = 'closed' or cancelled_ts is not null)
             as first_closed_observed_ts,
     from ranked
@@ -159,7 +159,7 @@ select
     case
         when
             gone_ts >= greatest(merged.last_observed_ts, last_seen_ts)
-            and gone_ts > coalesce(seen_again_ts, '-infinity')
+            and $is_gone
             then gone_ts
     end as gone_ts,
 from merged

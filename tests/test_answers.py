@@ -14,7 +14,7 @@ from pipelines.store.database import Database
 from tests.running import Command, Ended, read
 
 Rfq = Callable[[], Ended]
-Spoil = Callable[..., None]
+Corrupt = Callable[..., None]
 BIDS = {"yes_bid": "0.4000", "no_bid": "0.5500"}
 FILTER = "no list of quotes has shown for 7 days or longer that it filters by update"
 
@@ -26,10 +26,10 @@ def rfq_run(rfq: Command, key: Any, exchange: Any, database: Database) -> Rfq:
 
 
 @pytest.fixture
-def spoil(monkeypatch: pytest.MonkeyPatch) -> Spoil:
+def corrupt(monkeypatch: pytest.MonkeyPatch) -> Corrupt:
     """Let the rows of some ids, or of all, be served changed; nothing given ends it."""
 
-    def spoil(change: Callable[[dict[str, Any]], Any] | None = None, *ids: str) -> None:
+    def corrupt(change: Callable[[dict[str, Any]], Any] | None = None, *ids: str) -> None:
         for name in ("visible_rfq", "visible_quote"):
             real = getattr(visibility, name)
 
@@ -40,7 +40,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch) -> Spoil:
 
             monkeypatch.setattr(f"pipelines.sandbox.market.{name}", served)
 
-    return spoil
+    return corrupt
 
 
 def private(database: Database, query: str) -> list[Any]:
@@ -50,7 +50,7 @@ def private(database: Database, query: str) -> list[Any]:
 
 def test_pages_with_rows_that_are_no_objects_end_a_run_and_lose_nothing(
     rfq_run: Rfq,
-    spoil: Spoil,
+    corrupt: Corrupt,
     market: Market,
     desk: Account,
     maker: Account,
@@ -61,7 +61,7 @@ def test_pages_with_rows_that_are_no_objects_end_a_run_and_lose_nothing(
     monkeypatch.setattr("pipelines.kalshi.client.session.RetryPolicy", hurried)
     asked = [market.create_rfq(desk, market_ticker=f"KX-{n}", contracts_fp="1.00") for n in (1, 2)]
     quotes = [market.create_quote(maker, rfq_id=rfq_id, **BIDS) for rfq_id in asked]
-    spoil(lambda row: None, asked[0], quotes[0])
+    corrupt(lambda row: None, asked[0], quotes[0])
 
     ended = rfq_run()
 
@@ -69,7 +69,7 @@ def test_pages_with_rows_that_are_no_objects_end_a_run_and_lose_nothing(
     assert "quotes: HTTP 200, but a row under 'quotes' was no object (5 attempts)" in ended.err, (
         ended.err
     )
-    spoil()
+    corrupt()
     assert rfq_run().code == 0
     assert {id_ for (id_,) in read(database, "select quote_id from staging.quotes")} == set(quotes)
     assert {id_ for (id_,) in read(database, "select rfq_id from staging.rfqs")} == set(asked)
@@ -87,11 +87,11 @@ def test_fills_are_held_where_quotes_are_listed_by_creation(
     """Though every list is verified: open, accepted and confirmed quotes that execute later."""
     market.behavior = replace(market.behavior, quote_window_of="created_ts")
 
-    def deal(name: str) -> str:
+    def trade(name: str) -> str:
         asked = market.create_rfq(desk, market_ticker=f"KX-{name}", contracts_fp="1.00")
         return market.create_quote(maker, rfq_id=asked, **BIDS)
 
-    opened, accepted, confirmed, lapsed = (deal(n) for n in ("o", "a", "c", "l"))
+    opened, accepted, confirmed, lapsed = (trade(n) for n in ("o", "a", "c", "l"))
     clock.advance(600)
     for quote in (accepted, confirmed, lapsed):
         market.accept_quote(desk, quote, "no")
@@ -114,7 +114,12 @@ def test_fills_are_held_where_quotes_are_listed_by_creation(
 
 
 def test_impossible_values_are_kept_counted_and_not_believed(
-    rfq_run: Rfq, spoil: Spoil, market: Market, desk: Account, maker: Account, database: Database
+    rfq_run: Rfq,
+    corrupt: Corrupt,
+    market: Market,
+    desk: Account,
+    maker: Account,
+    database: Database,
 ) -> None:
     sound, dear, short = (
         market.create_rfq(desk, market_ticker=f"KXMVE-{n}", contracts_fp="1.00") for n in range(3)
@@ -126,7 +131,7 @@ def test_impossible_values_are_kept_counted_and_not_believed(
         dear: {"mve_selected_legs": [{"side": "yes", "yes_settlement_value_dollars": "1.01"}]},
         short: {"contracts_fp": "-1.00"},
     }
-    spoil(lambda row: row | impossible.get(row["id"], {}))
+    corrupt(lambda row: row | impossible.get(row["id"], {}))
 
     ended = rfq_run()
 
@@ -170,12 +175,17 @@ def test_impossible_values_are_kept_counted_and_not_believed(
 
 
 def test_fields_that_are_sent_with_nothing_in_them_are_missed_like_absent_ones(
-    rfq_run: Rfq, spoil: Spoil, market: Market, desk: Account, maker: Account, database: Database
+    rfq_run: Rfq,
+    corrupt: Corrupt,
+    market: Market,
+    desk: Account,
+    maker: Account,
+    database: Database,
 ) -> None:
     for n in range(10):
         asked = market.create_rfq(desk, market_ticker=f"KX-{n}", contracts_fp="1.00")
         market.create_quote(maker, rfq_id=asked, **BIDS)
-    spoil(lambda row: row | dict.fromkeys(("yes_bid_dollars", "no_bid_dollars"), "0.0000"))
+    corrupt(lambda row: row | dict.fromkeys(("yes_bid_dollars", "no_bid_dollars"), "0.0000"))
 
     ended = rfq_run()
 

@@ -56,10 +56,10 @@ class Month(Trial):
         """Something is asked, quoted, filled, withdrawn, left to lapse and left to expire."""
         end = self.clock.now() + HOUR
         for number in range(4 if trades else 0):
-            self._deal(number)
+            self._trade(number)
         self.clock.advance((end - self.clock.now()).total_seconds())
 
-    def _deal(self, number: int) -> None:
+    def _trade(self, number: int) -> None:
         requester, maker = (self.desk, self.maker) if number % 2 else (self.maker, self.desk)
         market = self.market
         ticker = f"KXONE-26-{next(self.numbers)}"

@@ -8,8 +8,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines import building, job, publish
+from pipelines import building, job
 from pipelines.operations.standing import standing
+from pipelines.store import publish
 from pipelines.store.beside import log_beside
 from pipelines.store.database import Database, DataRefused
 from tests.benches.publish import load
@@ -106,7 +107,7 @@ def _replace_by_another_databases(database: Database) -> None:
     other.path.replace(database.path)
 
 
-SPOILT = {
+CORRUPTED = {
     "deleted": (lambda database: database.path.unlink(), "is not there any more", None),
     "cut short": (_cut_short, "is not there any more", "damaged"),
     "damaged": (_damage_every_block, "is not there any more", "damaged"),
@@ -124,12 +125,12 @@ SPOILT = {
 }
 
 
-@pytest.mark.parametrize("how", SPOILT)
+@pytest.mark.parametrize("how", CORRUPTED)
 def test_a_file_that_may_not_be_gone_on_from_costs_a_build_of_everything(
     how: str, held: Database, everything: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    spoil, why, aside = SPOILT[how]
-    spoil(held)
+    corrupt, why, aside = CORRUPTED[how]
+    corrupt(held)
     caplog.clear()
 
     job.rebuild(held)

@@ -156,7 +156,7 @@ def _take(reading: Reading, step: Any) -> Generator[Any, None, Any]:
             reading.report.keep_aside(step)
         case Row(table, values):
             rows = pa.Table.from_pylist([values], schema=raw_schema(table))
-            yield hand_on(reading.extraction, table, rows)
+            yield to_raw(reading.extraction, table, rows)
     return None
 
 
@@ -182,10 +182,10 @@ def _new_versions(reading: Reading, batch: Batch) -> Generator[Any, None, Taken]
     if new.num_rows:
         bounds = extraction.bounds.get(entity.table, ())
         report.keep_aside(*out_of_bounds(entity, new, bounds))
-        yield hand_on(extraction, entity.table, new)
+        yield to_raw(extraction, entity.table, new)
     back = extraction.gone[entity].seen_again(rows, batch.ended_ts)
     if back.num_rows:
-        yield hand_on(extraction, "tombstones", back)
+        yield to_raw(extraction, "tombstones", back)
     return Taken(rejected | {hash(key) for key in keys(stamped)}, new.num_rows)
 
 
@@ -209,13 +209,13 @@ def _report_rows(reading: Reading) -> Iterator[Any]:
     """Yield what a finished pass says of itself, what it saw again, what it could not read."""
     extraction, report = reading.extraction, reading.report
     if report.sights:
-        yield hand_on(extraction, "last_seen", report.last_seen_table())
+        yield to_raw(extraction, "last_seen", report.last_seen_table())
     if report.rejected or report.set_aside:
-        yield hand_on(extraction, "rejected_rows", report.rejected_table())
-    yield hand_on(extraction, "extraction_runs", report.as_row())
+        yield to_raw(extraction, "rejected_rows", report.rejected_table())
+    yield to_raw(extraction, "extraction_runs", report.as_row())
 
 
-def hand_on(extraction: Extraction, table: str, rows: pa.Table) -> Any:
+def to_raw(extraction: Extraction, table: str, rows: pa.Table) -> Any:
     """Mark *rows* for a raw table, and let later passes of the load see them as held."""
     extraction.held.note(table, rows)
     return into(table, rows)

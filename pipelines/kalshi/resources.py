@@ -15,7 +15,7 @@ from dlt.extract import DltResource
 
 from pipelines.kalshi.extraction import Extraction
 from pipelines.kalshi.lists import say_whether_updates_show
-from pipelines.kalshi.passes import PASSES, Load, hand_on
+from pipelines.kalshi.passes import PASSES, Load, to_raw
 from transforms.raw import raw_schema
 
 ACCOUNTS = "accounts"
@@ -47,7 +47,7 @@ def _account(extraction: Extraction) -> Iterator[Any]:
     if not extraction.is_account_held():
         row = {"communications_id": extraction.account, "observed_ts": extraction.now}
         rows = pa.Table.from_pylist([row], schema=raw_schema("accounts"))
-        yield hand_on(extraction, "accounts", rows)
+        yield to_raw(extraction, "accounts", rows)
 
 
 def _say_whether_updates_show(extraction: Extraction, states: dict[str, Any]) -> None:

@@ -36,8 +36,8 @@ from pipelines.sandbox.orders import (
     QuoteOrder,
     RfqOrder,
     bid_ticks,
-    contracts_asked,
-    target_cost_asked,
+    requested_contracts,
+    requested_target_cost,
 )
 from pipelines.sandbox.refusal import Refused, invalid, not_found
 from pipelines.sandbox.rows import Quote, Rfq
@@ -255,8 +255,8 @@ class Market(Accounts):
             raise invalid("subtrader_id is for FCM members only")
         order = RfqOrder(
             market_ticker,
-            contracts_asked(contracts, contracts_fp),
-            target_cost_asked(target_cost_centi_cents, target_cost_dollars),
+            requested_contracts(contracts, contracts_fp),
+            requested_target_cost(target_cost_centi_cents, target_cost_dollars),
             target_cost_excludes_fees,
             obscure_creator_id,
             rest_remainder,

@@ -38,7 +38,7 @@ class QuoteOrder:
     subaccount: int | None = None
 
 
-def contracts_asked(contracts: int | None, contracts_fp: str | None) -> int:
+def requested_contracts(contracts: int | None, contracts_fp: str | None) -> int:
     """Hundredths of contracts; 0 if neither form is given. Both must agree."""
     whole = None if contracts is None else contracts * 100
     exact = None if contracts_fp is None else parse_count(contracts_fp)
@@ -49,7 +49,7 @@ def contracts_asked(contracts: int | None, contracts_fp: str | None) -> int:
     return whole if whole is not None else exact or 0
 
 
-def target_cost_asked(centi_cents: int | None, target_cost_dollars: str | None) -> int:
+def requested_target_cost(centi_cents: int | None, target_cost_dollars: str | None) -> int:
     """Ticks of target cost (a centi-cent is one tick); 0 if neither form is given."""
     exact = None if target_cost_dollars is None else parse_dollars(target_cost_dollars)
     if target_cost_dollars is not None and exact is None:

@@ -150,13 +150,13 @@ class Front:
         if self.market.faults.latency_s:
             await asyncio.sleep(self.market.faults.latency_s)
         try:
-            body = self._ask(operation, request, content)
+            body = self._answer(operation, request, content)
             response = self._response(operation, body)
         except Refused as refused:
             response = json_response(refused.status, refused.body())
         return self.finish(request, response)
 
-    def _ask(self, operation: Operation, request: Request, content: bytes) -> Body | None:
+    def _answer(self, operation: Operation, request: Request, content: bytes) -> Body | None:
         status = self.market.faults.next_status()
         if status:
             raise outage(status)

@@ -58,7 +58,7 @@ def _second(second: int) -> str:
     return (_NAIVE_EPOCH + timedelta(seconds=second)).isoformat()
 
 
-def offered_hundredths(target_cost_ticks: int, bid_ticks: int, excludes_fees: bool) -> int:
+def quoted_hundredths(target_cost_ticks: int, bid_ticks: int, excludes_fees: bool) -> int:
     """Contracts (in hundredths) that *target_cost* buys from a maker who bids *bid*.
 
     The requester pays p = 1 - bid. With T dollars: floor to 0.01 of T / (p + 0.07 p (1 - p)),
@@ -126,4 +126,4 @@ class Quote:
         """Contracts (in hundredths) offered at *bid_ticks*; a quote is for the whole RFQ."""
         if not self.rfq.target_cost_ticks:
             return self.rfq.contracts_hundredths
-        return offered_hundredths(self.rfq.target_cost_ticks, bid_ticks, self.rfq.excludes_fees)
+        return quoted_hundredths(self.rfq.target_cost_ticks, bid_ticks, self.rfq.excludes_fees)

@@ -264,7 +264,7 @@ def demand_sound(
         _read_back(connection)
         rules, rows = _ALWAYS | _SINCE_THE_LAST | (_UNCHANGED if has_last else {}), _CHANGED
     else:
-        compares = has_last and _moves_on(connection)
+        compares = has_last and _goes_forward(connection)
         rules, rows = _ALWAYS | (_SINCE_THE_LAST if compares else {}), _EVERYTHING
     counts = {rule: _count(connection, query.format(**rows)) for rule, query in rules.items()}
     broken = [f"{rule} ({count:,})" for rule, count in counts.items() if count]
@@ -366,7 +366,7 @@ def demand_few_rejected(connection: duckdb.DuckDBPyConnection, limits: Limits) -
         )
 
 
-def _moves_on(connection: duckdb.DuckDBPyConnection) -> bool:
+def _goes_forward(connection: duckdb.DuckDBPyConnection) -> bool:
     moves_on: bool = connection.execute(
         "select getvariable('as_of') >= as_of from published.marts.build_info"
     ).fetchall()[0][0]

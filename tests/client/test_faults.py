@@ -210,11 +210,11 @@ def test_whatever_comes_over_the_wire_is_an_answer_or_unavailable(
     reader = reader_of(exchange, attempts=1, breaker_faults=10_000)
 
     for _ in range(60):
-        spoiled = bytearray(whole)
+        corrupted = bytearray(whole)
         for _ in range(dice.choice((1, 1, 2, 8))):
-            at = dice.randrange(len(spoiled))
-            spoiled[at : at + dice.randrange(3)] = dice.randbytes(dice.randrange(3))
-        exchange.answers(sends(bytes(spoiled)))
+            at = dice.randrange(len(corrupted))
+            corrupted[at : at + dice.randrange(3)] = dice.randbytes(dice.randrange(3))
+        exchange.answers(sends(bytes(corrupted)))
 
         with suppress(ExchangeError):
             reader.get_quotes(**WINDOW)

@@ -364,11 +364,11 @@ def test_a_run_of_unreadable_rows_publishes_nothing(
     ]
     real = visibility.visible_rfq
 
-    def spoiled(rfq: Any, *rest: Any) -> Any:
+    def corrupted(rfq: Any, *rest: Any) -> Any:
         row = real(rfq, *rest)
         return row if rfq.id == ids[0] else row | {"created_ts": "soon"}
 
-    monkeypatch.setattr("pipelines.sandbox.market.visible_rfq", spoiled)
+    monkeypatch.setattr("pipelines.sandbox.market.visible_rfq", corrupted)
 
     with pytest.raises(DataRefused, match="10 of 11 rows could not be read"):
         run()

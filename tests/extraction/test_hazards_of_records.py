@@ -106,9 +106,9 @@ def test_what_a_list_by_creation_does_not_show_is_read_by_id(
     quotes = {create_quote(market, me, create_rfq(market, other)): (other, me)}
     quotes |= {create_quote(market, other, create_rfq(market, me)): (me, other)}
     clock.advance(3_600)
-    deal(market, quotes, until=last)
+    trade(market, quotes, until=last)
     run(store, reader)
-    deal(market, quotes, since=last)
+    trade(market, quotes, since=last)
     clock.advance(600)
 
     run(store, reader)
@@ -125,7 +125,7 @@ def test_what_a_list_by_creation_does_not_show_is_read_by_id(
 STEPS = ("open", "accepted", "confirmed")
 
 
-def deal(market: Market, quotes: Any, since: str = "open", until: str = "confirmed") -> None:
+def trade(market: Market, quotes: Any, since: str = "open", until: str = "confirmed") -> None:
     """Take quotes, each with its requester and maker, from one status to another."""
     steps = STEPS[STEPS.index(since) + 1 : STEPS.index(until) + 1]
     for quote, (requester, maker) in quotes.items():

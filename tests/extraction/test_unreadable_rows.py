@@ -27,7 +27,7 @@ UNTYPED = {"created_ts": "soon"}
 IN_PAGES = replace(SMALL, quotes_per_page=500, rfqs_per_page=100)
 
 
-def spoiled(*ids: str, **change: Any) -> Change:
+def corrupted(*ids: str, **change: Any) -> Change:
     """Change the rows of these ids, in lists and answers by id."""
     return lambda row: row | change if row["id"] in ids else row
 
@@ -80,7 +80,7 @@ def test_a_row_without_an_id_holds_its_watermark_back(
     clock.advance(600)
     rfq = create_rfq(market, me)
     quote = create_quote(market, other, rfq)
-    serve_changed(reader, spoiled(rfq, quote, id=None))
+    serve_changed(reader, corrupted(rfq, quote, id=None))
     run(store, reader, reach)
     list_of_rfqs = "rfqs_market" if reach is MARKET else "rfqs_self"
     held_back = {"quotes_received", list_of_rfqs}
@@ -99,7 +99,7 @@ def test_the_next_slice_remembers_a_row_without_an_id(
 ) -> None:
     """A nameless row in a slice of the market's list is remembered by the next."""
     ids = create_rfqs(market, clock, other, 12)
-    serve_changed(reader, spoiled(ids[-1], id=""))
+    serve_changed(reader, corrupted(ids[-1], id=""))
 
     run(store, reader, replace(MARKET, rfqs_per_page=2, rows_per_load=2))
 
@@ -111,7 +111,7 @@ def test_more_unreadable_rows_than_allowed_hold_the_watermark_back(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
 ) -> None:
     quotes = create_quotes(market, clock, me, other, 11)
-    serve_changed(reader, spoiled(*quotes[:10], **UNTYPED))
+    serve_changed(reader, corrupted(*quotes[:10], **UNTYPED))
 
     run(store, reader, IN_PAGES)
 
@@ -149,7 +149,7 @@ def test_unreadable_ids_are_read_again_three_times_then_daily(
     """What cannot be read is asked for by id in three more runs then daily while it is kept."""
     market.behavior = replace(market.behavior, rfq_lifetime_s=30 * 86_400)
     quote = create_quote(market, other, create_rfq(market, me))
-    serve_changed(reader, spoiled(quote, **UNTYPED))
+    serve_changed(reader, corrupted(quote, **UNTYPED))
     before = marks(store)
     weekly = replace(SMALL, retention=timedelta(days=3))
     counts = []
@@ -187,7 +187,7 @@ def test_what_can_be_read_again_by_id_is_read_and_leaves_the_list(
     clock.advance(60)
     create_rfq(market, other, 1)
     clock.advance(600)
-    serve_changed(reader, spoiled(id_, contracts_fp="many"))
+    serve_changed(reader, corrupted(id_, contracts_fp="many"))
     reach = replace(MARKET, rfqs_per_page=1)
     run(store, reader, reach)
     assert id_ not in stored_ids(store, entity)
@@ -208,7 +208,7 @@ def test_what_is_readable_again_as_it_was_known_leaves_the_list_too(
 ) -> None:
     quote = create_quote(market, other, create_rfq(market, me))
     run(store, reader)
-    serve_changed(reader, spoiled(quote, **UNTYPED))
+    serve_changed(reader, corrupted(quote, **UNTYPED))
     run(store, reader)
     serve_changed(reader)
     run(store, reader)
@@ -224,7 +224,7 @@ def test_an_answer_by_id_without_its_id_is_asked_for_again(
 ) -> None:
     rfq = create_rfq(market, other)
     create_quote(market, me, rfq)
-    serve_changed(reader, spoiled(rfq, id=None))
+    serve_changed(reader, corrupted(rfq, id=None))
     run(store, reader)
     assert store.rows("select reason, id from raw.rejected_rows") == [("id is missing", rfq)]
     serve_changed(reader)
@@ -262,7 +262,7 @@ def test_rows_of_an_earlier_load_count_as_read(
     """What was read in an earlier load of a run is not remembered as unread."""
     monkeypatch.setattr("pipelines.kalshi.by_id.READS_PER_LOAD", 2)
     quotes = create_quotes(market, clock, me, other, 4)
-    serve_changed(reader, spoiled(*quotes, **UNTYPED))
+    serve_changed(reader, corrupted(*quotes, **UNTYPED))
 
     run(store, reader)
 
@@ -282,7 +282,7 @@ def test_of_very_many_unreadable_rows_the_content_of_some_is_kept(
 ) -> None:
     monkeypatch.setattr("pipelines.kalshi.report.MOST_KEPT_WHOLE", 2)
     quotes = create_quotes(market, clock, me, other, 4)
-    serve_changed(reader, spoiled(*quotes, **UNTYPED))
+    serve_changed(reader, corrupted(*quotes, **UNTYPED))
 
     run(store, reader, IN_PAGES)
 

@@ -52,13 +52,13 @@ def make_a_market(call: Client, pause: Callable[[], None]) -> Notes:
     return notes
 
 
-def ask_and_buy(call: Client, pause: Callable[[], None]) -> Notes:
+def request_and_buy(call: Client, pause: Callable[[], None]) -> Notes:
     """Ask for a combo, buy YES from whoever bids most for NO, until a trade of ours executed."""
     notes: Notes = {}
     while True:
         order = {"market_ticker": TICKER, "contracts": 10, "rest_remainder": False}
-        asked = call("POST", RFQS, json=order | {"replace_existing": True}).json()["id"]
-        mine = {"rfq_user_filter": "self", "rfq_id": asked}
+        requested = call("POST", RFQS, json=order | {"replace_existing": True}).json()["id"]
+        mine = {"rfq_user_filter": "self", "rfq_id": requested}
         for _ in range(15):
             pause()
             quotes = call("GET", QUOTES, params=mine).json()["quotes"]

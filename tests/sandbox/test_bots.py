@@ -16,7 +16,7 @@ from pipelines.sandbox import ManualClock, Market, serve, simulate, unfold
 from pipelines.store.database import Database
 from tests.running import UNHURRIED, read
 from tests.sandbox import bots
-from tests.sandbox.bots import Client, Notes, ask_and_buy, make_a_market
+from tests.sandbox.bots import Client, Notes, make_a_market, request_and_buy
 
 GUIDE = (Path(__file__).parents[2] / "pipelines" / "sandbox" / "README.md").read_text()
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -98,18 +98,18 @@ def test_a_maker_trades_within_200_s_and_its_run_agrees(lively, rfq, monkeypatch
 
 
 def test_a_requester_trades_within_200_s_and_its_run_agrees(lively, rfq, monkeypatch, tmp_path):
-    notes = traded(lively, "mybot", ask_and_buy)
+    notes = traded(lively, "mybot", request_and_buy)
 
     database = run_as(lively, "mybot", rfq, monkeypatch, tmp_path)
 
     assert len(noted_trades(notes)) == 1
     assert set(read(database, _EXECUTED)) == noted_trades(notes)
-    ((asked, executed, quotes),) = read(
+    ((requested, executed, quotes),) = read(
         database,
         "select count(*), count(*) filter (state = 'executed'), sum(n_quotes_raw)"
         " from marts.rfq_facts where visibility = 'own'",
     )
-    assert asked == len({quote["rfq_id"] for quote in notes.values()})
+    assert requested == len({quote["rfq_id"] for quote in notes.values()})
     assert executed == 1
     assert quotes == len([quote for quote in notes.values() if quote["rfq_id"] == _last(notes)])
 
@@ -119,7 +119,7 @@ def _last(notes: Notes) -> str:
     return max(notes.values(), key=lambda quote: quote["created_ts"])["rfq_id"]
 
 
-@pytest.mark.parametrize("part", [Client, make_a_market, ask_and_buy], ids=lambda p: p.__name__)
+@pytest.mark.parametrize("part", [Client, make_a_market, request_and_buy], ids=lambda p: p.__name__)
 def test_the_guide_shows_the_bots_as_they_are(part):
     source = inspect.getsource(part).strip()
 

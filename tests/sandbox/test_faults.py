@@ -49,11 +49,11 @@ def test_latency_delays_every_answer(market, parties):
 def test_a_body_can_arrive_unreadable_with_status_200(market, parties, six, how):
     market.faults.malformed.append(how)
 
-    spoiled = parties.desk("GET", RFQS)
+    corrupted = parties.desk("GET", RFQS)
 
-    assert spoiled.status_code == 200
+    assert corrupted.status_code == 200
     with pytest.raises(json.JSONDecodeError):
-        spoiled.json()
+        corrupted.json()
     assert len(listed(parties)) == 6
 
 

@@ -170,10 +170,10 @@ def test_bids_are_below_a_dollar_and_add_up_to_one_at_most(market, desk, bids, i
     ("subaccount", "is_taken"), [(-1, False), (0, True), (63, True), (64, False)]
 )
 def test_subaccounts_go_from_0_to_63(market, desk, subaccount, is_taken):
-    asked = {"market_ticker": SINGLE, "contracts": 1, "subaccount": subaccount}
+    requested = {"market_ticker": SINGLE, "contracts": 1, "subaccount": subaccount}
 
     if is_taken:
-        assert market.create_rfq(desk, **asked)
+        assert market.create_rfq(desk, **requested)
     else:
         with pytest.raises(Refused, match="between 0 and 63"):
-            market.create_rfq(desk, **asked)
+            market.create_rfq(desk, **requested)

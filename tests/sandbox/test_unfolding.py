@@ -71,7 +71,7 @@ def test_the_simulated_past_is_what_the_rules_make_of_the_plan(seed):
     past, live = (
         {
             "rfqs": all_pages(lambda c, m=market, d=desk: m.get_rfqs(d, cursor=c)),
-            "asked": all_pages(
+            "requested": all_pages(
                 lambda c, m=market, d=desk: m.get_quotes(
                     d, QuoteFilters(requester=d.user_id), cursor=c
                 )
@@ -86,9 +86,9 @@ def test_the_simulated_past_is_what_the_rules_make_of_the_plan(seed):
     )
 
     assert len(past["rfqs"]) == 500
-    assert len(past["asked"]) > 1_000
-    assert {row["status"] for row in past["asked"]} >= {"accepted", "executed", "cancelled"}
-    for name in ("rfqs", "asked", "made"):
+    assert len(past["requested"]) > 1_000
+    assert {row["status"] for row in past["requested"]} >= {"accepted", "executed", "cancelled"}
+    for name in ("rfqs", "requested", "made"):
         assert without_ids(past[name]) == without_ids(live[name])
 
 

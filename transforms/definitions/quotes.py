@@ -368,7 +368,7 @@ FEE_PERCENT = 7
 HUNDREDTH = pl.lit(Decimal("0.01"), dtype=CONTRACTS)
 
 
-def offered_contracts(side: str) -> pl.Expr:
+def quoted_contracts(side: str) -> pl.Expr:
     """Return the size behind the bid on *side*: the full RFQ, since quotes carry no size."""
     shown = pl.col(f"{side}_contracts")
     asked = pl.coalesce(pl.when(pl.col("contracts") > 0).then("contracts"), pl.col("rfq_contracts"))

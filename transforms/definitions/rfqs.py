@@ -227,7 +227,7 @@ def _of_quotes(quotes: pl.LazyFrame) -> pl.LazyFrame:
     """What the quotes tell of each RFQ. One row per quoted RFQ: few of all there are."""
     return (
         _viewers_part(quotes)
-        .join(_last_acts(quotes), on="rfq_id", how="left", validate="1:1")
+        .join(_last_events(quotes), on="rfq_id", how="left", validate="1:1")
         .join(_winners(quotes), on="rfq_id", how="left", validate="1:1")
     )
 
@@ -251,7 +251,7 @@ def _winners(quotes: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
-def _last_acts(quotes: pl.LazyFrame) -> pl.LazyFrame:
+def _last_events(quotes: pl.LazyFrame) -> pl.LazyFrame:
     return quotes.group_by("rfq_id").agg(
         last_act_ts=pl.max_horizontal(pl.col("accepted_ts").max(), pl.col("executed_ts").max())
     )

@@ -16,9 +16,9 @@ from transforms.definitions.last_look import (
 )
 from transforms.definitions.quotes import (
     derived_contracts,
-    offered_contracts,
     outcome,
     quote_lives,
+    quoted_contracts,
     requester_price,
     with_live_set,
 )
@@ -123,9 +123,9 @@ def _executed_contracts() -> pl.Expr:
     side, is_executed = pl.col("accepted_side"), pl.col("executed_ts").is_not_null()
     return (
         pl.when(is_executed & (side == "yes"))
-        .then(offered_contracts("yes"))
+        .then(quoted_contracts("yes"))
         .when(is_executed & (side == "no"))
-        .then(offered_contracts("no"))
+        .then(quoted_contracts("no"))
         .cast(CONTRACTS)
     )
 

@@ -16,7 +16,7 @@ def counts(sample: Sample) -> dict[str, Any]:
 def _rfqs(sample: Sample) -> dict[str, Any]:
     rfqs = sample.rfqs
     foreign = rfqs.filter(pl.col("visibility") == "foreign")
-    hidden = sample.asked_by_others.filter(pl.col("requester_id_first").is_null())
+    hidden = sample.rfqs_of_others.filter(pl.col("requester_id_first").is_null())
     by_legs = rfqs.group_by("n_legs").len().sort("n_legs")
     return {
         "n_rfq": rfqs.height,

@@ -31,7 +31,7 @@ def _contracts_won(sample: Sample) -> Sequence[Fraction]:
 
 def _requesters(sample: Sample) -> dict[str, Any]:
     """Bound the index from both sides: the hidden are all different, or all the busiest one."""
-    asked = sample.asked_by_others
+    asked = sample.rfqs_of_others
     known = asked.drop_nulls("requester_id_first").group_by("requester_id_first").len()
     counts = sorted(known["len"], reverse=True)
     n_hidden = asked.height - sum(counts)

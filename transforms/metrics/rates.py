@@ -140,11 +140,11 @@ def _of_others(sample: Sample) -> dict[str, Any]:
     mine = live.quotes.filter(
         (pl.col("visibility") == "quoted") & pl.col("is_made_by_viewer"), "is_valid_response"
     )
-    hidden = sample.asked_by_others.filter(pl.col("requester_id_first").is_null())
+    hidden = sample.rfqs_of_others.filter(pl.col("requester_id_first").is_null())
     return {
         "my_quote_rate": rate(mine["rfq_id"].n_unique(), not_own.height) if has_viewer else None,
         "my_hit_ratio": _hit_ratio(mine, not_own) if has_viewer else None,
-        "requester_unknown_share_foreign": rate(hidden.height, sample.asked_by_others.height),
+        "requester_unknown_share_foreign": rate(hidden.height, sample.rfqs_of_others.height),
         # A hidden requester is revealed by its execution, if we read the RFQ again: a lower bound.
         "revealed_execution_rate_hidden": share(hidden, pl.col("requester_id_last").is_not_null()),
     }

@@ -49,7 +49,7 @@ class Sample:
         return self.rfqs.filter(is_own())
 
     @cached_property
-    def asked_by_others(self) -> pl.DataFrame:
+    def rfqs_of_others(self) -> pl.DataFrame:
         """RFQs of others that were open when first seen: an execution reveals its requester."""
         return self.rfqs.filter(~is_own(), "is_first_seen_open")
 

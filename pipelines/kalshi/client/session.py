@@ -93,7 +93,7 @@ def gave_up(name: str, fault: Fault, attempts: int) -> ExchangeError:
     return kind(f"{name}: {fault.what} ({attempts} attempt{'s' * (attempts != 1)})")
 
 
-def asked_to_wait(name: str, what: str, wait_s: float) -> ExchangeError:
+def told_to_wait(name: str, what: str, wait_s: float) -> ExchangeError:
     """The error for a Retry-After that no run should sleep through."""
     return TryLater(f"{name}: {what}, and the exchange asks to wait {wait_s:.0f} s")
 
@@ -185,7 +185,7 @@ class Session:
             wait_s = retry_policy.wait_s(attempt, outcome)
             left_s = retry_policy.budget_s - (retry_policy.now_s() - started_s)
             if outcome.retry_after_s is not None and outcome.retry_after_s > max(left_s, 0.0):
-                raise asked_to_wait(asked.name, outcome.what, outcome.retry_after_s)
+                raise told_to_wait(asked.name, outcome.what, outcome.retry_after_s)
             if attempt == retry_policy.attempts or wait_s >= left_s:
                 raise gave_up(asked.name, outcome, attempt)
             retry_policy.pause(wait_s)

@@ -135,7 +135,7 @@ class Counterparties:
         makers = list(self._makers.values())
         quotes = plan_quotes(case.chance, self._shape, self._book.behavior, asked, makers)
         for offer in quotes.iter_rows(named=True):
-            self._book.timers.set(offer["created_us"], partial(self._offer, case, offer))
+            self._book.timers.set(offer["created_us"], partial(self._create_quote, case, offer))
 
     def quote_opened(self, quote: Quote, now_us: int) -> None:
         """Let the requester, if it is a simulated one, weigh the quote beside the others."""
@@ -143,7 +143,7 @@ class Counterparties:
         if not self._is_simulated(quote.rfq):
             return
         case = self._case(quote.rfq, now_us)
-        offer = self._visitors_offer(case, quote)
+        offer = self._visitors_quote(case, quote)
         case.offers.append(offer)
         case.quotes[key_of(offer)] = quote
         if not case.wants_trade and self._is_bargain(case, quote):
@@ -244,7 +244,7 @@ class Counterparties:
             return quote.no_bid_ticks / TICKS_PER_DOLLAR > 1 - case.fair
         return quote.yes_bid_ticks / TICKS_PER_DOLLAR > case.fair
 
-    def _visitors_offer(self, case: Case, quote: Quote) -> Planned:
+    def _visitors_quote(self, case: Case, quote: Quote) -> Planned:
         """The quote as a row of the plan; nobody takes a bid that is far from fair."""
         least = {"yes": case.fair - WORST_DOLLARS, "no": 1 - case.fair - WORST_DOLLARS}
         number = self._number(quote.maker) or FIRST_VISITOR_NUMBER
@@ -272,7 +272,7 @@ class Counterparties:
 
     # Makers
 
-    def _offer(self, case: Case, offer: Planned, now_us: int) -> None:
+    def _create_quote(self, case: Case, offer: Planned, now_us: int) -> None:
         order = QuoteOrder(offer["yes_bid_ticks"], offer["no_bid_ticks"])
         with suppress(Refused):
             quote = self._book.open_quote(self._party(offer["maker"]), case.rfq, order, now_us)
@@ -321,7 +321,7 @@ class Counterparties:
         for quote in self._book.quotes_on(rfq):
             maker = self._makers.get(self._number(quote.maker) or 0)
             if quote.status == "open" and maker and quote.id not in self._visitors_quotes:
-                offer = self._visitors_offer(case, quote) | {"confirm_share": maker.confirm_share}
+                offer = self._visitors_quote(case, quote) | {"confirm_share": maker.confirm_share}
                 case.offers.append(offer)
                 case.quotes[key_of(offer)] = quote
         return case

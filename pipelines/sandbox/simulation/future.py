@@ -131,13 +131,13 @@ class PlannedStretch:
         self._quotes: dict[Key, Quote] = {}
 
     def stage_rfq(self, plan: Planned) -> None:
-        self._set(plan["created_us"], self._ask, plan)
+        self._set(plan["created_us"], self._create_rfq, plan)
         if plan["is_deleted"]:
             self._set(plan["natural_end_us"], self._delete, plan)
 
     def stage_quote(self, plan: Planned) -> None:
         self._offers[plan["rfq"]].append(plan)
-        self._set(plan["created_us"], self._offer, plan)
+        self._set(plan["created_us"], self._create_quote, plan)
         if plan["maker_end_us"] is not None:
             self._set(plan["maker_end_us"], self._withdraw, plan)
 
@@ -156,7 +156,7 @@ class PlannedStretch:
         with suppress(Refused, KeyError):
             act(plan, now_us)
 
-    def _ask(self, plan: Planned, now_us: int) -> None:
+    def _create_rfq(self, plan: Planned, now_us: int) -> None:
         order = RfqOrder(
             market_ticker(plan["market"]),
             plan["contracts_hundredths"],
@@ -194,7 +194,7 @@ class PlannedStretch:
     def _delete(self, plan: Planned, now_us: int) -> None:
         self._book.delete_rfq(self._rfqs[plan["number"]], now_us)
 
-    def _offer(self, plan: Planned, now_us: int) -> None:
+    def _create_quote(self, plan: Planned, now_us: int) -> None:
         order = QuoteOrder(plan["yes_bid_ticks"], plan["no_bid_ticks"])
         rfq, maker = self._rfqs[plan["rfq"]], self._party(plan["maker"])
         self._quotes[key_of(plan)] = self._book.open_quote(maker, rfq, order, now_us)

@@ -20,6 +20,7 @@ from pipelines.commands.reading import (
     UnknownHostOption,
     dictionary,
     doctor,
+    export,
     report,
     span_of,
     sql,
@@ -414,5 +415,5 @@ def sandbox(
     serve_sandbox(port, wanted)
 
 
-for _each in (status, doctor, report, sql, dictionary):
+for _each in (status, doctor, report, sql, export, dictionary):
     app.command()(_each)

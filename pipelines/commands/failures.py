@@ -3,12 +3,13 @@
 import errno
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import duckdb
 
 from pipelines import effects
 from pipelines.kalshi.client.errors import ExchangeError
-from pipelines.store.database import DISK_FULL, WAYS_ON, DatabaseError, DataRefused
+from pipelines.store.database import DISK_FULL, WAYS_ON, Database, DatabaseError, DataRefused
 
 # The same as in pyproject.toml.
 ISSUES = "https://rfq.example/rfq/issues"
@@ -24,6 +25,17 @@ _DUCKDB_STOPPED = (
     duckdb.FatalException,
     duckdb.TransactionException,
 )
+
+
+@contextmanager
+def of_this_version(database: Database) -> Iterator[None]:
+    """Say what to do where the published file lacks a table or column, as `DatabaseError`."""
+    try:
+        yield
+    except (duckdb.BinderException, duckdb.CatalogException):
+        raise DatabaseError(
+            f"{database.path} was published by an earlier version: `rfq build` makes it anew"
+        ) from None
 
 
 def ending(error: BaseException) -> tuple[str, int]:

@@ -5,8 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import duckdb
-
+from pipelines.commands.failures import of_this_version
 from pipelines.console import say, warn
 from pipelines.operations.runs import read_record
 from pipelines.operations.standing import told_code
@@ -82,13 +81,10 @@ def write_report(database: Database, asked: Asked) -> None:
 @contextmanager
 def _told(database: Database, wrong_usage: type[Exception]) -> Iterator[None]:
     try:
-        yield
+        with of_this_version(database):
+            yield
     except wrong_usage as error:
         raise PageRefused(str(error)) from None
-    except (duckdb.BinderException, duckdb.CatalogException):
-        raise DatabaseError(
-            f"{database.path} was published by an earlier version: `rfq build` makes it anew"
-        ) from None
 
 
 def write_dictionary(output: Path) -> None:

@@ -228,6 +228,34 @@ def dictionary(
     write_dictionary(output)
 
 
+def export(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A new folder, an empty one, or an older export.")
+    ],
+    since: Annotated[
+        str | None, typer.Option(metavar="DAY", help="First day of RFQs, or an age like 30d.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="DAY", help="The day after the last.")
+    ] = None,
+    table: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Only this table, like marts.rfq_facts.", show_default="all"
+        ),
+    ] = None,
+    database: DatabaseOption = PUBLISHED,
+) -> None:
+    """Write the published tables as Parquet, a file per day of RFQs, with a data package.
+
+    Examples: `rfq export lake` · `rfq export week --since 7d --table marts.rfq_facts`
+    """
+    from pipelines.commands.export import export as write
+    from pipelines.store.database import Database
+
+    write(Database(database), folder, since, until, table or ())
+
+
 def _text_of_stdin() -> str:
     """What stdin holds, in UTF-8 whatever the locale; nothing where it is closed."""
     try:

@@ -77,9 +77,9 @@ class Month(Trial):
         self.clock.advance(60.0)
 
     def new_key(self) -> str:
-        """Let the exchange take another key of the desk's from now on; return its PEM text."""
-        key = new_account("desk", "ed25519", FULL_ACCESS)
-        self.market._accounts[key.api_key_id] = key
+        """Let the exchange take another key under the same id from now on; return its PEM text."""
+        key = new_account("desk", "ed25519", FULL_ACCESS, 1)
+        self.market._keys[key.api_key_id] = key
         return key.private_key_pem
 
     def noted(self, code: int) -> None:

@@ -21,6 +21,7 @@ from transforms import last_build
 from transforms.computing import Computation
 from transforms.definitions.last_look import fast_markets
 from transforms.keys import DAY, HOUR, PARTITION, RFQ, WHOLE, Key, Mart, Sums
+from transforms.partition import BuildAll, one_by_one
 from transforms.reading import FOREIGN, VISIBLE, Inputs
 from transforms.settings import Settings
 from transforms.staging import CHANGED, EVERYTHING, TABLES, restage, stage
@@ -36,12 +37,14 @@ def build(
     settings: Settings,
     *,
     afresh: bool = False,
+    build_all: BuildAll = one_by_one,
 ) -> dict[str, int]:
     """Bring staging and *marts* to `settings.as_of`; return rows per mart.
 
     Goes on from the last build where that one was made by the same rules and shows no later
     moment, unless told to begin *afresh*. Either way the tables end up with the same rows. *marts*
-    come in an order in which each is after those it reads.
+    come in an order in which each is after those it reads. *build_all* builds the partitions that
+    facts are computed in.
 
     Staging and marts are written to the current database. Raw may be in another one, which the
     search path names for the schema `raw` alone.
@@ -51,7 +54,7 @@ def build(
     with _transaction(connection):
         goes_on = not afresh and why_afresh(connection, marts, settings) is None
         _prepare(connection, settings, goes_on=goes_on)
-        rows = Computation(connection, marts, settings, goes_on=goes_on).run()
+        rows = Computation(connection, marts, settings, goes_on=goes_on, build_all=build_all).run()
         _sign(connection, settings)
         states = CHANGED if goes_on else EVERYTHING
         last_build.remember(connection, settings.as_of, fingerprint, states)

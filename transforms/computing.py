@@ -12,13 +12,12 @@ import duckdb
 import polars as pl
 
 from transforms.keys import DAY, HOUR, PARTITION, RFQ, WHOLE, Key, Mart, Sums, added_up, negative
+from transforms.partition import NAMES, BuildAll, Rows, engine_for, read, sent, written
 from transforms.reading import LOGS, SENT, Inputs, relation, sent_rfqs
 from transforms.settings import Settings
 from transforms.tables import Tables, same
 
 _PARTS = {PARTITION: "parts_of_partitions", DAY: "parts_of_days", HOUR: "parts_of_hours"}
-# To plan a query for polars' streaming engine costs more than to run it over so few rows.
-FEW_ROWS = 50_000
 _BEFORE = {name: f"from before_{name}" for name in ("rfq_facts", "quote_facts")}
 
 
@@ -32,8 +31,10 @@ class Computation:
         settings: Settings,
         *,
         goes_on: bool,
+        build_all: BuildAll,
     ) -> None:
         self._connection = connection
+        self._build_all = build_all
         self._marts = marts
         self._settings = settings
         self._goes_on = goes_on
@@ -62,9 +63,20 @@ class Computation:
             self._forget_moved(marts)
         else:
             self._execute("nothing_before")
-        for part in self._parts("parts_of_rfqs"):
-            frames = {mart.__name__: self._of_part_of_rfqs(mart, part) for mart in marts}
-            self._put_on({name: frame.lazy() for name, frame in frames.items()})
+        partitions = map(self._partition, self._parts("parts_of_rfqs"))
+        for made in self._build_all((rows, sent(self._settings)) for rows in partitions):
+            for mart in marts:
+                self._tables.store(mart.__name__, read(made[mart.__name__]))
+            for mart, sums in self._with_sums():
+                self._add(mart, sums, read(made[mart.__name__]).lazy())
+
+    def _partition(self, part: int) -> Rows:
+        """Return the rows that tell the facts of a part of the RFQs, as they are sent."""
+        relations = _read_of_rfqs(part)
+        return {
+            name: written(self._connection.sql(relations.get(name) or relation(name)).pl())
+            for name in NAMES
+        }
 
     def _forget_moved(self, marts: list[Mart]) -> None:
         """Take the moved RFQs out of tables and sums, and count what has matured as such."""
@@ -75,11 +87,6 @@ class Computation:
         for mart in marts:
             self._tables.delete_moved(mart.__name__)
 
-    def _of_part_of_rfqs(self, mart: Mart, part: int) -> pl.DataFrame:
-        frame = self._computed(mart, _read_of_rfqs(part))
-        self._tables.store(mart.__name__, frame)
-        return frame
-
     # Sums
 
     def _take_off(self, relations: Mapping[str, str]) -> None:
@@ -89,12 +96,6 @@ class Computation:
     def _put_on_read(self, relations: Mapping[str, str]) -> None:
         for mart, sums in self._with_sums():
             self._add(mart, sums, self._parts_read(sums, relations))
-
-    def _put_on(self, frames: Mapping[str, pl.LazyFrame]) -> None:
-        given = {**frames, "settings": self._settings}
-        for mart, sums in self._with_sums():
-            names = inspect.signature(sums.parts).parameters
-            self._add(mart, sums, sums.parts(**{name: given[name] for name in names}))
 
     def _with_sums(self) -> Iterator[tuple[Mart, Sums]]:
         return ((mart, key) for mart, key in self._marts.items() if isinstance(key, Sums))
@@ -191,7 +192,7 @@ class Computation:
     def _engine_of_polars(self) -> Literal["in-memory", "auto"]:
         counted = "select sum(estimated_size) from duckdb_tables() where schema_name = 'staging'"
         ((rows,),) = self._connection.execute(counted).fetchall()
-        return "in-memory" if (rows or 0) <= FEW_ROWS else "auto"
+        return engine_for(rows or 0)
 
     def _execute(self, name: str) -> None:
         self._connection.execute((files("transforms") / "incremental" / f"{name}.sql").read_text())
@@ -218,6 +219,5 @@ def _read_of_rfqs(part: int) -> dict[str, str]:
         "rfqs": f"from staging.rfqs where rowid in ({places})",
         "quoted_rfqs": f"from staging.rfqs where rowid in ({places} and has_quotes)",
     }
-    for name in ("quotes", "quote_facts", "own_quote_facts", "visible_rfq_facts"):
-        relations[name] = f"select * from ({relation(name)}) where rfq_id in ({quoted})"  # noqa: S608
+    relations["quotes"] = f"from staging.quotes where rfq_id in ({quoted})"
     return relations

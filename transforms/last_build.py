@@ -1,16 +1,15 @@
 """What a build leaves behind for the next one, which computes only what has changed since."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import cache
 from hashlib import sha256
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 from string import Template
 
 import duckdb
 import polars as pl
 
+from transforms.rules import rules
 from transforms.settings import Settings
 from transforms.staging import STATES
 
@@ -27,7 +26,7 @@ def fingerprint_of(
     tolerances = (float(settings.maturity_s), settings.skew_tol_s, settings.longest_life_s)
     asked = (settings.viewer_id, settings.scope, *tolerances, settings.is_watched)
     engines = (duckdb.__version__, pl.__version__)
-    return sha256(repr((_rules(), engines, marts, asked, accounts)).encode()).hexdigest()
+    return sha256(repr((rules(), engines, marts, asked, accounts)).encode()).hexdigest()
 
 
 def why_afresh(
@@ -78,21 +77,6 @@ def remember(
     connection.execute(_query("last_build"), {"as_of": as_of, "recipe": fingerprint})
     unsettled = Template(_query("unsettled")).safe_substitute(states)
     connection.execute(unsettled, {"as_of": as_of})
-
-
-@cache
-def _rules() -> str:
-    return sha256(
-        b"\0".join(map(Traversable.read_bytes, _sources(files("transforms"))))
-    ).hexdigest()
-
-
-def _sources(folder: Traversable) -> Iterator[Traversable]:
-    for path in sorted(folder.iterdir(), key=lambda each: each.name):
-        if path.is_dir():
-            yield from _sources(path)
-        elif path.name.endswith((".py", ".sql")):
-            yield path
 
 
 def _query(name: str) -> str:

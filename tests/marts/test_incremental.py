@@ -24,7 +24,7 @@ from tests.metrics.markets import (
     rfq,
 )
 from transforms import build as building
-from transforms import computing
+from transforms import partition
 from transforms.build import HOUR, RFQ, build
 from transforms.marts import MARTS
 from transforms.marts.arrivals import arrivals
@@ -237,7 +237,7 @@ def test_an_incremental_history_equals_a_build_of_everything(
         settings = Settings(as_of=now + timedelta(seconds=1), viewer_id="desk")
         with monkeypatch.context() as in_parts:
             in_parts.setattr(building, "ROWS_PER_PART", FEW_ROWS)
-            in_parts.setattr(computing, "FEW_ROWS", 0)
+            in_parts.setattr(partition, "FEW_ROWS", 0)
             build(history.connection, MARTS, settings)
         if number % 4 == 0:
             assert differences(history.connection, settings) == {}

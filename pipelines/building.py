@@ -41,6 +41,7 @@ from pipelines.store.publish import (
 from transforms.build import build, why_afresh
 from transforms.last_build import has_only_grown
 from transforms.marts import MARTS
+from transforms.partition import Here
 from transforms.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ def build_and_publish(
     account: str | None,
     maturity_s: float,
     afresh: bool = False,
+    builder: Here | None = None,
 ) -> Outcome:
     """Bring what was published last up to what raw holds, or build everything; publish it.
 
@@ -97,7 +99,7 @@ def build_and_publish(
     work = _without_changed(connection, work)
     draft = None
     try:
-        draft = None if afresh else _gone_on(connection, work, settings)
+        draft = None if afresh else _gone_on(connection, work, settings, builder)
     except duckdb.Error as error:
         if not is_damage(error):
             raise
@@ -105,7 +107,8 @@ def build_and_publish(
         _log.warning("all is built anew: %s cannot be read (%s)", work.database.path, said)
         work = replace(work, last=None, spoilt="damaged")
     if draft is None:
-        draft = built(connection, work.directory / "anew.duckdb", settings, afresh=True)
+        place = work.directory / "anew.duckdb"
+        draft = built(connection, place, settings, afresh=True, builder=builder)
     _publish(connection, work, draft)
     note_phases(connection, recording.run_id())
     return Outcome(new_versions, draft.mart_rows, settings.as_of)
@@ -159,7 +162,9 @@ def settings_of(
     )
 
 
-def _gone_on(connection: duckdb.DuckDBPyConnection, work: Work, settings: Settings) -> Draft | None:
+def _gone_on(
+    connection: duckdb.DuckDBPyConnection, work: Work, settings: Settings, builder: Here | None
+) -> Draft | None:
     """Bring a copy of the last published file up to date; None where it may not be gone on from."""
     if work.last is None:
         if work.spoilt is None and has_published(connection):
@@ -174,19 +179,24 @@ def _gone_on(connection: duckdb.DuckDBPyConnection, work: Work, settings: Settin
         if free_bytes(connection) > COMPACTS_ABOVE_BYTES:
             why = f"{told_bytes(free_bytes(connection))} hold nothing"
     if why is None:
-        return built(connection, base, settings, afresh=False)
+        return built(connection, base, settings, afresh=False, builder=builder)
     _log.info("all is built anew: of what was published last, %s", why)
     base.unlink()
     return None
 
 
 def built(
-    connection: duckdb.DuckDBPyConnection, path: Path, settings: Settings, *, afresh: bool
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    settings: Settings,
+    *,
+    afresh: bool,
+    builder: Here | None = None,
 ) -> Draft:
     """Build into the file at *path*, and make it ready to be checked and put in place."""
     with effects.phase("publish"), writing_draft(connection, path):
         with effects.phase("build"):
-            mart_rows = build(connection, MARTS, settings, afresh=afresh)
+            mart_rows = build(connection, MARTS, settings, afresh=afresh, builder=builder)
         is_due = checks_everything(connection, settings.known_until or settings.as_of)
         complete_draft(connection)
     return Draft(path, mart_rows, changes_alone=not (afresh or is_due))

@@ -2,7 +2,8 @@
 
 import logging
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -32,6 +33,7 @@ from pipelines.stopping import Stopped
 
 if TYPE_CHECKING:
     from pipelines.store.database import Database
+    from transforms.partition import Here
 
 WRONG_USAGE = 2
 SANDBOX = Path("sandbox.duckdb")
@@ -284,6 +286,17 @@ def build(
         bool,
         typer.Option("--full-refresh", help="Build everything anew, check all of it, and compact."),
     ] = False,
+    executor: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="Compute elsewhere: processes, processes:N, dask:tcp://HOST:PORT, dask:tls://…",
+        ),
+    ] = None,
+    insecure_executor: Annotated[
+        bool,
+        typer.Option("--insecure-executor", help="Allow dask:tcp:// to another machine."),
+    ] = False,
     log_format: LogFormatOption = logs.LogFormat.TEXT,
     quiet: QuietOption = False,
     verbose: VerboseOption = False,
@@ -304,11 +317,27 @@ def build(
     # What is built elsewhere says nothing of how this database fares, so it is no run of it.
     files = _recorded(database) if output is None else Database(database)
     settings = (*configured("rejected_share", "account"), configured_maturity_s())
-    if output is None:
-        outcome = job.rebuild(files, *settings, afresh=full_refresh)
-    else:
-        outcome = job.build_into(output, files, as_of, *settings)
+    with _builder(executor, is_insecure=insecure_executor) as builder:
+        if output is None:
+            outcome = job.rebuild(files, *settings, afresh=full_refresh, builder=builder)
+        else:
+            outcome = job.build_into(output, files, as_of, *settings, builder=builder)
     say(f"{output or database} shows the data as of {outcome.as_of:%Y-%m-%d %H:%M:%S} UTC")
+
+
+@contextmanager
+def _builder(executor: str | None, *, is_insecure: bool) -> "Iterator[Here | None]":
+    if executor is None:
+        yield None
+        return
+    from pipelines.executors import executing, wanted
+
+    try:
+        asked = wanted(executor)
+    except ValueError as error:
+        raise typer.BadParameter(f"--executor: {error}") from None
+    with executing(asked, is_insecure=is_insecure) as builder:
+        yield builder
 
 
 @app.command()

@@ -56,6 +56,7 @@ from pipelines.store.publish import (
 )
 from pipelines.store.stamp import claim, read_stamp
 from transforms.bounds import BOUNDS
+from transforms.partition import Here
 from transforms.settings import MATURITY_S
 
 _OTHER_ACCOUNT = (
@@ -137,17 +138,23 @@ def rebuild(
     maturity_s: float = MATURITY_S,
     *,
     afresh: bool = False,
+    builder: Here | None = None,
 ) -> Outcome:
     """Bring the marts up to what was loaded, or make all of them *afresh*, and publish.
 
-    *account* says whose figures they are where the database holds rows of several.
+    *account* says whose figures they are where the database holds rows of several, *builder* where
+    they are computed.
     """
     _demand_loaded(database)
     with _at_work(database) as work, database.writing(work.directory) as connection:
         _demand_buildable(connection, work)
         limits = Limits(rejected_share)
         return build_and_publish(
-            *(connection, work, {}, limits), account=account, maturity_s=maturity_s, afresh=afresh
+            *(connection, work, {}, limits),
+            account=account,
+            maturity_s=maturity_s,
+            afresh=afresh,
+            builder=builder,
         )
 
 
@@ -175,6 +182,8 @@ def build_into(
     rejected_share: float = REJECTED_SHARE,
     account: str | None = None,
     maturity_s: float = MATURITY_S,
+    *,
+    builder: Here | None = None,
 ) -> Outcome:
     """Build every mart anew into *output*, from all that was loaded into *database*.
 
@@ -190,7 +199,9 @@ def build_into(
         with known_after(database.private_path, work.directory, load) as connection:
             demand_few_rejected(connection, Limits(rejected_share))
             settings = settings_of(connection, moments, account, shown_maturity_s or maturity_s)
-            draft = built(connection, place / "draft.duckdb", settings, afresh=True)
+            draft = built(
+                connection, place / "draft.duckdb", settings, afresh=True, builder=builder
+            )
             with reading_draft(connection, draft.path):
                 demand_sound(connection, has_last=False)
             replace_published(draft.path, Database(output).path, is_published=False)

@@ -20,7 +20,7 @@ OURS = {"notebooks", "pipelines", "transforms", "tests"}
 # Asked for by others at run time: dlt's destination, and DuckDB for moments with a time zone.
 NOT_IMPORTED = {"pytz", "sqlglot"}
 COMMANDS = {"duckdb-cli", "mypy", "pytest-xdist", "ruff"}
-RUNS = ["notebooks", "report", "shell"]
+RUNS = ["notebooks", "report", "scale", "shell"]
 PINNED = re.compile(r"^([\w.\[\]-]+)==(\S+)", re.MULTILINE)
 
 

@@ -23,7 +23,7 @@ RUNS = 10 if PROFILE == "nightly" else 4
 QUICK = LoadSettings(history=timedelta(days=7))
 # What tells one file from another, whatever they show.
 OF_ONE_FILE = {
-    "marts.build_info": "built_ts",
+    "marts.build_info": "built_ts, n_partitions",
     "raw.stamp": "seal",
     "incremental.checked": "checked_ts",
 }

@@ -32,6 +32,8 @@ OPTIONS: list[tuple[str, tuple[str, ...], Any]] = [
     ("--until", ("backfill",), None),
     ("--output", ("build", "report", "dictionary"), None),
     ("--full-refresh", ("build",), False),
+    ("--executor", ("build",), None),
+    ("--insecure-executor", ("build",), False),
     ("--since", ("report", "export"), None),
     ("--until", ("report", "export"), None),
     ("--table", ("export",), None),

@@ -21,7 +21,7 @@ from transforms import last_build
 from transforms.computing import Computation
 from transforms.definitions.last_look import fast_markets
 from transforms.keys import DAY, HOUR, PARTITION, RFQ, WHOLE, Key, Mart, Sums
-from transforms.partition import BuildAll, one_by_one
+from transforms.partition import Here
 from transforms.reading import FOREIGN, VISIBLE, Inputs
 from transforms.settings import Settings
 from transforms.staging import CHANGED, EVERYTHING, TABLES, restage, stage
@@ -37,25 +37,26 @@ def build(
     settings: Settings,
     *,
     afresh: bool = False,
-    build_all: BuildAll = one_by_one,
+    builder: Here | None = None,
 ) -> dict[str, int]:
     """Bring staging and *marts* to `settings.as_of`; return rows per mart.
 
     Goes on from the last build where that one was made by the same rules and shows no later
     moment, unless told to begin *afresh*. Either way the tables end up with the same rows. *marts*
-    come in an order in which each is after those it reads. *build_all* builds the partitions that
-    facts are computed in.
+    come in an order in which each is after those it reads. *builder* builds the partitions in
+    which facts are computed, elsewhere than in this process.
 
     Staging and marts are written to the current database. Raw may be in another one, which the
     search path names for the schema `raw` alone.
     """
+    builder = builder or Here()
     connection.execute("set timezone = 'UTC'")
     fingerprint = _fingerprint(connection, marts, settings)
     with _transaction(connection):
         goes_on = not afresh and why_afresh(connection, marts, settings) is None
         _prepare(connection, settings, goes_on=goes_on)
-        rows = Computation(connection, marts, settings, goes_on=goes_on, build_all=build_all).run()
-        _sign(connection, settings)
+        rows = Computation(connection, marts, settings, goes_on=goes_on, builder=builder).run()
+        _sign(connection, settings, builder)
         states = CHANGED if goes_on else EVERYTHING
         last_build.remember(connection, settings.as_of, fingerprint, states)
     return rows
@@ -157,15 +158,20 @@ def _find_fast_markets(
         _execute(connection, "staged")
 
 
-def _sign(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
+def _told_of(builder: Here) -> tuple[str, list[str], int]:
+    return builder.name, sorted(builder.workers), builder.n_partitions
+
+
+def _sign(connection: duckdb.DuckDBPyConnection, settings: Settings, builder: Here) -> None:
     """Say in the database itself what its marts show: no number without its moment and scope."""
     moments = (settings.as_of, settings.known_until or settings.as_of)
     sees = "every quote" if settings.viewer_id is None else "quotes it made or received"
     connection.execute(
         "create or replace table marts.build_info as select $1::timestamptz as as_of,"
         " $2::timestamptz as known_until, coalesce(max(load), 0) as load, now() as built_ts,"
-        " $3 as scope, $4 as viewer_sees, $5::double as maturity_s from raw.loads",
-        [*moments, settings.scope, sees, settings.maturity_s],
+        " $3 as scope, $4 as viewer_sees, $5::double as maturity_s, $6 as executor,"
+        " $7::varchar[] as workers, $8::bigint as n_partitions from raw.loads",
+        [*moments, settings.scope, sees, settings.maturity_s, *_told_of(builder)],
     )
 
 

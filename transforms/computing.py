@@ -12,7 +12,7 @@ import duckdb
 import polars as pl
 
 from transforms.keys import DAY, HOUR, PARTITION, RFQ, WHOLE, Key, Mart, Sums, added_up, negative
-from transforms.partition import NAMES, BuildAll, Rows, engine_for, read, sent, written
+from transforms.partition import NAMES, Here, Rows, engine_for, read, sent, written
 from transforms.reading import LOGS, SENT, Inputs, relation, sent_rfqs
 from transforms.settings import Settings
 from transforms.tables import Tables, same
@@ -31,10 +31,10 @@ class Computation:
         settings: Settings,
         *,
         goes_on: bool,
-        build_all: BuildAll,
+        builder: Here,
     ) -> None:
         self._connection = connection
-        self._build_all = build_all
+        self._builder = builder
         self._marts = marts
         self._settings = settings
         self._goes_on = goes_on
@@ -64,7 +64,7 @@ class Computation:
         else:
             self._execute("nothing_before")
         partitions = map(self._partition, self._parts("parts_of_rfqs"))
-        for made in self._build_all((rows, sent(self._settings)) for rows in partitions):
+        for made in self._builder.build_all((rows, sent(self._settings)) for rows in partitions):
             for mart in marts:
                 self._tables.store(mart.__name__, read(made[mart.__name__]))
             for mart, sums in self._with_sums():

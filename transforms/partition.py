@@ -5,8 +5,9 @@ what it is given: staging has no private field.
 """
 
 import json
+import os
 import platform
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from inspect import signature
@@ -32,8 +33,8 @@ NAMES: tuple[str, ...] = tuple(
 """What `build_partition` is given: the rows of each name that belong to the partition's RFQs."""
 
 Rows = dict[str, bytes]
-BuildAll = Callable[[Iterable[tuple[Rows, bytes]]], Iterator[Rows]]
-"""Builds partitions, here or elsewhere, and gives back what was made of each in their order."""
+Sent = tuple[Rows, bytes]
+"""The inputs of a partition and the settings, as `build_partition` takes them."""
 
 
 def build_partition(inputs: Rows, settings: bytes) -> Rows:
@@ -55,9 +56,32 @@ def build_partition(inputs: Rows, settings: bytes) -> Rows:
     return made
 
 
-def one_by_one(partitions: Iterable[tuple[Rows, bytes]]) -> Iterator[Rows]:
-    """Build each partition where it is asked for."""
-    return (build_partition(*each) for each in partitions)
+class Here:
+    """Builds partitions one by one in this process. What builds them elsewhere does as this does.
+
+    *workers* are those that have built any, *n_partitions* how many were built.
+    """
+
+    def __init__(self, name: str = "single") -> None:
+        self.name = name
+        self.workers: set[str] = set()
+        self.n_partitions = 0
+
+    def build_all(self, partitions: Iterable[Sent]) -> Iterator[Rows]:
+        """Give back what was made of each partition, in their order."""
+        for each in partitions:
+            self.n_partitions += 1
+            yield build_partition(*each)
+
+    def note(self, worker: str) -> None:
+        """Note that *worker* has built a partition."""
+        self.workers.add(worker)
+        self.n_partitions += 1
+
+
+def build_elsewhere(inputs: Rows, settings: bytes) -> tuple[str, Rows]:
+    """Build a partition; return which process of which machine it was as well."""
+    return f"{platform.node()}:{os.getpid()}", build_partition(inputs, settings)
 
 
 class _Given:
@@ -115,4 +139,5 @@ def _settings(told: bytes) -> Settings:
 
 def versions() -> Mapping[str, str]:
     """Return what decides whether two processes compute the same."""
-    return {"Python": platform.python_version(), "polars": pl.__version__, "rules": rules()[:16]}
+    python = ".".join(platform.python_version_tuple()[:2])
+    return {"Python": python, "polars": pl.__version__, "the rules of rfq": rules()[:16]}

@@ -1,0 +1,250 @@
+"""`rfq build --executor`: the same tables, wherever their parts were computed."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from distributed import LocalCluster
+
+from pipelines import executors, job
+from pipelines.executors import Wanted, executing, wanted
+from pipelines.kalshi.client.errors import ExchangeError
+from pipelines.kalshi.extraction import LoadSettings
+from pipelines.sandbox import ManualClock, Market, serve, simulate
+from pipelines.store.database import Database
+from tests.conftest import NOON
+from tests.running import UNHURRIED, Command, access_of, ignore, read
+from tests.test_known import differences
+from transforms import build as building
+from transforms import partition
+from transforms.partition import NAMES, Rows, Sent, build_elsewhere, build_partition
+
+FEW_ROWS = 300
+BUILT_BY = "select executor, len(workers), n_partitions from marts.build_info"
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Database:
+    """A database with some hundred RFQs and their quotes, loaded once."""
+    market = Market(clock=ManualClock(NOON), behavior=UNHURRIED)
+    simulate(market, seed=1, days=0.5, rfqs_per_day=1_200)
+    database = Database(tmp_path_factory.mktemp("executors") / "rfq.duckdb")
+    with serve(market) as exchange:
+        job.run(database, access_of(exchange, market.account("desk"), LoadSettings()), ignore)
+    return database
+
+
+@pytest.fixture
+def database(loaded: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
+    """A copy of it, whose builds take several parts."""
+    monkeypatch.setattr(building, "ROWS_PER_PART", FEW_ROWS)
+    copy = Database(tmp_path / "rfq.duckdb")
+    shutil.copy(loaded.path, copy.path)
+    shutil.copy(loaded.private_path, copy.private_path)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def single(loaded: Database) -> Path:
+    """What one process builds."""
+    output = loaded.path.with_name("single.duckdb")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(building, "ROWS_PER_PART", FEW_ROWS)
+        job.build_into(output, loaded)
+    return output
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    """A scheduler with two workers, each a process."""
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", host="127.0.0.1"
+    ) as cluster:
+        yield cluster
+
+
+def differing(one: Path, other: Path) -> dict[str, int]:
+    """How many rows of each table differ, but for who built it."""
+    found = differences(one, other)
+    return {name: rows for name, rows in found.items() if name != "marts.build_info"}
+
+
+def test_processes_build_what_one_process_does(
+    database: Database, rfq: Command, single: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "processes.duckdb"
+
+    ended = rfq(
+        *("build", "--output", output, "--database", database.path, "--executor", "processes:2")
+    )
+
+    assert ended.code == 0, ended.err
+    assert differing(single, output) == {}
+    ((executor, n_workers, n_partitions),) = read(Database(output), BUILT_BY)
+    assert executor == "processes:2"
+    assert 1 <= n_workers <= 2
+    assert n_partitions > 4
+    assert read(Database(single), BUILT_BY) == [("single", 0, n_partitions)]
+
+
+def test_dask_builds_and_publishes_what_one_process_does(
+    database: Database, rfq: Command, single: Path, cluster: LocalCluster
+) -> None:
+    ended = rfq(
+        *("build", "--full-refresh", "--database", database.path),
+        *("--executor", f"dask:{cluster.scheduler_address}"),
+    )
+
+    assert ended.code == 0, ended.err
+    assert read(database, BUILT_BY)[0][0] == "dask"
+    tables = ("quote_facts", "rfq_facts", "my_quotes", "fill_rates", "makers", "survival_curves")
+    for table in tables:
+        query = f"from marts.{table} order by all"
+        assert read(database, query) == read(Database(single), query), table
+
+
+class Killing(executors._Processes):
+    """A pool of which a process is killed as soon as the third partition was sent."""
+
+    sent = 0
+    kills = 1
+
+    def _submit(self, each: Sent) -> Any:
+        future = super()._submit(each)
+        self.sent += 1
+        if self.sent >= 3 and self.kills:
+            self.kills -= 1
+            assert isinstance(self._pool, ProcessPoolExecutor)
+            os.kill(next(iter(self._pool._processes)), signal.SIGKILL)
+        return future
+
+
+def test_a_killed_process_costs_its_part_a_second_try(database: Database, single: Path) -> None:
+    pool = Killing(2)
+    output = database.path.with_name("killed.duckdb")
+
+    job.build_into(output, database, builder=pool)
+    pool.close()
+
+    assert pool.kills == 0
+    assert differing(single, output) == {}
+
+
+def test_a_part_that_is_lost_three_times_publishes_nothing(
+    database: Database, rfq: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = database.path.read_bytes()
+    monkeypatch.setattr(executors, "build_elsewhere", die)
+
+    ended = rfq(
+        *("build", "--full-refresh", "--database", database.path, "--executor", "processes:1")
+    )
+
+    assert ended.code == 75
+    assert "was lost 3 times (BrokenProcessPool): nothing was published" in ended.err
+    assert database.path.read_bytes() == before
+
+
+def die(inputs: Rows, settings: bytes) -> tuple[str, Rows]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return build_elsewhere(inputs, settings)
+
+
+def test_a_worker_of_dask_that_is_killed_costs_no_row(
+    database: Database, single: Path, cluster: LocalCluster, tmp_path: Path
+) -> None:
+    one = next(iter(cluster.workers.values()))
+    output = tmp_path / "killed.duckdb"
+
+    with executing(Wanted(address=cluster.scheduler_address)) as builder:
+        job.build_into(output, database, builder=_killing(builder, one.pid))
+
+    assert differing(single, output) == {}
+
+
+def _killing(builder: Any, pid: int) -> Any:
+    build_all: Callable[..., Iterator[Rows]] = builder.build_all
+
+    def build_some(partitions: Any) -> Iterator[Rows]:
+        for number, made in enumerate(build_all(partitions)):
+            if number == 1:
+                os.kill(pid, signal.SIGKILL)
+            yield made
+
+    builder.build_all = build_some
+    return builder
+
+
+def test_a_worker_of_another_version_is_refused_before_any_work(
+    database: Database, rfq: Command, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = {**partition.versions(), "polars": "0.1"}
+    monkeypatch.setattr(executors, "_demand_same", _demanding(ours))
+
+    ended = rfq(
+        "build", "--database", database.path, "--executor", f"dask:{cluster.scheduler_address}"
+    )
+
+    assert ended.code == 78
+    assert "and this process 0.1: they would not compute the same" in ended.err
+
+
+def _demanding(ours: dict[str, str]) -> Callable[[Any], None]:
+    demand = executors._demand_same
+
+    def demand_same(workers: Any) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(executors, "versions", lambda: ours)
+            demand(workers)
+
+    return demand_same
+
+
+REFUSED = {
+    "threads": (2, "'threads' is no executor"),
+    "processes:0": (2, "'processes:0' is no executor"),
+    "dask:http://127.0.0.1:1": (2, "is no executor"),
+    "dask:tcp://192.0.2.1:8786": (78, "--insecure-executor where nobody else can reach it"),
+    "dask:tcp://127.0.0.1:9": (69, "no Dask scheduler answers at tcp://127.0.0.1:9"),
+}
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_what_is_no_executor_is_refused_before_any_work(
+    rfq: Command, tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, said = REFUSED[text]
+    monkeypatch.setattr(executors, "ANSWERS_WITHIN_S", 0.5)
+
+    ended = rfq("build", "--database", tmp_path / "rfq.duckdb", "--executor", text)
+
+    assert ended.code == code
+    assert said in ended.err
+
+
+def test_processes_are_as_many_as_there_are_cores() -> None:
+    assert wanted("processes") == Wanted(processes=len(os.sched_getaffinity(0)))
+    assert not issubclass(executors.ExecutorUnavailable, ExchangeError)
+
+
+def test_a_partition_is_built_without_a_database() -> None:
+    """In an interpreter of its own, where DuckDB cannot be imported."""
+    code = (
+        "import sys; sys.modules['duckdb'] = None; import transforms.partition;"
+        "print([name for name in sys.modules if name.startswith('pipelines')])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert said.stdout.strip() == "[]"
+
+
+def test_what_is_given_names_nothing_private() -> None:
+    assert build_partition.__module__ == "transforms.partition"
+    assert NAMES == ("fast_markets", "open_sweeps", "passes", "quoted_rfqs", "quotes", "rfqs")

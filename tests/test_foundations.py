@@ -53,9 +53,9 @@ def locked(name: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("folders", "extras"),
     [
-        (("pipelines", "transforms"), ()),
+        (("pipelines", "transforms"), ("scale",)),
         (("notebooks",), ("notebooks", "report")),
-        (("tests",), ("dev", "peers")),
+        (("tests",), ("dev", "peers", "scale")),
     ],
 )
 def test_what_is_imported_is_declared(folders: tuple[str, ...], extras: tuple[str, ...]) -> None:

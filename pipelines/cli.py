@@ -1,6 +1,5 @@
 """What `rfq` can be asked for. `pipelines.entry` calls it and ends the process."""
 
-import logging
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
@@ -12,19 +11,21 @@ import typer
 from typer.rich_utils import rich_format_error
 
 from pipelines import INTERVAL, effects, logs
-from pipelines.cli_reading import (
+from pipelines.cli_options import (
     PUBLISHED,
+    SANDBOX,
     BaseUrlOption,
     DatabaseOption,
+    LogFormatOption,
     MomentOption,
+    QuietOption,
     UnknownHostOption,
-    dictionary,
-    doctor,
-    report,
+    VerboseOption,
+    recorded,
     span_of,
-    sql,
-    status,
 )
+from pipelines.cli_reading import dictionary, doctor, report, sql, status
+from pipelines.cli_watch import watch
 from pipelines.console import say
 from pipelines.stopping import Stopped
 
@@ -32,36 +33,7 @@ if TYPE_CHECKING:
     from pipelines.database import Database
 
 WRONG_USAGE = 2
-SANDBOX = Path("sandbox.duckdb")
 
-
-def _choose_format(chosen: logs.LogFormat) -> logs.LogFormat:
-    logs.set_format(chosen)
-    return chosen
-
-
-def _be_quiet(wanted: bool) -> bool:
-    if wanted:
-        logs.set_level(logging.WARNING)
-    return wanted
-
-
-def _be_verbose(wanted: bool) -> bool:
-    if wanted:
-        logs.set_level(logging.DEBUG)
-    return wanted
-
-
-LogFormatOption = Annotated[
-    logs.LogFormat,
-    typer.Option("--log-format", callback=_choose_format, help="How the log on stderr is written."),
-]
-QuietOption = Annotated[
-    bool, typer.Option("-q", "--quiet", callback=_be_quiet, help="Log warnings and errors alone.")
-]
-VerboseOption = Annotated[
-    bool, typer.Option("-v", "--verbose", callback=_be_verbose, help="Log every step.")
-]
 
 app = typer.Typer(
     help="Kalshi's RFQs and quotes in DuckDB, with fill rates, spreads and latencies.",
@@ -109,17 +81,6 @@ def begin(
     logs.begin()
 
 
-def _recorded(path: Path) -> "Database":
-    """Begin to record a run of the database whose published file is at *path*."""
-    from pipelines import recording
-    from pipelines.database import Database
-
-    recording.expect()
-    database = Database(path)
-    recording.place(database)
-    return database
-
-
 @app.command()
 def run(
     database: Annotated[
@@ -159,7 +120,7 @@ def run(
     from pipelines.progress import shown_progress
     from pipelines.sandbox_access import sandbox_access
 
-    files = _recorded(database or (SANDBOX if sandbox else PUBLISHED))
+    files = recorded(database or (SANDBOX if sandbox else PUBLISHED))
     maturity_s = configured_maturity_s()
     reached: AbstractContextManager[Any]
     if sandbox:
@@ -188,7 +149,7 @@ def load(
     from pipelines.kalshi.settings import configured_access
     from pipelines.progress import shown_progress
 
-    files = _recorded(database)
+    files = recorded(database)
     access = configured_access(base_url, allow_unknown_host=allow_unknown_host)
     with shown_progress() as on_progress:
         new = job.load(files, access, on_progress)
@@ -227,7 +188,7 @@ def backfill(
     from pipelines.kalshi.settings import configured_access
     from pipelines.progress import shown_progress
 
-    files = _recorded(database)
+    files = recorded(database)
     maturity_s = configured_maturity_s()
     access = configured_access(base_url, allow_unknown_host=allow_unknown_host)
     since, until = (since, until) if since else _interval(until)
@@ -300,7 +261,7 @@ def build(
     if as_of and output is None:
         raise typer.BadParameter("--as-of needs --output: what was shown then is not published")
     # What is built elsewhere says nothing of how this database fares, so it is no run of it.
-    files = _recorded(database) if output is None else Database(database)
+    files = recorded(database) if output is None else Database(database)
     settings = (*configured("rejected_share", "account"), configured_maturity_s())
     if output is None:
         outcome = job.rebuild(files, *settings, afresh=full_refresh)
@@ -413,5 +374,5 @@ def sandbox(
     serve_sandbox(port, wanted)
 
 
-for _each in (status, doctor, report, sql, dictionary):
+for _each in (watch, status, doctor, report, sql, dictionary):
     app.command()(_each)

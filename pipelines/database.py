@@ -21,7 +21,7 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from pipelines.beside import copied, fresh_directory, log_beside, put_aside
-from pipelines.runs import lock_path
+from pipelines.runs import lock_path, told_at_work
 from pipelines.stamp import LAYOUT, Kind, Stamp, kind_of, make_stamp, quoted_text, read_stamp
 from transforms.raw import create_raw_tables
 
@@ -209,9 +209,7 @@ class Database:
             os.close(os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
             lock.acquire()
         except Timeout:
-            raise DatabaseBusy(
-                f"another run is writing {self.path}: wait for it to end, or stop it"
-            ) from None
+            raise DatabaseBusy(told_at_work(self.path)) from None
         except OSError as error:
             if error.errno in DISK_FULL:
                 raise

@@ -10,7 +10,7 @@ from os import stat_result
 from pathlib import Path
 
 _log = logging.getLogger(__name__)
-WRITING = ("run", "load", "backfill", "build", "purge")
+WRITING = ("run", "load", "backfill", "build", "purge", "watch")
 PHASES = ("load", "copy", "build", "check", "publish")
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from pipelines.spans import read_rfc3339, rfc3339
 
 KILLED = 137
+WATCH = "watch"
 KEPT_LINES = 5_000
 LONGEST_MESSAGE = 500
 _WAS_KILLED = "killed, or the machine went down"
@@ -110,6 +111,19 @@ def is_at_work(database: Path) -> bool:
         finally:
             os.close(descriptor)
     return False
+
+
+def told_at_work(database: Path) -> str:
+    """What is at work on the published file at *database*, whose lock is held, and what to do."""
+    runs: tuple[Run, ...] = ()
+    with suppress(OSError):
+        runs = read_record(database).runs
+    if runs and runs[-1].exit_code is None and runs[-1].command == WATCH:
+        return (
+            f"a watch is at work on {database}: it loads, builds and publishes what a run would. "
+            "Stop it first to do so by hand"
+        )
+    return f"another run is writing {database}: wait for it to end, or stop it"
 
 
 def lock_path(database: Path) -> Path:

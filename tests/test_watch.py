@@ -17,7 +17,7 @@ from pipelines.runs import read_record
 from pipelines.sandbox import Account, ManualClock, Market
 from tests.conftest import NOON
 from tests.crash.trial import wait_until
-from tests.running import Command, access_of
+from tests.running import Command, access_of, read
 from tests.watching import Plan, raw, watched
 
 REACH = LoadSettings(retention=timedelta(hours=12), history=timedelta(hours=12))
@@ -75,16 +75,30 @@ def deals(market: Market, desk: Account, maker: Account) -> Deals:
 
 
 def test_a_quote_that_vanishes_with_its_rfq_is_held(
-    watching: Watching, deals: Deals, database: Database, run: Any
+    watching: Watching, deals: Deals, database: Database
 ) -> None:
-    """It lived for twelve seconds between two cycles; a run after it finds the RFQ alone."""
-    watching(90, deals.acts(1, at_s=7, lives_s=13))
+    """It lived for twelve seconds between two cycles, of which a run would find the RFQ alone.
+
+    Another RFQ lived from right after the look at 30 s to right before that at 35 s.
+    """
+    acts = [*deals.acts(1, at_s=7, lives_s=13), *deals.acts(2, at_s=30.5, lives_s=4)]
+    watching(62, acts, every_s=60)
 
     held = raw(database, "select id, observed_ts, load from raw.quote_versions")
     assert [(id_, seen) for id_, seen, _ in held] == [(deals.quotes[1], at(10))]
     assert raw(database, "select id, observed_ts from raw.rfq_versions where status = 'open'") == [
         (deals.rfqs[1], at(10))
     ]
+    # The look at 15 s came 5 s or more after the creation, and 1 s or more before the end.
+    assert dict(read(database, "select rfq_id, capture from marts.rfq_facts")) == {
+        deals.rfqs[1]: "live",
+        deals.rfqs[2]: "late",
+    }
+    ((looked_s, by_hour),) = read(
+        database, "select hours_looked * 3600, looked_s_by_hour from marts.trust"
+    )
+    assert looked_s == pytest.approx(by_hour[12])
+    assert 50 <= looked_s <= 60
 
 
 def test_what_was_seen_lands_within_a_minute_and_nothing_new_lands_nothing(

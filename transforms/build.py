@@ -100,6 +100,7 @@ def _stored(marts: Mapping[Mart, Key]) -> list[str]:
 def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, *, goes_on: bool) -> None:
     """Bring staging up to date, and say which RFQs that touches: all, unless the build goes on."""
     _set_moments(connection, settings, goes_on=goes_on)
+    _execute(connection, "looked_hours")
     if goes_on:
         _execute(connection, "changed")
         restage(connection, settings)
@@ -110,6 +111,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, *, goes_
         _execute(connection, "everything")
     _execute(connection, "quoted")
     _find_fast_markets(connection, settings, goes_on=goes_on)
+    _execute(connection, "served_moments")
     connection.execute(f"set variable rows_per_part = {ROWS_PER_PART}")
     _execute(connection, "parts_of_rfqs")
 

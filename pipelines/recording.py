@@ -18,7 +18,7 @@ from pipelines import effects, logs, stopping
 from pipelines.alerts import Alerts, Errand, configured_alerts, ping, write_textfile
 from pipelines.database import Database, DatabaseBusy, DatabaseError
 from pipelines.notices import notify
-from pipelines.runs import WATCH, Run, append_end, append_start, record_path
+from pipelines.runs import Run, append_end, append_start, record_path
 from pipelines.spans import told_bytes
 from pipelines.standing import Standing, sizes, standing
 
@@ -134,7 +134,8 @@ def _tell(ended: Run) -> None:
 
         text = exposition(_recording.database, ended, found)
         errands.append(Errand("textfile", lambda: write_textfile(path, text)))
-    if alerts.webhook_url and found and _recording.database and ended.command in ("run", WATCH):
+    loads_all = ended.command in ("run", effects.WATCH)
+    if alerts.webhook_url and found and _recording.database and loads_all:
         notify(_recording.database, found, alerts.webhook_url)
     said: set[str] = set()
     for errand in errands:
@@ -175,7 +176,7 @@ def _sum_up(ended: Run) -> None:
         "peak_bytes": peak_bytes,
     }
     took = ", ".join(f"{name} {took_s:.1f} s" for name, took_s in phases.items() if took_s)
-    what = "a cycle of the watch" if ended.command == WATCH else ended.command
+    what = "a cycle of the watch" if ended.command == effects.WATCH else ended.command
     line = (
         f"{what} ended with {ended.exit_code} after {seconds:.1f} s"
         f"{f' ({took})' if took else ''}: {new_versions:,} new versions, "

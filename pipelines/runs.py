@@ -15,10 +15,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pipelines.effects import WATCH
 from pipelines.spans import read_rfc3339, rfc3339
 
 KILLED = 137
-WATCH = "watch"
 KEPT_LINES = 5_000
 LONGEST_MESSAGE = 500
 _WAS_KILLED = "killed, or the machine went down"

@@ -30,6 +30,7 @@ from pipelines.building import Work, build_and_publish
 from pipelines.database import Database, DatabaseBusy
 from pipelines.failures import ending
 from pipelines.kalshi.client.errors import (
+    ClockRefused,
     ConfigurationError,
     CredentialsRefused,
     CredentialsUnusable,
@@ -42,7 +43,6 @@ from pipelines.kalshi.extraction import Extraction
 from pipelines.kalshi.looking import LOOKED_AT, Look
 from pipelines.kalshi.settings import ExchangeSettings
 from pipelines.landing import LONGEST_PAUSE, Landing
-from pipelines.runs import WATCH
 from pipelines.spans import told_moment, told_span
 from transforms.raw import create_raw_tables
 
@@ -61,8 +61,7 @@ REOPENED_EVERY_S = 10.0
 ENDING_LASTS_AT_MOST_S = 9.0
 LOADING_ENDS_WITHIN_S = 5.0
 
-# Nothing that comes later would be answered otherwise.
-_ENDS_WATCH = (CredentialsRefused, CredentialsUnusable, ConfigurationError)
+_OF_THE_KEY = (CredentialsRefused, CredentialsUnusable, ConfigurationError)
 _log = logging.getLogger(__name__)
 
 
@@ -84,6 +83,11 @@ def _out_of_range(
         f"{option} is {told(given)}",
         advice=f"It can be from {told(least)} to {told(most)}.",
     )
+
+
+def _ends_watch(error: BaseException | None) -> bool:
+    """Whether nothing that comes later would be answered otherwise. A clock is set right again."""
+    return isinstance(error, _OF_THE_KEY) and not isinstance(error, ClockRefused)
 
 
 class Unstored(DatabaseBusy):
@@ -255,7 +259,7 @@ class Watch:
     def _back_off(self, failures: list[tuple[Look, ExchangeError]]) -> None:
         """Set when to look next: after so many failed looks in a row, twice as late each time."""
         for _, failure in failures:
-            if isinstance(failure, _ENDS_WATCH):
+            if _ends_watch(failure):
                 raise failure
         every_s, now_s = self._pace.quotes_every.total_seconds(), self._pace.now_s()
         if not failures:
@@ -286,9 +290,9 @@ class Watch:
         return sum(look.n_waiting for look in self._looks)
 
     def _told_lost(self) -> str:
-        spans = [look.span for look in self._looks if look.n_waiting]
-        known = [span for span in spans if span]
-        since, until = min(s for s, _ in known), max(u for _, u in known)
+        spans = [span for look in self._looks if (span := look.span)]
+        since = min((begin for begin, _ in spans), default=None)
+        until = max((end for _, end in spans), default=None)
         return (
             f"{self._n_waiting:,} rows seen from {told_moment(since)} to {told_moment(until)} UTC "
             "could not be stored and are lost: make room, then start the watch again. What the "
@@ -365,7 +369,7 @@ class Watch:
 
     def _keep(self, error: BaseException) -> None:
         """What could not be stored waits; the file is opened anew for the next attempt."""
-        if isinstance(error, _ENDS_WATCH):
+        if _ends_watch(error):
             raise error
         self._landings.submit(self._landing.close).result()
         now_s = self._pace.now_s()
@@ -374,8 +378,9 @@ class Watch:
             self._unstored_since_s = now_s
             message, _ = ending(error)
             _log.warning(
-                "%s Looking goes on, and up to %s rows are kept until they can be stored",
-                *(message.removeprefix("rfq: "), f"{KEPT_ROWS:,}"),
+                "what is seen cannot be stored: %s Looking goes on, and up to %s rows are kept "
+                "until they can be",
+                *(message.splitlines()[-1].removeprefix("rfq: "), f"{KEPT_ROWS:,}"),
                 extra={"event": "not_stored"},
             )
 
@@ -397,8 +402,8 @@ class Watch:
         if message:
             _log.warning("%s", message.removeprefix("rfq: "), extra={"event": "cycle_failed"})
         recording.end(code, message, error)
-        if not isinstance(error, _ENDS_WATCH):
-            effects.begin(WATCH)
+        if not _ends_watch(error):
+            effects.begin(effects.WATCH)
             recording.expect()
             recording.place(self._work.database)
             recording.begin()
@@ -422,7 +427,7 @@ class Watch:
         if self._build is None or not self._build.done():
             return
         error, self._build = self._build.result(), None
-        if isinstance(error, _ENDS_WATCH):
+        if error is not None and _ends_watch(error):
             raise error
 
     # The end

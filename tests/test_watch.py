@@ -1,24 +1,32 @@
 """A watch on a market whose clock is driven: what it sees, when it is stored, how it ends."""
 
 import json
+import logging
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pipelines import building, job
 from pipelines.database import Database
+from pipelines.kalshi.client.errors import CredentialsRefused
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.runs import read_record
 from pipelines.sandbox import Account, ManualClock, Market
+from pipelines.sandbox.faults import ErrorOrder
+from pipelines.watch import Unstored
 from tests.conftest import NOON
 from tests.crash.trial import wait_until
 from tests.running import Command, access_of, read
-from tests.watching import Plan, raw, watched
+from tests.watching import Inline, Plan, raw, watched
 
 REACH = LoadSettings(retention=timedelta(hours=12), history=timedelta(hours=12))
 Watching = Callable[..., None]
@@ -34,7 +42,7 @@ def watching(
 ) -> Watching:
     """Watch the desk's market for so many seconds, in which *acts* happen."""
 
-    def watch_it(ends_s: float, acts: list[Any] | None = None, **pace: float) -> None:
+    def watch_it(ends_s: float, acts: list[Any] | None = None, **pace: Any) -> None:
         plan = Plan(clock, ends_s, sorted(acts or [], key=lambda act: act[0]))
         watched(database, access_of(exchange, desk, REACH), plan, **pace)
 
@@ -130,6 +138,219 @@ def test_every_look_is_noted_in_stretches(watching: Watching, database: Database
     assert sum(row[2] for row in made) in (25, 26)
     assert {row[3] for row in made[1:]} == {5.0}
     assert [row[2] for row in made] == [row[4] for row in made]
+
+
+class Held(Inline):
+    """Does nothing of what it is given until it is let go."""
+
+    def __init__(self) -> None:
+        self.waiting: list[Callable[[], object]] = []
+        self.is_free = False
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if self.is_free:
+            return super().submit(fn, *args, **kwargs)
+        future: Future[Any] = Future()
+        self.waiting.append(lambda: future.set_result(fn(*args, **kwargs)))
+        return future
+
+    def let_go(self) -> None:
+        self.is_free = True
+        for act in self.waiting:
+            act()
+
+
+def test_a_cycle_that_is_late_is_skipped_and_counted_and_the_looks_go_on(
+    watching: Watching, deals: Deals, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its build lasts from the beginning to 130 s, so those at 60 and at 120 s are left out."""
+    builds = Held()
+    threads = iter([Inline(), builds])
+
+    acts = [*deals.acts(1, 62, 20), (130, builds.let_go)]
+    watching(185, acts, every_s=60, threads=lambda: next(threads))
+
+    assert [each.figures["n_skipped"] for each in told(caplog, "cycle_skipped")] == [1, 2]
+    assert [each.exit_code for each in read_record(database.path).runs] == [0, 0, 0]
+    # What came while the build was at work was stored within a minute of it.
+    loads = "select load, observed_ts from raw.quote_versions"
+    assert raw(database, loads) == [(2, at(65))]
+    assert read(database, "select capture from marts.rfq_facts") == [("live",)]
+
+
+def test_what_is_stored_while_a_build_is_at_work_is_for_the_next(
+    run: Any, deals: Deals, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quote of before the moment that the build shows is stored right after it has begun."""
+    for _, act in deals.acts(1, 0, 20)[:2]:
+        act()
+    run()
+    build, begun = building.build, []
+
+    def building_on(connection: Any, *args: Any, on_begun: Any, **more: Any) -> Any:
+        def store() -> None:
+            on_begun()
+            if not begun:
+                begun.append(True)
+                connection.cursor().execute(_ANOTHER)
+
+        return build(connection, *args, on_begun=store, **more)
+
+    monkeypatch.setattr(building, "build", building_on)
+    count = "select count(*) from staging.quotes"
+    job.rebuild(database)
+    before = read(database, count)
+    job.rebuild(database)
+
+    assert (before, read(database, count)) == ([(1,)], [(2,)])
+
+
+_ANOTHER = """
+use private;
+insert into raw.loads select max(load) + 1, 'test', true, null from raw.loads;
+insert into raw.quote_versions select * replace (
+    '7b4b2c5e-4b0c-4d6f-9b1a-0c2d3e4f5a6b' as id, (select max(load) from raw.loads) as load
+) from raw.quote_versions
+"""
+
+
+# Faults
+
+
+def told(caplog: pytest.LogCaptureFixture, event: str) -> list[logging.LogRecord]:
+    return [each for each in caplog.records if getattr(each, "event", "") == event]
+
+
+def pauses(caplog: pytest.LogCaptureFixture) -> list[tuple[str, datetime, datetime]]:
+    """Whose quotes nobody looked at, from when to when, as the log has it."""
+    figures = [each.figures for each in told(caplog, "nobody_looked")]
+    return [
+        (each["side"], *(datetime.fromisoformat(each[name]) for name in ("from_ts", "to_ts")))
+        for each in figures
+    ]
+
+
+def test_every_pause_is_said_and_ends_nothing_but_a_refused_key_does(
+    watching: Watching,
+    deals: Deals,
+    market: Market,
+    clock: ManualClock,
+    database: Database,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The exchange is down for four looks, the machine sleeps for two hours, nobody is at work.
+
+    Each failed look is followed by a pause twice as long as the one before: 25, 35, 55, 95, 155 s.
+    """
+    caplog.set_level(logging.INFO)
+    awake = 7_200 + 400
+
+    def down() -> None:
+        market.faults.statuses.extend([503] * (4 * 3))
+
+    def refused() -> None:
+        market.faults.errors += [ErrorOrder(401, "unauthorized", "GetQuotes")] * 2
+
+    sleeps = lambda: clock.advance(7_200)  # noqa: E731 -- an act of the plan
+    acts = [*deals.acts(1, 10, 20), (21, down), *deals.acts(2, 30, 300), (400, sleeps)]
+    watching(awake + 10, acts)
+    slept, ended = (at(395), at(7_600)), at(awake + 10)
+    clock.advance(600)
+    again = clock.now()
+    with pytest.raises(CredentialsRefused):
+        watching(60, [*deals.acts(3, 7, 50), (21, refused)])
+
+    failed = [each.figures["pause_s"] for each in told(caplog, "look_failed")]
+    assert failed == [10.0, 20.0, 40.0, 60.0]
+    both = ("made", "received")
+    assert pauses(caplog) == [
+        *((side, at(20), at(155)) for side in both),
+        *((side, *slept) for side in both),
+        *((side, at(awake + 5), again) for side in both),
+    ]
+    assert ended == again - timedelta(seconds=600)
+    held = dict(raw(database, "select id, observed_ts from raw.quote_versions"))
+    assert held == {
+        deals.quotes[1]: at(15),
+        deals.quotes[2]: at(155),
+        deals.quotes[3]: again + timedelta(seconds=10),
+    }
+    # No stretch spans a pause; the looks of one are a minute apart at most.
+    spans = "select first_served_ts, last_served_ts from raw.look_stretches where side = 'made'"
+    assert not any(
+        first < begins and ends < last
+        for begins, ends in ((at(20), at(155)), slept)
+        for first, last in raw(database, spans)
+    )
+    # Those cycles alone that were due while it was awake, and the one of the refused key.
+    assert [each.exit_code for each in read_record(database.path).runs] == [0, 0, 0, 0, 0, 77]
+
+
+def test_a_market_list_that_fails_stops_no_look(
+    watching: Watching, deals: Deals, market: Market, database: Database
+) -> None:
+    """It is refused in the cycle at 60 s, and answered in that at 120 s."""
+
+    def refuse() -> None:
+        # The first refusal is met by the look at our open RFQs.
+        market.faults.errors += [ErrorOrder(400, "invalid", "GetRFQs")] * 2
+
+    watching(125, [(59, refuse), *deals.acts(1, 62, 40)], every_s=60)
+
+    # The last cycle is under way; the test ends it with 0.
+    runs = read_record(database.path).runs
+    assert [each.exit_code for each in runs] == [0, 78, 0, 0]
+    assert raw(database, "select id from raw.quote_versions") == [(deals.quotes[1],)]
+    assert read(database, "select capture from marts.rfq_facts") == [("live",)]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of its own, of 96 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", str(place)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount a disk")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk_stops_no_look_until_more_waits_than_is_kept(
+    exchange: Any,
+    clock: ManualClock,
+    desk: Account,
+    deals: Deals,
+    disk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is full from 61 s to 200 s, and again from 300 s on."""
+    database, ballast = Database(disk / "rfq.duckdb"), disk / "ballast"
+
+    def fill() -> None:
+        with suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+
+    def keep_little() -> None:
+        monkeypatch.setattr("pipelines.watch.KEPT_ROWS", 3)
+
+    acts = [*deals.acts(1, 62, 20), *deals.acts(2, 302, 900), *deals.acts(3, 303, 900)]
+    acts += [(61, fill), (200, ballast.unlink), (300, fill), (300, keep_little)]
+    plan = Plan(clock, 900, sorted(acts, key=lambda act: act[0]))
+    with pytest.raises(Unstored) as raised:
+        watched(database, access_of(exchange, desk, REACH), plan, every_s=3_600)
+    ballast.unlink()
+
+    assert len(told(caplog, "not_stored")) == 2
+    assert "can be stored again" in caplog.text
+    held = raw(database, "select id, observed_ts from raw.quote_versions")
+    assert held == [(deals.quotes[1], at(65))]
+    assert raised.value.exit_code == 75
+    lost = "4 rows seen from 2026-11-20 12:05:05 to 2026-11-20 12:05:05 UTC could not be stored"
+    assert str(raised.value).startswith(f"{lost} and are lost: make room")
 
 
 # The command

@@ -15,8 +15,8 @@ import duckdb
 
 from pipelines import effects, recording
 from pipelines.database import Database
+from pipelines.failures import ending
 from pipelines.kalshi.settings import ExchangeSettings
-from pipelines.runs import WATCH
 from pipelines.sandbox import ManualClock
 from pipelines.watch import Pace, watch
 
@@ -76,16 +76,20 @@ def watched(
     *,
     quotes_every_s: float = 5.0,
     every_s: float = 300.0,
+    threads: Callable[[], Executor] = Inline,
 ) -> None:
     """Watch by *plan*'s clock until it is over. Raises what ends a watch before."""
     spans = (timedelta(seconds=quotes_every_s), timedelta(seconds=every_s))
-    effects.begin(WATCH)
+    effects.begin(effects.WATCH)
     recording.expect()
     recording.place(database)
     try:
-        watch(database, access, 300.0, Pace(*spans, plan.now_s, plan.wait, Inline))
+        watch(database, access, 300.0, Pace(*spans, plan.now_s, plan.wait, threads))
     except Over:
         recording.end(0, None, None)
+    except Exception as error:
+        recording.end(ending(error)[1], None, error)
+        raise
 
 
 @contextmanager

@@ -137,12 +137,11 @@ class Look:
 
     @property
     def span(self) -> tuple[datetime, datetime] | None:
-        """From when to when was seen what waits."""
+        """When the first and the last of the rows that wait were seen; None where none waits."""
         with self._lock:
-            waits = self._landing.joined(self._fresh)
-        if waits.started_ts is None or waits.ended_ts is None:
-            return None
-        return waits.started_ts, waits.ended_ts
+            tables = self._landing.versions + self._fresh.versions
+        seen = [pc.min_max(table.column("observed_ts")).as_py() for table in tables]
+        return (seen[0]["min"], seen[-1]["max"]) if seen else None
 
     def look(self, extraction: Extraction) -> tuple[Ending, datetime | None]:
         """Read the list once more; return how that ended, and when the list was served whole."""

@@ -1,9 +1,12 @@
 """From what raw holds to a published file: build, check, publish."""
 
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from threading import Lock
 
 import duckdb
 
@@ -13,7 +16,8 @@ from pipelines.kalshi.moments import Moments, last_moments
 from pipelines.operations import recording
 from pipelines.spans import told_bytes
 from pipelines.store.beside import keep_aside
-from pipelines.store.database import Database, DatabaseError
+from pipelines.store.database import Database
+from pipelines.store.errors import DatabaseError
 from pipelines.store.invariants import (
     checks_everything,
     demand_few_rejected,
@@ -67,6 +71,8 @@ class Work:
     """Whether what is put in place is what readers see."""
     spoilt: str | None = None
     """Why the published file is kept under another name: somebody has changed or damaged it."""
+    raw: Lock = field(default_factory=Lock, repr=False, compare=False)
+    """Who loads into raw while this is built holds it from the number of a load to its last row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +82,14 @@ class Draft:
     path: Path
     mart_rows: dict[str, int]
     changes_alone: bool
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """Where the facts are computed; and what is called once nothing that is loaded can reach in."""
+
+    builder: Here | None = None
+    on_begun: Callable[[], None] = lambda: None
 
 
 def build_and_publish(
@@ -94,24 +108,42 @@ def build_and_publish(
     A copy of the last published file that cannot be read costs a build of everything. Raises
     `DataRefused` where a rule is broken, whatever it was built from.
     """
-    demand_few_rejected(connection, limits)
-    settings = settings_of(connection, shown_moments(connection), account, maturity_s)
-    work = _without_changed(connection, work)
-    draft = None
-    try:
-        draft = None if afresh else _gone_on(connection, work, settings, builder)
-    except duckdb.Error as error:
-        if not is_damage(error):
-            raise
-        said = str(error).splitlines()[0]
-        _log.warning("all is built anew: %s cannot be read (%s)", work.database.path, said)
-        work = replace(work, last=None, spoilt="damaged")
-    if draft is None:
-        place = work.directory / "anew.duckdb"
-        draft = built(connection, place, settings, afresh=True, builder=builder)
+    with _alone(work.raw) as let_others:
+        demand_few_rejected(connection, limits)
+        settings = settings_of(connection, shown_moments(connection), account, maturity_s)
+        work = _without_changed(connection, work)
+        how = How(builder, let_others)
+        draft = None
+        try:
+            draft = None if afresh else _gone_on(connection, work, settings, how)
+        except duckdb.Error as error:
+            if not is_damage(error):
+                raise
+            said = str(error).splitlines()[0]
+            _log.warning("all is built anew: %s cannot be read (%s)", work.database.path, said)
+            work = replace(work, last=None, spoilt="damaged")
+        if draft is None:
+            draft = built(connection, work.directory / "anew.duckdb", settings, how, afresh=True)
     _publish(connection, work, draft)
     note_phases(connection, recording.run_id())
     return Outcome(new_versions, draft.mart_rows, settings.as_of)
+
+
+@contextmanager
+def _alone(raw: Lock) -> Iterator[Callable[[], None]]:
+    """Let nobody load into raw until the block ends, or until what it is given is called."""
+    is_held = raw.acquire()
+
+    def let_others() -> None:
+        nonlocal is_held
+        if is_held:
+            is_held = False
+            raw.release()
+
+    try:
+        yield let_others
+    finally:
+        let_others()
 
 
 def lost_rows(connection: duckdb.DuckDBPyConnection, work: Work) -> dict[str, int]:
@@ -163,7 +195,7 @@ def settings_of(
 
 
 def _gone_on(
-    connection: duckdb.DuckDBPyConnection, work: Work, settings: Settings, builder: Here | None
+    connection: duckdb.DuckDBPyConnection, work: Work, settings: Settings, how: How
 ) -> Draft | None:
     """Bring a copy of the last published file up to date; None where it may not be gone on from."""
     if work.last is None:
@@ -179,7 +211,7 @@ def _gone_on(
         if free_bytes(connection) > COMPACTS_ABOVE_BYTES:
             why = f"{told_bytes(free_bytes(connection))} hold nothing"
     if why is None:
-        return built(connection, base, settings, afresh=False, builder=builder)
+        return built(connection, base, settings, how, afresh=False)
     _log.info("all is built anew: of what was published last, %s", why)
     base.unlink()
     return None
@@ -189,14 +221,19 @@ def built(
     connection: duckdb.DuckDBPyConnection,
     path: Path,
     settings: Settings,
+    how: How,
     *,
     afresh: bool,
-    builder: Here | None = None,
 ) -> Draft:
     """Build into the file at *path*, and make it ready to be checked and put in place."""
     with effects.phase("publish"), writing_draft(connection, path):
         with effects.phase("build"):
-            mart_rows = build(connection, MARTS, settings, afresh=afresh, builder=builder)
+            mart_rows = build(
+                *(connection, MARTS, settings),
+                afresh=afresh,
+                builder=how.builder,
+                on_begun=how.on_begun,
+            )
         is_due = checks_everything(connection, settings.known_until or settings.as_of)
         complete_draft(connection)
     return Draft(path, mart_rows, changes_alone=not (afresh or is_due))
@@ -213,9 +250,11 @@ def _publish(connection: duckdb.DuckDBPyConnection, work: Work, draft: Draft) ->
             note_publication(connection, "published")
         with effects.phase("check"):
             demand_sound(connection, has_last=has_last, changes_alone=draft.changes_alone)
-        note_draft(connection, draft.path)
-        # A log may be damaged by a power cut: what is published must not outlive what it rests on.
-        connection.execute("checkpoint")
+        with work.raw:
+            note_draft(connection, draft.path)
+            # A log may be damaged by a power cut: what is published must not outlive what it rests
+            # on.
+            connection.execute("checkpoint")
         if work.spoilt:
             aside = keep_aside(work.database.path, work.spoilt)
             _log.warning("%s was %s: it is now %s", work.database.path, work.spoilt, aside.name)

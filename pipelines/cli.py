@@ -1,6 +1,5 @@
 """What `rfq` can be asked for. `pipelines.entry` calls it and ends the process."""
 
-import logging
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -13,20 +12,21 @@ import typer
 from typer.rich_utils import rich_format_error
 
 from pipelines import INTERVAL, effects
-from pipelines.commands.reading import (
+from pipelines.cli_watch import watch
+from pipelines.commands.options import (
     PUBLISHED,
+    SANDBOX,
     BaseUrlOption,
     DatabaseOption,
+    LogFormatOption,
     MomentOption,
+    QuietOption,
     UnknownHostOption,
-    dictionary,
-    doctor,
-    export,
-    report,
+    VerboseOption,
+    recorded,
     span_of,
-    sql,
-    status,
 )
+from pipelines.commands.reading import dictionary, doctor, export, report, sql, status
 from pipelines.console import say
 from pipelines.operations import logs
 from pipelines.stopping import Stopped
@@ -36,36 +36,7 @@ if TYPE_CHECKING:
     from transforms.partition import Here
 
 WRONG_USAGE = 2
-SANDBOX = Path("sandbox.duckdb")
 
-
-def _choose_format(chosen: logs.LogFormat) -> logs.LogFormat:
-    logs.set_format(chosen)
-    return chosen
-
-
-def _be_quiet(wanted: bool) -> bool:
-    if wanted:
-        logs.set_level(logging.WARNING)
-    return wanted
-
-
-def _be_verbose(wanted: bool) -> bool:
-    if wanted:
-        logs.set_level(logging.DEBUG)
-    return wanted
-
-
-LogFormatOption = Annotated[
-    logs.LogFormat,
-    typer.Option("--log-format", callback=_choose_format, help="How the log on stderr is written."),
-]
-QuietOption = Annotated[
-    bool, typer.Option("-q", "--quiet", callback=_be_quiet, help="Log warnings and errors alone.")
-]
-VerboseOption = Annotated[
-    bool, typer.Option("-v", "--verbose", callback=_be_verbose, help="Log every step.")
-]
 
 app = typer.Typer(
     help="Kalshi's RFQs and quotes in DuckDB, with fill rates, spreads and latencies.",
@@ -113,17 +84,6 @@ def begin(
     logs.begin()
 
 
-def _recorded(path: Path) -> "Database":
-    """Begin to record a run of the database whose published file is at *path*."""
-    from pipelines.operations import recording
-    from pipelines.store.database import Database
-
-    recording.expect()
-    database = Database(path)
-    recording.place(database)
-    return database
-
-
 @app.command()
 def run(
     database: Annotated[
@@ -163,7 +123,7 @@ def run(
     from pipelines.kalshi.settings import configured_access
     from pipelines.sandbox_access import sandbox_access
 
-    files = _recorded(database or (SANDBOX if sandbox else PUBLISHED))
+    files = recorded(database or (SANDBOX if sandbox else PUBLISHED))
     maturity_s = configured_maturity_s()
     reached: AbstractContextManager[Any]
     if sandbox:
@@ -192,7 +152,7 @@ def load(
     from pipelines.commands.progress import shown_progress
     from pipelines.kalshi.settings import configured_access
 
-    files = _recorded(database)
+    files = recorded(database)
     access = configured_access(base_url, allow_unknown_host=allow_unknown_host)
     with shown_progress() as on_progress:
         new = job.load(files, access, on_progress)
@@ -231,7 +191,7 @@ def backfill(
     from pipelines.kalshi.client.origin import is_loopback
     from pipelines.kalshi.settings import configured_access
 
-    files = _recorded(database)
+    files = recorded(database)
     maturity_s = configured_maturity_s()
     access = configured_access(base_url, allow_unknown_host=allow_unknown_host)
     since, until = (since, until) if since else _interval(until)
@@ -315,7 +275,7 @@ def build(
     if as_of and output is None:
         raise typer.BadParameter("--as-of needs --output: what was shown then is not published")
     # What is built elsewhere says nothing of how this database fares, so it is no run of it.
-    files = _recorded(database) if output is None else Database(database)
+    files = recorded(database) if output is None else Database(database)
     settings = (*configured("rejected_share", "account"), configured_maturity_s())
     with _builder(executor, is_insecure=insecure_executor) as builder:
         if output is None:
@@ -444,5 +404,5 @@ def sandbox(
     serve_sandbox(port, wanted)
 
 
-for _each in (status, doctor, report, sql, export, dictionary):
+for _each in (watch, status, doctor, report, sql, export, dictionary):
     app.command()(_each)

@@ -10,7 +10,8 @@ from os import stat_result
 from pathlib import Path
 
 _log = logging.getLogger(__name__)
-WRITING = ("run", "load", "backfill", "build", "purge")
+WATCH = "watch"
+WRITING = ("run", "load", "backfill", "build", "purge", WATCH)
 PHASES = ("load", "copy", "build", "check", "publish")
 
 
@@ -77,7 +78,8 @@ def so_far() -> str:
     """Say in a sentence what became of the database; nothing where the command only reads."""
     if has_published():
         return "The new tables were published before that."
-    return "Nothing was published." if is_writing() else ""
+    # What a watch published is for its cycles to tell, and those that ended have told it.
+    return "Nothing was published." if is_writing() and command() != WATCH else ""
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipelines.kalshi.client.origin import is_loopback
-from pipelines.store.database import DatabaseError
+from pipelines.store.errors import DatabaseError
 from transforms.partition import Here, Rows, Sent, build_elsewhere, versions
 
 _log = logging.getLogger(__name__)

@@ -10,12 +10,14 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from threading import Lock
+from typing import Any
 
-import dlt
 import duckdb
 
 from pipelines import effects
 from pipelines.building import (
+    How,
     Outcome,
     Work,
     build_and_publish,
@@ -26,19 +28,20 @@ from pipelines.building import (
     shown_moments,
     viewer,
 )
-from pipelines.destination import HeldDuckDb, forget_old_loads, own_settings
+from pipelines.destination import forget_old_loads, own_settings
 from pipelines.kalshi.client.api_keys import demand_reading_key
-from pipelines.kalshi.client.errors import ExchangeError
 from pipelines.kalshi.client.origin import origins_of_exchange
 from pipelines.kalshi.client.reader import ExchangeReader, open_reader
 from pipelines.kalshi.extraction import Extraction, Limits, Progress
 from pipelines.kalshi.moments import Moments
-from pipelines.kalshi.passes import Load, passes_of
-from pipelines.kalshi.resources import kalshi
+from pipelines.kalshi.passes import passes_of
+from pipelines.kalshi.reading import Pass
 from pipelines.kalshi.settings import REJECTED_SHARE, ExchangeSettings
+from pipelines.loading import Loader
 from pipelines.operations import recording
 from pipelines.stopping import stoppable
-from pipelines.store.database import Database, DatabaseError, DataRefused
+from pipelines.store.database import Database
+from pipelines.store.errors import DatabaseError, DataRefused
 from pipelines.store.invariants import (
     accept_losses,
     demand_few_rejected,
@@ -79,35 +82,52 @@ def run(
     What was published and the private file has lost is read again. What the exchange no longer has
     of it ends the run with `DataRefused`, unless told to *accept_loss*: then it is counted.
     """
-    with _at_work(database) as work, _extracting(work, access, on_progress) as extraction:
+    with at_work(database) as work, extracting(work, access, on_progress) as extraction:
         connection = extraction.connection
         new_versions = _load(extraction, work)
-        if was_lost := lost_rows(connection, work):
-            _log.warning(
-                "the private file has lost %s that were published: reading again", told(was_lost)
-            )
-            _load(extraction.begun_anew(), work)
-            with attached(connection, work.last):
-                lost = find_lost(connection)
-                if accept_loss:
-                    accept_losses(connection, lost)
-                else:
-                    demand_nothing_lost(lost, work.database.private_path)
+        was_lost = read_lost_again(
+            extraction, work, lambda anew: _load(anew, work), accept_loss=accept_loss
+        )
         # Marts cannot go on from what they were built of, if that is not there any more.
-        afresh = bool(was_lost)
         return build_and_publish(
             *(connection, work, new_versions, extraction.limits),
             account=access.account,
             maturity_s=maturity_s,
-            afresh=afresh,
+            afresh=was_lost,
         )
+
+
+def read_lost_again(
+    extraction: Extraction,
+    work: Work,
+    load_anew: Callable[[Extraction], object],
+    *,
+    accept_loss: bool = False,
+) -> bool:
+    """Read again what was published and raw has lost; return whether there was any.
+
+    What the exchange no longer has of it raises `DataRefused`, or is counted.
+    """
+    connection = extraction.connection
+    was_lost = lost_rows(connection, work)
+    if not was_lost:
+        return False
+    _log.warning("the private file has lost %s that were published: reading again", told(was_lost))
+    load_anew(extraction.begun_anew())
+    with attached(connection, work.last):
+        lost = find_lost(connection)
+        if accept_loss:
+            accept_losses(connection, lost)
+        else:
+            demand_nothing_lost(lost, work.database.private_path)
+    return True
 
 
 def load(
     database: Database, access: ExchangeSettings, on_progress: Callable[[Progress], None]
 ) -> dict[str, int]:
     """Load what is new into the private file; return new versions by raw table."""
-    with _at_work(database) as work, _extracting(work, access, on_progress) as extraction:
+    with at_work(database) as work, extracting(work, access, on_progress) as extraction:
         new_versions = _load(extraction, work)
         demand_few_rejected(extraction.connection, extraction.limits)
         return new_versions
@@ -146,7 +166,7 @@ def rebuild(
     they are computed.
     """
     _demand_loaded(database)
-    with _at_work(database) as work, database.writing(work.directory) as connection:
+    with at_work(database) as work, database.writing(work.directory) as connection:
         _demand_buildable(connection, work)
         limits = Limits(rejected_share)
         return build_and_publish(
@@ -192,16 +212,14 @@ def build_into(
     for a moment before the first run, and for an *output* that may not be replaced.
     """
     _demand_loaded(database)
-    with _at_work(database) as work, _place_for(output, database) as place:
+    with at_work(database) as work, _place_for(output, database) as place:
         with database.writing(work.directory) as connection:
             _demand_buildable(connection, work)
             load, moments, shown_maturity_s = _shown(connection, work, as_of)
         with known_after(database.private_path, work.directory, load) as connection:
             demand_few_rejected(connection, Limits(rejected_share))
             settings = settings_of(connection, moments, account, shown_maturity_s or maturity_s)
-            draft = built(
-                connection, place / "draft.duckdb", settings, afresh=True, builder=builder
-            )
+            draft = built(connection, place / "draft.duckdb", settings, How(builder), afresh=True)
             with reading_draft(connection, draft.path):
                 demand_sound(connection, has_last=False)
             replace_published(draft.path, Database(output).path, is_published=False)
@@ -253,31 +271,38 @@ def _shown(
 
 
 @contextmanager
-def _at_work(database: Database) -> Iterator[Work]:
+def at_work(database: Database) -> Iterator[Work]:
     """Hold the files until done or told to stop; raises before any request what would refuse."""
     with stoppable(), database.held():
         recording.begin()
         with database.working_directory() as directory:
-            yield _work(database, directory)
+            yield work_on(database, directory)
 
 
-def _work(database: Database, directory: Path) -> Work:
+def work_on(database: Database, directory: Path, raw: "Lock | None" = None) -> Work:
+    """What a run goes on from now; *raw* is held by whoever loads while it builds."""
     last = last_published(database.path, directory, is_ours=database.is_loaded)
-    return Work(database, directory, last)
+    return Work(database, directory, last, raw=raw or Lock())
 
 
 @contextmanager
-def _extracting(
-    work: Work, access: ExchangeSettings, on_progress: Callable[[Progress], None]
+def extracting(
+    work: Work,
+    access: ExchangeSettings,
+    on_progress: Callable[[Progress], None],
+    **client: Any,
 ) -> Iterator[Extraction]:
-    """Open the exchange and the private file; one that is new is made once the account is known."""
+    """Open the exchange and the private file; one that is new is made once the account is known.
+
+    *client* is how to ask, as `open_reader` takes it.
+    """
     database = work.database
     with ExitStack() as stack:
         writing = partial(database.writing, work.directory)
         held = stack.enter_context(writing()) if database.is_loaded else None
         if held:
             _demand_same_stamp(held, work)
-        reader = stack.enter_context(_reader(access))
+        reader = stack.enter_context(reader_of(access, **client))
         account = reader.get_communications_id()
         if not access.allow_writing_key:
             demand_reading_key(reader, access.signer.api_key_id)
@@ -295,40 +320,35 @@ def _extracting(
         yield extraction
 
 
-def _reader(access: ExchangeSettings) -> AbstractContextManager[ExchangeReader]:
-    return open_reader(access.base_url, access.signer, allow_unknown_host=access.allow_unknown_host)
+def reader_of(access: ExchangeSettings, **client: Any) -> AbstractContextManager[ExchangeReader]:
+    """A reader of the exchange that the settings name."""
+    allowed = access.allow_unknown_host
+    return open_reader(access.base_url, access.signer, allow_unknown_host=allowed, **client)
 
 
 def _load(extraction: Extraction, work: Work) -> dict[str, int]:
-    """Try every list, then raise what the first that failed met: each counts for itself."""
+    """Load everything with dlt in a directory of its own."""
+    with work.database.loading_directory(work.directory) as directory, own_settings(directory):
+        return load_by(Loader(extraction.connection, directory), extraction)
+
+
+def load_by(
+    loader: Loader, extraction: Extraction, passes: tuple[Pass, ...] | None = None
+) -> dict[str, int]:
+    """Try every list, then raise what the first that failed met: each counts for itself.
+
+    Return new versions by raw table. *passes* are all of the extraction's scope, unless named.
+    """
     before = _versions(extraction.connection)
-    with (
-        effects.phase("load"),
-        work.database.loading_directory(work.directory) as directory,
-        own_settings(directory),
-    ):
-        failures = _load_all(_pipeline(extraction, directory), extraction)
+    with effects.phase("load"):
+        failures = loader.load(extraction, passes or passes_of(extraction.reach.scope))
+        forget_old_loads(extraction.connection)
     after = _versions(extraction.connection)
     new_versions = {table: rows - before[table] for table, rows in after.items()}
     effects.note_loaded(sum(new_versions.values()), _rejected(extraction))
     if failures:
         raise failures[0]
     return new_versions
-
-
-def _load_all(pipeline: dlt.Pipeline, extraction: Extraction) -> list[ExchangeError]:
-    """Run every pass, in as many loads as it takes: each is kept if a later one fails."""
-    failures: list[ExchangeError] = []
-    passes = passes_of(extraction.reach.scope)
-    while passes:
-        extraction.begin_load()
-        load = Load(extraction, passes)
-        pipeline.run(kalshi(load))
-        extraction.end_load()
-        failures += load.failures()
-        passes = load.left()
-    forget_old_loads(extraction.connection)
-    return failures
 
 
 def _rejected(extraction: Extraction) -> int:
@@ -338,15 +358,6 @@ def _rejected(extraction: Extraction) -> int:
         [extraction.run_id],
     ).fetchall()
     return int(rows[0][0])
-
-
-def _pipeline(extraction: Extraction, directory: Path) -> dlt.Pipeline:
-    return dlt.pipeline(
-        "kalshi",
-        pipelines_dir=str(directory),
-        destination=HeldDuckDb(extraction.connection, staging_dataset_name_layout="_merge_%s"),
-        dataset_name="raw",
-    )
 
 
 def _versions(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:

@@ -21,7 +21,8 @@ from pipelines.kalshi.purged import MAKE_TABLES
 from pipelines.kalshi.settings import configured
 from pipelines.stopping import stoppable
 from pipelines.store.beside import log_beside
-from pipelines.store.database import Database, DatabaseError
+from pipelines.store.database import Database
+from pipelines.store.errors import DatabaseError
 from pipelines.store.publish import replace_published
 from pipelines.store.stamp import quoted_text
 

@@ -39,11 +39,11 @@ PLANNED_WALL_S = 30.0
 
 
 @contextmanager
-def sandbox_access(held: str | None) -> Iterator["ExchangeSettings"]:
+def sandbox_access(held: str | None, *, goes_on: bool = False) -> Iterator["ExchangeSettings"]:
     """Serve a simulated market and yield the access of its busiest requester, the desk.
 
     It is the one whose rows are *held* already, as the stamp of a file names it; else the market of
-    the days before today.
+    the days before today. It stands still, unless it *goes_on* as time does.
     """
     from pipelines.kalshi.client.signing import load_signer
     from pipelines.kalshi.extraction import LoadSettings
@@ -53,6 +53,8 @@ def sandbox_access(held: str | None) -> Iterator["ExchangeSettings"]:
     desk = market.add_account("desk", scopes=("read",))
     until = _end_of(held) or today()
     simulate(market, seed=SEED, days=DAYS, rfqs_per_day=RFQS_PER_DAY, until=until)
+    if goes_on:
+        unfold(market, seed=SEED, rfqs_per_day=RFQS_PER_DAY)
     with serve(market) as exchange:
         signer = load_signer(desk.api_key_id, private_key=desk.private_key_pem)
         yield ExchangeSettings(exchange.base_url, signer, LoadSettings())

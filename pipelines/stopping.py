@@ -10,7 +10,8 @@ nothing left to do         ends the process with the code that it has earned, af
 =========================  ===================================================================
 
 A second signal ends the process at once, and so do five seconds after the first: undoing needs no
-more care than a kill, as what a load has not committed is read again.
+more care than a kill, as what a load has not committed is read again. A watch has nine, in which it
+lands what it has seen.
 """
 
 import os
@@ -48,6 +49,7 @@ class _Process:
     undoing = 0
     is_meant_to_be_stopped = False
     is_over = False
+    lasts_at_most_s = UNDOING_LASTS_AT_MOST_S
     finished: int | None = None
     earned: int | None = None
 
@@ -92,6 +94,11 @@ def stoppable() -> Iterator[None]:
         raise
     finally:
         _process.undoing -= 1
+
+
+def allow(seconds: float) -> None:
+    """Let undoing last so long."""
+    _process.lasts_at_most_s = seconds
 
 
 def raise_from_here() -> None:
@@ -164,7 +171,7 @@ def _insist(reader: int) -> None:
     while not heard:
         heard = _heeded(os.read(reader, 512))
     os.set_blocking(reader, False)
-    end_s = monotonic() + UNDOING_LASTS_AT_MOST_S
+    end_s = monotonic() + _process.lasts_at_most_s
     while len(heard) < 2 and monotonic() < end_s:
         signal.pthread_kill(main, signal.SIGALRM)
         sleep(RAISED_EVERY_S)

@@ -16,7 +16,8 @@ import pytest
 from pipelines.kalshi.client.origin import EXCHANGES, origins_of_exchange
 from pipelines.sandbox import Account, ManualClock, Market, serve
 from pipelines.store.beside import log_beside
-from pipelines.store.database import Database, DatabaseError
+from pipelines.store.database import Database
+from pipelines.store.errors import DatabaseError
 from pipelines.store.invariants import accept_losses
 from pipelines.store.publish import attached, last_published
 from tests.running import Command, Ended, read

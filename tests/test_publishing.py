@@ -12,7 +12,8 @@ from pipelines import building, job
 from pipelines.operations.standing import standing
 from pipelines.store import publish
 from pipelines.store.beside import log_beside
-from pipelines.store.database import Database, DataRefused
+from pipelines.store.database import Database
+from pipelines.store.errors import DataRefused
 from tests.benches.publish import load
 from tests.running import read
 from tests.test_known import differences

@@ -15,7 +15,8 @@ from pipelines.sandbox import Account, ManualClock, Market
 from pipelines.store import backup
 from pipelines.store import database as files
 from pipelines.store.backup import back_up
-from pipelines.store.database import Database, DatabaseBusy, DatabaseError, DataRefused
+from pipelines.store.database import Database
+from pipelines.store.errors import DatabaseBusy, DatabaseError, DataRefused
 from pipelines.store.publish import replace_published
 from tests.running import Command, read
 from tests.security.search import found_in_tables

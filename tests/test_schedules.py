@@ -53,7 +53,7 @@ def test_every_command_of_a_recipe_is_one_of_ours() -> None:
 
     called = set(re.findall(r"\.venv/bin/rfq\"?,? \"?(\w+)", "\n".join(texts)))
 
-    assert called == {"run", "status", "backfill", "backup"}
+    assert called == {"run", "status", "backfill", "backup", "watch"}
     assert called <= COMMANDS
 
 

@@ -10,7 +10,7 @@ of one day or hour, or all; or that they are sums, from which what a changed RFQ
 off. So many small builds end where one of everything does.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from importlib.resources import files
@@ -38,6 +38,7 @@ def build(
     *,
     afresh: bool = False,
     builder: Here | None = None,
+    on_begun: Callable[[], None] = lambda: None,
 ) -> dict[str, int]:
     """Bring staging and *marts* to `settings.as_of`; return rows per mart.
 
@@ -47,13 +48,17 @@ def build(
     which facts are computed, elsewhere than in this process.
 
     Staging and marts are written to the current database. Raw may be in another one, which the
-    search path names for the schema `raw` alone.
+    search path names for the schema `raw` alone. From *on_begun* on, what others write to raw
+    changes nothing in this build.
     """
     builder = builder or Here()
     connection.execute("set timezone = 'UTC'")
     fingerprint = _fingerprint(connection, marts, settings)
     with _transaction(connection):
         goes_on = not afresh and why_afresh(connection, marts, settings) is None
+        # A transaction sees a database as it is when it first reads there.
+        _execute(connection, "read_stretches")
+        on_begun()
         _prepare(connection, settings, goes_on=goes_on)
         rows = Computation(connection, marts, settings, goes_on=goes_on, builder=builder).run()
         _sign(connection, settings, builder)
@@ -97,8 +102,8 @@ def _stored(marts: Mapping[Mart, Key]) -> list[str]:
 
 def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, *, goes_on: bool) -> None:
     """Bring staging up to date, and say which RFQs that touches: all, unless the build goes on."""
-    _execute(connection, "read_stretches")
     _set_moments(connection, settings, goes_on=goes_on)
+    _execute(connection, "looked_hours")
     if goes_on:
         _execute(connection, "changed")
         restage(connection, settings)
@@ -109,6 +114,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, *, goes_
         _execute(connection, "everything")
     _execute(connection, "quoted")
     _find_fast_markets(connection, settings, goes_on=goes_on)
+    _execute(connection, "served_moments")
     connection.execute(f"set variable rows_per_part = {ROWS_PER_PART}")
     _execute(connection, "parts_of_rfqs")
 

@@ -13,10 +13,13 @@ from transforms.keys import Mart
 from transforms.settings import Settings
 from transforms.staging import TABLES
 
-# What marts read besides rows of the exchange: what raw tells of the reading, all of it each time.
+# What marts read besides rows of the exchange: what raw tells of the reading, nearly all of it each
+# time.
 LOGS = {
-    **{name: f"raw.{name}" for name in ("accepted_losses", "coverage", "passes", "open_sweeps")},
+    **{name: f"raw.{name}" for name in ("accepted_losses", "coverage", "open_sweeps")},
+    "passes": "served_moments",
     "read_stretches": "read_stretches",
+    "looked_hours": "looked_hours",
     "fast_markets": "incremental.fast_markets",
 }
 # The RFQ facts are stored in two tables, so that what is asked of the few RFQs whose quotes we see

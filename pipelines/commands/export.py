@@ -17,7 +17,8 @@ from pipelines.commands.failures import of_this_version
 from pipelines.console import say
 from pipelines.spans import read_moment, rfc3339, told_bytes
 from pipelines.store.beside import fresh_directory
-from pipelines.store.database import Database, DatabaseError
+from pipelines.store.database import Database
+from pipelines.store.errors import DatabaseError
 
 PACKAGE = "datapackage.json"
 NAME = "rfq-export"

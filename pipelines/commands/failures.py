@@ -9,7 +9,9 @@ import duckdb
 
 from pipelines import effects
 from pipelines.kalshi.client.errors import ExchangeError
-from pipelines.store.database import DISK_FULL, WAYS_ON, Database, DatabaseError, DataRefused
+from pipelines.operations.runs import is_watched
+from pipelines.store.database import DISK_FULL, WAYS_ON, Database
+from pipelines.store.errors import DatabaseError, DataRefused, RunAtWork
 
 # The same as in pyproject.toml.
 ISSUES = "https://rfq.example/rfq/issues"
@@ -56,6 +58,11 @@ def ending(error: BaseException) -> tuple[str, int]:
 
 
 def _known(cause: BaseException) -> tuple[str, int] | None:
+    if isinstance(cause, RunAtWork) and is_watched(cause.path):
+        return (
+            f"rfq: a watch is at work on {cause.path}: it loads, builds and publishes what a run"
+            " would. Stop it first to do so by hand"
+        ), cause.exit_code
     if isinstance(cause, ExchangeError | DatabaseError):
         return f"rfq: {cause}", cause.exit_code
     if isinstance(cause, OSError) and cause.errno in DISK_FULL:

@@ -10,7 +10,8 @@ from pipelines.console import say, warn
 from pipelines.operations.runs import read_record
 from pipelines.operations.standing import told_code
 from pipelines.spans import told_moment
-from pipelines.store.database import Database, DatabaseError
+from pipelines.store.database import Database
+from pipelines.store.errors import DatabaseError
 
 EXTRA = ("altair", "jinja2", "vl_convert", "xlsxwriter")
 

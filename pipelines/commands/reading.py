@@ -8,35 +8,14 @@ from typing import Annotated
 
 import typer
 
-from pipelines.spans import read_moment, read_span
-
-DatabaseOption = Annotated[
-    Path,
-    typer.Option(
-        "--database", readable=False, help="The published DuckDB file; runs replace it whole."
-    ),
-]
-BaseUrlOption = Annotated[
-    str | None,
-    typer.Option("--base-url", help="The exchange to read; overrides [sources.kalshi] base_url."),
-]
-UnknownHostOption = Annotated[
-    bool,
-    typer.Option("--allow-unknown-host", help="Read a host that is none of the exchange's own."),
-]
-PUBLISHED = Path("rfq.duckdb")
-STALE_AFTER = timedelta(minutes=15)
-
-
-def moment_of(text: str | datetime) -> datetime:
-    return text if isinstance(text, datetime) else read_moment(text, datetime.now(UTC))
-
-
-def span_of(text: str | timedelta) -> timedelta:
-    return text if isinstance(text, timedelta) else read_span(text)
-
-
-MomentOption = {"parser": moment_of, "metavar": "MOMENT"}
+from pipelines.commands.options import (
+    PUBLISHED,
+    STALE_AFTER,
+    BaseUrlOption,
+    DatabaseOption,
+    UnknownHostOption,
+    span_of,
+)
 
 
 def status(

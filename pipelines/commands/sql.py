@@ -25,7 +25,8 @@ import duckdb
 
 from pipelines.console import say
 from pipelines.spans import rfc3339
-from pipelines.store.database import Database, DatabaseError
+from pipelines.store.database import Database
+from pipelines.store.errors import DatabaseError
 
 SHOWN_ROWS = 100
 WIDEST_CELL = 80

@@ -86,6 +86,13 @@ def own_rfqs(reading: Reading) -> Steps:
     return (yield from whole_list(reading))
 
 
+def open_now(reading: Reading) -> Steps:
+    """Read a list of what is open. It says nothing of what came and went, so no watermark."""
+    swept = yield from _verified(reading, None, SWEEPS)
+    yield replace(swept, earned_ts=None)
+    return DONE
+
+
 def say_whether_updates_show(extraction: Extraction, shown: dict[str, Any]) -> None:
     """Say, where no list of quotes has shown for a week that it filters by update, that it has not.
 

@@ -24,6 +24,7 @@ from pipelines.kalshi.reading import (
     Pass,
     Reading,
     Row,
+    SeenAgain,
     Steps,
     Swept,
     Taken,
@@ -54,6 +55,10 @@ def passes_of(scope: str) -> tuple[Pass, ...]:
     return tuple(each for each in PASSES if scope == "market" or each.name not in OF_THE_MARKET)
 
 
+class GivenUp(Exception):
+    """A load that nobody waits for any more: what it has read is not stored."""
+
+
 @dataclass
 class Load:
     """One load of a run: the passes that it is to read, and what came of them."""
@@ -61,6 +66,19 @@ class Load:
     extraction: Extraction
     passes: tuple[Pass, ...]
     endings: dict[str, Ending] = field(default_factory=dict)
+    is_read: bool = False
+    is_given_up: bool = False
+
+    def conclude(self) -> None:
+        """Note that all is read, and will be stored. Raises `GivenUp` where it was given up."""
+        self.is_read = True
+        if self.is_given_up:
+            raise GivenUp
+
+    def give_up(self) -> bool:
+        """Let nothing of it be stored; return False where it may be stored already."""
+        self.is_given_up = True
+        return not self.is_read
 
     def items(self, resource: str, states: dict[str, Any]) -> Iterator[Any]:
         """Yield the rows of the passes of a dlt resource, whose state is *states*.
@@ -151,7 +169,9 @@ def _take(reading: Reading, step: Any) -> Generator[Any, None, Any]:
         case Batch():
             return (yield from _new_versions(reading, step))
         case Swept():
-            return _is_full_after(reading, step)
+            return is_full_after(reading, step)
+        case SeenAgain(sights):
+            reading.report.add_sights(sights)
         case Rejected():
             reading.report.keep_aside(step)
         case Row(table, values):
@@ -189,7 +209,7 @@ def _new_versions(reading: Reading, batch: Batch) -> Generator[Any, None, Taken]
     return Taken(rejected | {hash(key) for key in keys(stamped)}, new.num_rows)
 
 
-def _is_full_after(reading: Reading, swept: Swept) -> bool:
+def is_full_after(reading: Reading, swept: Swept) -> bool:
     """Let the watermark follow what was swept; return whether the load is full with it."""
     report, window = reading.report, swept.window
     end = None

@@ -14,7 +14,7 @@ from pipelines.kalshi.entities import Entity
 from pipelines.kalshi.extraction import Extraction
 from pipelines.kalshi.pages import Rejected
 from pipelines.kalshi.paging import Batch, Fetch
-from pipelines.kalshi.report import PassReport
+from pipelines.kalshi.report import PassReport, Sight
 from pipelines.kalshi.watermark import Watermark, Window
 
 # What concerns one list and not the whole exchange.
@@ -54,6 +54,13 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenAgain:
+    """When rows that are known and not over were last seen, by resource and id."""
+
+    sights: Mapping[tuple[str, str], Sight]
+
+
+@dataclass(frozen=True, slots=True)
 class Ending:
     """What comes next: nothing, more of the same pass in the next load, or what failed."""
 
@@ -73,7 +80,7 @@ class Ending:
 
 DONE = Ending()
 NOT_DUE = Ending(has_read=False)
-Step: TypeAlias = Batch | Swept | Rejected | Row
+Step: TypeAlias = Batch | Swept | Rejected | Row | SeenAgain
 Steps: TypeAlias = Generator[Step, Any, Ending]
 
 

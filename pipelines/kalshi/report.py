@@ -4,6 +4,7 @@ The report is folded from what the pass yields. It decides nothing but what it c
 """
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 
@@ -139,6 +140,14 @@ class PassReport:
         for row in lasting.to_pylist():
             sight = self.sights.setdefault((entity.key, row["id"]), Sight(row["observed_ts"]))
             sight.note(row["observed_ts"], is_open=row["status"] == "open")
+
+    def add_sights(self, sights: Mapping[tuple[str, str], Sight]) -> None:
+        """Add what was seen before this report began."""
+        for key, seen in sights.items():
+            sight = self.sights.setdefault(key, Sight(seen.seen_ts))
+            sight.note(seen.seen_ts, is_open=False)
+            if seen.open_ts is not None:
+                sight.note(seen.open_ts, is_open=True)
 
     @property
     def may_vouch(self) -> bool:

@@ -40,6 +40,8 @@ def items(load: Load, resource: str, states: dict[str, Any]) -> Iterator[Any]:
     yield from load.items(resource, states)
     if resource == "quotes":
         _say_whether_updates_show(load.extraction, states)
+    if resource == RESOURCES[-1]:
+        load.conclude()
 
 
 def _account(extraction: Extraction) -> Iterator[Any]:

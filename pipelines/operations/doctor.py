@@ -35,7 +35,8 @@ from pipelines.operations.runs import Run, is_at_work, read_record
 from pipelines.operations.standing import standing
 from pipelines.spans import told_bytes, told_span
 from pipelines.store.beside import record_path
-from pipelines.store.database import Database, DatabaseError, demand_publishable
+from pipelines.store.database import Database, demand_publishable
+from pipelines.store.errors import DatabaseError
 from pipelines.store.stamp import LAYOUT, kind_of, quoted_text, read_stamp
 
 # The exchange refuses what is signed at another time than its own; how far off is not documented.

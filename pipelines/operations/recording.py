@@ -1,8 +1,8 @@
 """One command as others see it: recorded in a file, told to who watches it, summed up in the log.
 
-Only runs are: `run`, `load`, `build`, `backfill`. Each begins once it holds the lock. One that
-fails before is recorded as a whole at its end; one that finds another run at work is not, as it
-says nothing of how this database fares.
+Only runs are: `run`, `load`, `build`, `backfill`, and each cycle of a `watch`. Each begins once it
+holds the lock. One that fails before is recorded as a whole at its end; one that finds another run
+at work is not, as it says nothing of how this database fares.
 """
 
 import logging
@@ -22,7 +22,8 @@ from pipelines.operations.runs import Run, append_end, append_start
 from pipelines.operations.standing import Standing, sizes, standing
 from pipelines.spans import told_bytes
 from pipelines.store.beside import record_path
-from pipelines.store.database import Database, DatabaseBusy, DatabaseError
+from pipelines.store.database import Database
+from pipelines.store.errors import DatabaseBusy, DatabaseError
 
 WRONG_USAGE = 2
 
@@ -136,7 +137,8 @@ def _tell(ended: Run) -> None:
 
         text = exposition(_recording.database, ended, found)
         errands.append(Errand("textfile", lambda: write_textfile(path, text)))
-    if alerts.webhook_url and found and _recording.database and ended.command == "run":
+    loads_all = ended.command in ("run", effects.WATCH)
+    if alerts.webhook_url and found and _recording.database and loads_all:
         notify(_recording.database, found, alerts.webhook_url)
     said: set[str] = set()
     for errand in errands:
@@ -177,8 +179,9 @@ def _sum_up(ended: Run) -> None:
         "peak_bytes": peak_bytes,
     }
     took = ", ".join(f"{name} {took_s:.1f} s" for name, took_s in phases.items() if took_s)
+    what = "a cycle of the watch" if ended.command == effects.WATCH else ended.command
     line = (
-        f"{ended.command} ended with {ended.exit_code} after {seconds:.1f} s"
+        f"{what} ended with {ended.exit_code} after {seconds:.1f} s"
         f"{f' ({took})' if took else ''}: {new_versions:,} new versions, "
         f"{rejected:,} rows rejected, {told_bytes(published_bytes)} published, "
         f"peak {told_bytes(peak_bytes)}"

@@ -15,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pipelines.effects import WATCH
 from pipelines.spans import read_rfc3339, rfc3339
 from pipelines.store.beside import lock_path, record_path
 
@@ -106,6 +107,14 @@ def is_at_work(database: Path) -> bool:
         finally:
             os.close(descriptor)
     return False
+
+
+def is_watched(database: Path) -> bool:
+    """Return whether what holds the lock of the published file at *database* is a watch."""
+    runs: tuple[Run, ...] = ()
+    with suppress(OSError):
+        runs = read_record(database).runs
+    return bool(runs) and runs[-1].exit_code is None and runs[-1].command == WATCH
 
 
 def _start(run: Run) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from pipelines.operations.runs import KILLED, Run, read_record
 from pipelines.spans import told_span
 from pipelines.store.beside import record_path
 from pipelines.store.database import PUBLISHED as CATALOG
-from pipelines.store.database import Database, DatabaseError
+from pipelines.store.database import Database
+from pipelines.store.errors import DatabaseError
 from pipelines.store.stamp import read_stamp
 
 STALE_AFTER = timedelta(minutes=15)  # `rfq status` has the same, before it imports this

@@ -10,7 +10,8 @@ import duckdb
 
 from pipelines.stopping import stoppable
 from pipelines.store.beside import log_beside, record_path
-from pipelines.store.database import Database, DatabaseError, DataRefused
+from pipelines.store.database import Database
+from pipelines.store.errors import DatabaseError, DataRefused
 from pipelines.store.publish import Last, provenance
 from pipelines.store.stamp import Stamp, quoted_name, quoted_text, read_stamp
 

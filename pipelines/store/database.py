@@ -21,6 +21,7 @@ import duckdb
 from filelock import FileLock, Timeout
 
 from pipelines.store.beside import copied, fresh_directory, lock_path, log_beside, put_aside
+from pipelines.store.errors import DatabaseBusy, DatabaseError, DataRefused, RunAtWork
 from pipelines.store.stamp import LAYOUT, Kind, Stamp, kind_of, make_stamp, quoted_text, read_stamp
 from transforms.raw import create_raw_tables
 
@@ -40,24 +41,6 @@ WAYS_ON = (
 )
 
 _log = logging.getLogger(__name__)
-
-
-class DatabaseError(Exception):
-    """A database that cannot be used as asked; `exit_code` is the one of sysexits.h."""
-
-    exit_code = 78
-
-
-class DatabaseBusy(DatabaseError):
-    """Another run, or another program, holds the private file."""
-
-    exit_code = 75
-
-
-class DataRefused(DatabaseError):
-    """The data breaks a rule that published data must keep; nothing was published."""
-
-    exit_code = 65
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,9 +191,7 @@ class Database:
             os.close(os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600))
             lock.acquire()
         except Timeout:
-            raise DatabaseBusy(
-                f"another run is writing {self.path}: wait for it to end, or stop it"
-            ) from None
+            raise RunAtWork(self.path) from None
         except OSError as error:
             if error.errno in DISK_FULL:
                 raise

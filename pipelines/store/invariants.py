@@ -33,7 +33,7 @@ from pathlib import Path
 import duckdb
 
 from pipelines.kalshi.extraction import Limits
-from pipelines.store.database import DataRefused
+from pipelines.store.errors import DataRefused
 from pipelines.store.stamp import read_stamp
 
 CHECK_EVERYTHING_EVERY = timedelta(days=1)
@@ -41,14 +41,18 @@ _IS_CHECKED = """
 select count(*) > 0 from incremental.checked where $1 - checked_ts between interval '0 s' and $2
 """
 
-_AS_OF = "set variable as_of = (select as_of from draft.marts.build_info)"
+_AS_OF = """
+set variable as_of = (select as_of from draft.marts.build_info);
+set variable built_load = (select load from draft.marts.build_info)
+"""
 
 # Where a rule finds its rows: everything there is or, in a run that goes on, what that has changed.
+# What was loaded since the build began is for the next one.
 _EVERYTHING = {
-    "new_rfqs": "raw.rfq_versions",
-    "new_quotes": "raw.quote_versions",
-    "rfq_versions": "raw.rfq_versions",
-    "quote_versions": "raw.quote_versions",
+    "new_rfqs": "(from raw.rfq_versions where load <= getvariable('built_load'))",
+    "new_quotes": "(from raw.quote_versions where load <= getvariable('built_load'))",
+    "rfq_versions": "(from raw.rfq_versions where load <= getvariable('built_load'))",
+    "quote_versions": "(from raw.quote_versions where load <= getvariable('built_load'))",
     "rfqs": "draft.staging.rfqs",
     "quotes": "draft.staging.quotes",
     "rfq_facts": "draft.marts.rfq_facts",
@@ -57,10 +61,13 @@ _EVERYTHING = {
     "published_quotes": "published.staging.quotes",
     "runs": "raw.extraction_runs",
 }
+_NEW = """(
+    from raw.{} where load > getvariable('last_load') and load <= getvariable('built_load')
+)"""
 # The build has made `changed_...` and `replaced_...`; `checked_...` are read back from the draft.
 _CHANGED = {
-    "new_rfqs": "(from raw.rfq_versions where load > getvariable('last_load'))",
-    "new_quotes": "(from raw.quote_versions where load > getvariable('last_load'))",
+    "new_rfqs": _NEW.format("rfq_versions"),
+    "new_quotes": _NEW.format("quote_versions"),
     "rfq_versions": "changed_rfq_versions",
     "quote_versions": "changed_quote_versions",
     **{name: f"checked_{name}" for name in ("rfqs", "quotes", "rfq_facts", "quote_facts")},

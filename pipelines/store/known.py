@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 
 from pipelines.kalshi.moments import Moments
-from pipelines.store.database import DatabaseError
+from pipelines.store.errors import DatabaseError
 from pipelines.store.stamp import quoted_text
 
 # The large tables are looked through, the others copied: a rule reads their rows by their place.

@@ -19,7 +19,8 @@ import duckdb
 
 from pipelines import effects
 from pipelines.store.beside import copied, log_beside, put_aside
-from pipelines.store.database import DatabaseError, demand_publishable
+from pipelines.store.database import demand_publishable
+from pipelines.store.errors import DatabaseError
 from pipelines.store.stamp import Stamp, quoted_name, quoted_text
 from transforms.catalogue import LOGS, describe
 
@@ -267,13 +268,15 @@ def _attach_last(connection: duckdb.DuckDBPyConnection, place: Path, directory: 
 def _add_logs(connection: duckdb.DuckDBPyConnection) -> None:
     """Add to the attached `draft` what raw tells of the reading and the draft does not have yet."""
     connection.execute("create schema if not exists draft.raw")
+    ((built,),) = connection.execute("select load from draft.marts.build_info").fetchall()
     for table in LOGS:
         ours = f"draft.raw.{table}"
         connection.execute(f"create table if not exists {ours} as from raw.{table} limit 0")
         if table != "stamp":
             newest = f"select coalesce(max(load), -1) from {ours}"  # noqa: S608
             ((load,),) = connection.execute(newest).fetchall()
-            new = _NEW.get(table, f"load > {load}")
+            # What was loaded since the build began is for the next one.
+            new = _NEW.get(table, f"load > {load} and load <= {built}")
             connection.execute(f"insert into {ours} by name from raw.{table} where {new}")
     connection.execute("delete from draft.raw.stamp")
     connection.execute(

@@ -58,7 +58,7 @@ def published(database: Database) -> dict[str, float]:
     """Build and publish what was loaded; return CPU seconds by phase, and of all of it."""
     effects.begin("build")
     began_s = time.process_time()
-    with job._at_work(database) as work, database.writing() as connection:
+    with job.at_work(database) as work, database.writing() as connection:
         settings: Any = {"account": None, "maturity_s": 300}
         building.build_and_publish(connection, work, {}, Limits(0.01), **settings)
     phases = effects.phase_seconds()

@@ -232,3 +232,30 @@ def test_limits_that_make_no_sense_are_an_error(
 def test_costs_that_make_no_sense_are_an_error(broken: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="the answer had"):
         read_endpoint_costs(broken)
+
+
+def test_a_reader_that_yields_always_leaves_tokens_to_the_other() -> None:
+    """Of a bucket of 360 tokens at 200 a second, 60 stay for whoever goes first."""
+    now_s, first_waits, second_waits = [0.0], list[float](), list[float]()
+    first = RateBudget(pause=first_waits.append, now_s=lambda: now_s[0])
+    second = first.yielding(60, second_waits.append)
+
+    for _ in range(31):
+        second.take("GET", LIST)
+    for _ in range(5):
+        first.take("GET", LIST)
+
+    assert second_waits == [0.0] * 30 + [pytest.approx(10 / 200)]
+    assert first_waits == []
+    assert first.read_tokens_left == 0
+
+
+def test_a_reader_that_yields_learns_its_account_for_both() -> None:
+    first = RateBudget()
+    costs = EndpointCosts(default_cost=20)
+
+    first.yielding(60, lambda _: None).adopt(AccountLimits(read=BucketLimit(20, 40)), costs)
+
+    assert first.read_limit == BucketLimit(20, 40)
+    first.take("GET", LIST)
+    assert first.read_tokens_left <= 40 * 0.9 - 20 + 1

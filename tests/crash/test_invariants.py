@@ -13,7 +13,8 @@ from pipelines import building, job
 from pipelines.job import Outcome
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, ManualClock, Market, serve, visibility
-from pipelines.store.database import Database, DataRefused
+from pipelines.store.database import Database
+from pipelines.store.errors import DataRefused
 from pipelines.store.invariants import demand_sound
 from tests.conftest import NOON
 from tests.running import UNHURRIED, Command, access_of, ignore

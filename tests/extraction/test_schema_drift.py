@@ -18,7 +18,7 @@ from pipelines.kalshi.pages import BadPage, Rows, next_cursor, read_pages, read_
 from pipelines.kalshi.versions import Versions
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.accounts import Party
-from pipelines.store.database import DataRefused
+from pipelines.store.errors import DataRefused
 from pipelines.store.invariants import demand_few_rejected
 from tests.extraction.exchange_objects import create_quote, create_rfq
 from tests.extraction.loading import Store, run

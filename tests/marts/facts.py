@@ -290,6 +290,22 @@ def read_stretches(*runs: dict[str, Any]) -> pl.LazyFrame:
         return connection.sql("from read_stretches").pl().lazy()
 
 
+def looked_hours(
+    as_of: datetime, *stretches: tuple[str, datetime, datetime, float]
+) -> pl.LazyFrame:
+    """What a build as of then makes of stretches of looks: side, first, last, longest pause."""
+    with duckdb.connect() as connection:
+        create_raw_tables(connection)
+        for each in stretches:
+            connection.execute(
+                "insert into raw.look_stretches values ($1, $2, $3, 2, $4, [0], 0)", list(each)
+            )
+        query = (files("transforms") / "incremental" / "looked_hours.sql").read_text()
+        shown = f"set variable shown_ts = timestamptz '{as_of.isoformat()}';"
+        connection.execute(f"set timezone = 'UTC'; {shown} {query}")
+        return connection.sql("from looked_hours").pl().lazy()
+
+
 def coverage(*rows: tuple[datetime, int, int]) -> pl.LazyFrame:
     """The log of that name: when it was compared, how many were listed, how many missed."""
     return pl.LazyFrame(rows, schema=COVERAGE_SCHEMA, orient="row")

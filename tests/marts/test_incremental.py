@@ -43,7 +43,15 @@ DAYS = 4
 A_DAY_S, HALF_A_DAY_S = 86_400.0, 43_200.0
 RAW = (
     *("rfq_versions", "quote_versions", "tombstones", "accounts"),
-    *("passes", "open_sweeps", "last_seen", "extraction_runs", "coverage", "loads"),
+    *(
+        "passes",
+        "look_stretches",
+        "open_sweeps",
+        "last_seen",
+        "extraction_runs",
+        "coverage",
+        "loads",
+    ),
 )
 BUILT = [f"staging.{name}" for name in (*TABLES, "rfq_legs")] + [
     f"marts.{mart.__name__}" for mart in MARTS
@@ -127,9 +135,22 @@ class History:
                         "insert into raw.passes values ($1, $2, $3)",
                         [side, now + timedelta(seconds=late_s), self.number],
                     )
+            self._note_looks(side, now)
         if self.chance.random() < 0.3:
             self.connection.execute(
                 "insert into raw.open_sweeps values ($1, $2)", [now, self.number]
+            )
+
+    def _note_looks(self, side: str, now: datetime) -> None:
+        """A stretch that a load has stored and, now and then, one noted since, under its number."""
+        stretches = [(now - timedelta(seconds=140), self.number)]
+        stretches += [(now + timedelta(seconds=2), self.number)] * (self.chance.random() < 0.4)
+        for first, load in stretches:
+            after_s = sorted(self.chance.sample(range(140), 5))
+            self.connection.execute(
+                "insert into raw.look_stretches"
+                " select $1, $2, $3, 5, 60, list_transform($4::int[], lambda s: 1000 * s), $5",
+                [side, first, first + timedelta(seconds=after_s[-1]), after_s, load],
             )
 
     def _note_what_was_read(self, now: datetime) -> None:

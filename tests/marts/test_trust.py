@@ -6,7 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tests.marts.facts import coverage, read, read_stretches, rfq, rfq_facts
+from tests.marts.facts import coverage, looked_hours, read, read_stretches, rfq, rfq_facts
 from transforms.marts.arrivals import arrivals
 from transforms.marts.trust import trust
 from transforms.settings import Settings
@@ -29,11 +29,13 @@ def days(
     rfqs: list[Row] | None = None,
     compared: list[tuple[datetime, int, int]] | None = None,
     as_of: datetime = MONDAY + DAY,
+    looked: pl.LazyFrame | None = None,
 ) -> pl.DataFrame:
     """The mart; one watched RFQ of our own on Monday noon, if not told."""
     log, shown = read_stretches(*runs), Settings(as_of=as_of)
     held = arrivals(rfq_facts(*([own()] if rfqs is None else rfqs)), rfq_facts(), log, shown)
-    return trust(held, log, coverage(*(compared or [])), shown).collect()
+    hours = looked_hours(as_of) if looked is None else looked
+    return trust(held, log, coverage(*(compared or [])), hours, shown).collect()
 
 
 def own(created: datetime = MONDAY + DAY / 2, **changes: Any) -> Row:
@@ -62,7 +64,32 @@ def test_a_day_read_and_watched_whole_is_clean():
         "open_rfqs_missed": 0,
         "share_missed": 0.0,
         "verdict": "clean",
+        "hours_looked": 0.0,
+        "looked_s_by_hour": [0.0] * 24,
+        "longest_pause_s_by_hour": [None] * 24,
     }
+
+
+def test_looks_are_told_by_the_hour_up_to_as_of() -> None:
+    """Of both sides from 01:59:00 on with a pause of 70 s from 02:00:20 to 02:01:30, to 02:02:00.
+
+    Of the quotes made the last half minute is missing. As of 02:01:50.
+    """
+    two = MONDAY + timedelta(hours=2)
+    both = ("made", "received")
+    stretches = [
+        *((side, two - 60 * SECOND, two - 5 * SECOND, 5.0) for side in both),
+        *((side, two + 5 * SECOND, two + 20 * SECOND, 10.0) for side in both),
+        ("made", two + 90 * SECOND, two + 95 * SECOND, 5.0),
+        ("received", two + 90 * SECOND, two + 120 * SECOND, 5.0),
+    ]
+
+    as_of = two + 110 * SECOND
+    (row,) = days(WHOLE, as_of=as_of, looked=looked_hours(as_of, *stretches)).rows(named=True)
+
+    assert row["looked_s_by_hour"][:4] == [0.0, 60.0, 20.0 + 5.0, 0.0]
+    assert row["longest_pause_s_by_hour"][:4] == [None, 10.0, 10.0, None]
+    assert row["hours_looked"] == pytest.approx(85 / 3600)
 
 
 def test_one_second_that_was_not_read_of_one_list_makes_it_partial():

@@ -4,14 +4,33 @@
 
 -- Passes that were served since, or that counted as served at the as-of time though they came later,
 -- and how far those before them reached.
+-- Looks without a load of their own are noted with the number of the load before: they are new if they
+-- come no earlier than the last build shows.
 create or replace temp table new_passes as
+    with passes as (
+        select
+            side,
+            served_ts as first_ts,
+            served_ts as last_ts,
+            load > getvariable('last_load') or served_ts > as_of as is_new,
+        from raw.passes
+        cross join (select as_of from incremental.last_build)
+        union all
+        select
+            side,
+            first_served_ts,
+            last_served_ts,
+            load > getvariable('last_load') or last_served_ts >= as_of,
+        from raw.look_stretches
+        cross join (select as_of from incremental.last_build)
+    )
+
     select
         if(side = 'received', 'own', 'others') as whose,
-        min(served_ts) filter (load > getvariable('last_load') or served_ts > as_of) as from_ts,
-        max(served_ts) filter (load <= getvariable('last_load') and served_ts <= as_of) as to_ts,
-        least(from_ts, any_value(as_of)) as seen_from_ts,
-    from raw.passes
-    cross join (select as_of from incremental.last_build)
+        min(first_ts) filter (is_new) as from_ts,
+        max(last_ts) filter (not is_new) as to_ts,
+        least(from_ts, (select as_of from incremental.last_build)) as seen_from_ts,
+    from passes
     group by all
     having from_ts is not null;
 

@@ -19,6 +19,7 @@ def trust(
     arrivals: pl.LazyFrame,
     read_stretches: pl.LazyFrame,
     coverage: pl.LazyFrame,
+    looked_hours: pl.LazyFrame,
     settings: Settings,
 ) -> pl.LazyFrame:
     """How much of a day was observed, watched and missed, and what that comes to.
@@ -34,7 +35,8 @@ def trust(
     | partial | nothing                                                                        |
 
     The last day counts up to as_of. A day that a first run has read afterwards has no gap, but
-    nothing of it was watched: its fill rates hold, its quote figures do not.
+    nothing of it was watched: its fill rates hold, its quote figures do not. Looks of a watch are
+    told hour by hour: in those it looks at both sides' quotes every few seconds.
 
     One row per cohort_date on which an RFQ is held, or from the first of them on was there to read.
     """
@@ -46,6 +48,7 @@ def trust(
         )
         .join(_held(arrivals), on="cohort_date", how="left", validate="1:1")
         .join(_compared(coverage), on="cohort_date", how="left", validate="1:1")
+        .join(_looked(days, looked_hours), on="cohort_date", how="left", validate="1:1")
         .with_columns(
             pl.col("n_gaps", "n_rfq", "n_rfq_own_or_quoted", "n_rfq_watched").fill_null(0)
         )
@@ -69,6 +72,9 @@ def trust(
             open_rfqs_missed="open_rfqs_missed",
             share_missed="share_missed",
             verdict=verdict(),
+            hours_looked=pl.col("looked_s_by_hour").list.sum() / _HOUR_S,
+            looked_s_by_hour="looked_s_by_hour",
+            longest_pause_s_by_hour="longest_pause_s_by_hour",
         )
         .sort("cohort_date")
     )
@@ -139,6 +145,28 @@ def _compared(coverage: pl.LazyFrame) -> pl.LazyFrame:
     """What the comparisons of each day with the list of open RFQs have found."""
     return coverage.group_by(cohort_date=pl.col("checked_ts").dt.date()).agg(
         pl.col("open_rfqs_listed", "open_rfqs_missed").sum()
+    )
+
+
+def _looked(days: pl.LazyFrame, looked_hours: pl.LazyFrame) -> pl.LazyFrame:
+    """How much of each of the 24 hours of each day was looked at. One row per day."""
+    hour = pl.col("hour_start_ts")
+    looked = looked_hours.select(
+        "looked_s",
+        "longest_pause_s",
+        cohort_date=hour.dt.date(),
+        hour=hour.dt.hour().cast(pl.Int64),
+    )
+    return (
+        days.select("cohort_date")
+        .join(pl.LazyFrame({"hour": range(24)}), how="cross")
+        .join(looked, on=["cohort_date", "hour"], how="left", validate="1:1")
+        .sort("cohort_date", "hour")
+        .group_by("cohort_date", maintain_order=True)
+        .agg(
+            looked_s_by_hour=pl.col("looked_s").fill_null(0.0),
+            longest_pause_s_by_hour=pl.col("longest_pause_s"),
+        )
     )
 
 

@@ -138,6 +138,19 @@ create table if not exists raw.passes (
     load bigint not null
 );
 
+-- One row per stretch of complete looks of a watch at one side's quotes, each of which is a pass as above.
+-- It is noted once all that the looks have seen is in raw.
+create table if not exists raw.look_stretches (
+    side varchar not null,  -- made or received
+    first_served_ts timestamptz not null,
+    last_served_ts timestamptz not null,
+    n_looks bigint not null,
+    -- Between two of them; where the same watch looked in the minute before, since then as well.
+    longest_pause_s double not null,
+    after_ms integer[] not null,  -- when each was served, in milliseconds after the first
+    load bigint not null  -- the last one before
+);
+
 -- One row per complete sweep of the market's open RFQs: one created before it and not shown was over.
 create table if not exists raw.open_sweeps (
     served_ts timestamptz not null,  -- the exchange's clock on its first page

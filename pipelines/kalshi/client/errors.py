@@ -2,6 +2,7 @@
 
 ExchangeError
 ├── CredentialsRefused       401, 403 in the exchange's own words: it says no to the key
+│   └── ClockRefused         401 while this machine's clock is off: it says no to the time
 ├── CredentialsUnusable      a key is there and is not used: permissions, format, size, scopes
 ├── ExchangeUnavailable      no connection, 5xx, an answer that is not the exchange's or is none
 ├── TryLater                 rate limit, a Retry-After longer than we wait: the whole run ends
@@ -42,6 +43,12 @@ class CredentialsRefused(ExchangeError):
         "Check that the key id belongs to this private key and to this environment: demo and "
         "production keys are separate."
     )
+
+
+class ClockRefused(CredentialsRefused):
+    """401, where the signature bears a time that is not the exchange's."""
+
+    advice = "Signatures carry the time: correct this machine's clock."
 
 
 class CredentialsUnusable(ExchangeError):

@@ -108,12 +108,13 @@ class _Bucket:
     def _capacity(self) -> float:
         return self.limit.bucket_capacity * _CAPACITY_SHARE
 
-    def reserve(self, cost: int) -> float:
-        """Seconds until *cost* tokens, taken now, will have been refilled."""
+    def reserve(self, cost: int, leave: int = 0) -> float:
+        """Seconds until *cost* tokens, taken now, will have been refilled, with *leave* beside."""
         with self._lock:
             self._refill()
             self._tokens -= cost
-            wait_s = max(0.0, -self._tokens / self.limit.refill_rate)
+            least = min(leave, max(0.0, self._capacity - cost))
+            wait_s = max(0.0, (least - self._tokens) / self.limit.refill_rate)
             self.waited_s += wait_s
             return wait_s
 
@@ -190,9 +191,29 @@ class RateBudget:
         if wait_s > 0:
             self._pause(wait_s)
 
+    def yielding(self, leave: int, pause: Callable[[float], None]) -> "RateBudget":
+        """The same tokens for a reader who leaves *leave* of them to those who spend from here."""
+        return _YieldingBudget(self, leave, pause)
+
     def drain(self, method: str) -> None:
         """The exchange refused for want of tokens: somebody else spends from this account too."""
         self._bucket(method).drain()
 
     def _bucket(self, method: str) -> _Bucket:
         return self._read if method == "GET" else self._write
+
+
+class _YieldingBudget(RateBudget):
+    """The buckets of *first*: a request of *first* always finds some tokens in them."""
+
+    def __init__(self, first: RateBudget, leave: int, pause: Callable[[float], None]) -> None:
+        self._first, self._leave, self._pause = first, leave, pause
+        self._read, self._write, self._costs = first._read, first._write, first._costs
+
+    def adopt(self, limits: AccountLimits, costs: EndpointCosts) -> None:
+        self._first.adopt(limits, costs)
+        self._costs = costs
+
+    def take(self, method: str, path: str) -> None:
+        # Also where there is nothing to wait for: whoever is to stop is told by the pause.
+        self._pause(self._bucket(method).reserve(self._costs.of(method, path), self._leave))

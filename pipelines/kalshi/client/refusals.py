@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipelines.kalshi.client.errors import (
+    ClockRefused,
     CredentialsRefused,
     CursorRefused,
     ExchangeError,
@@ -66,7 +67,8 @@ def refusal(reply: Reply, asked: Asked, unclear: str = "") -> ExchangeError:
     what = f"{asked.name}: HTTP {reply.status} {code or ''}{': ' if code and text else ''}{text}"
     status = reply.status
     if status == 401:
-        return CredentialsRefused(what.rstrip() + _skew_note(reply))
+        note = _skew_note(reply)
+        return ClockRefused(what.rstrip() + note) if note else CredentialsRefused(what.rstrip())
     if status == 403:
         return CredentialsRefused(what.rstrip(), advice=_SCOPE_ADVICE)
     kind: type[RequestRefused] = RequestRefused

@@ -1,0 +1,86 @@
+"""`rfq watch`, as it is typed."""
+
+from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pipelines.commands.options import (
+    PUBLISHED,
+    SANDBOX,
+    BaseUrlOption,
+    LogFormatOption,
+    QuietOption,
+    UnknownHostOption,
+    VerboseOption,
+    recorded,
+    span_of,
+)
+from pipelines.operations import logs
+
+QUOTES_EVERY = timedelta(seconds=5)
+EVERY = timedelta(minutes=5)
+
+
+def watch(
+    quotes_every: Annotated[
+        timedelta,
+        typer.Option(
+            parser=span_of,
+            metavar="SPAN",
+            help="How often to look at our quotes and open RFQs, like 5s.",
+            show_default="5s",
+        ),
+    ] = QUOTES_EVERY,
+    every: Annotated[
+        timedelta,
+        typer.Option(
+            parser=span_of,
+            metavar="SPAN",
+            help="How often to do what `rfq run` does, like 5m.",
+            show_default="5m",
+        ),
+    ] = EVERY,
+    database: Annotated[
+        Path | None,
+        typer.Option(
+            "--database",
+            readable=False,
+            help="The published DuckDB file; cycles replace it whole.",
+            show_default=str(PUBLISHED),
+        ),
+    ] = None,
+    base_url: BaseUrlOption = None,
+    sandbox: Annotated[
+        bool,
+        typer.Option("--sandbox", help="Watch a seeded sandbox that goes on; needs no key."),
+    ] = False,
+    allow_unknown_host: UnknownHostOption = False,
+    log_format: LogFormatOption = logs.LogFormat.TEXT,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """Stay, look at our quotes every few seconds, and run every few minutes.
+
+    Stores what it has seen at least once a minute, and ends with Ctrl-C or SIGTERM.
+    Examples: `rfq watch` · `rfq watch --sandbox` · `rfq watch --quotes-every 2s --every 10m`
+    """
+    from pipelines.build_settings import configured_maturity_s
+    from pipelines.kalshi.settings import configured, configured_access
+    from pipelines.sandbox_access import sandbox_access
+    from pipelines.watch import Pace, demand_range
+    from pipelines.watch import watch as go_on
+
+    files = recorded(database or (SANDBOX if sandbox else PUBLISHED))
+    maturity_s = configured_maturity_s()
+    (retention_days,) = (7,) if sandbox else configured("retention_days")
+    demand_range(quotes_every, every, timedelta(days=retention_days))
+    reached: AbstractContextManager[Any]
+    if sandbox:
+        reached = sandbox_access(files.exchange(), goes_on=True)
+    else:
+        reached = nullcontext(configured_access(base_url, allow_unknown_host=allow_unknown_host))
+    with reached as access:
+        go_on(files, access, maturity_s, Pace(quotes_every, every))

@@ -1,0 +1,201 @@
+"""How a watch stores what it has seen: the private file, dlt, and the moments that were watched.
+
+All of it is one thread's. Where storing fails (a full disk), the file is closed, what was seen is
+kept, and the next attempt opens the file anew: DuckDB does nothing more after a failed write.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from pipelines import job
+from pipelines.building import Work
+from pipelines.destination import own_settings
+from pipelines.kalshi.extraction import Extraction, Progress
+from pipelines.kalshi.looking import Look
+from pipelines.kalshi.passes import GivenUp, passes_of
+from pipelines.kalshi.reading import Pass
+from pipelines.kalshi.settings import ExchangeSettings
+from pipelines.loading import Loader
+from pipelines.operations import recording
+
+# Longer than this between two looks, and nobody has looked.
+LONGEST_PAUSE = timedelta(seconds=60)
+
+_LAST_LOOKS = """
+select side, max(served_ts) from (
+    select side, served_ts from raw.passes
+    union all select side, last_served_ts from raw.look_stretches
+) group by side
+"""
+_NOTE = """
+insert into raw.look_stretches by name
+select $1 as side, $2::timestamptz as first_served_ts, $3::timestamptz as last_served_ts,
+    len($5::integer[]) as n_looks, $4::double as longest_pause_s, $5::integer[] as after_ms,
+    (select coalesce(max(load), 0) from raw.loads where is_whole) as load
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Looks at one side's quotes, none of them later than a minute after the one before."""
+
+    first: datetime
+    last: datetime
+    longest_pause: timedelta
+    moments: tuple[datetime, ...]
+
+
+class Landing:
+    """What waits in *looks*, on its way to raw."""
+
+    def __init__(
+        self, work: Work, access: ExchangeSettings, looks: Sequence[Look], client: dict[str, Any]
+    ) -> None:
+        self._work, self._access, self._looks, self._client = work, access, looks, client
+        self._stack = ExitStack()
+        self._loader: Loader | None = None
+        self.extraction: Extraction | None = None
+        self._last: dict[str, datetime] = {}
+        self._is_first = True
+
+    def open(self) -> Extraction:
+        """Open the private file, if it is not open, and tell the looks where to go on."""
+        if self.extraction is not None:
+            return self.extraction
+        with ExitStack() as stack:
+            extraction = stack.enter_context(
+                job.extracting(self._work, self._access, _ignore, **self._client)
+            )
+            loading = self._work.database.loading_directory(self._work.directory)
+            directory = stack.enter_context(loading)
+            stack.enter_context(own_settings(directory))
+            self._loader = Loader(extraction.connection, directory, self._stored)
+            self._tell_looks(extraction, self._loader.states())
+            self._stack = stack.pop_all()
+        self.extraction = extraction
+        return extraction
+
+    def last_looks(self) -> dict[str, datetime]:
+        """When each side's quotes were last served whole to anybody who noted it in raw."""
+        rows = self.open().cursor.execute(_LAST_LOOKS).fetchall()
+        return dict(rows)
+
+    def close(self) -> None:
+        """Close the private file; what was not stored waits on."""
+        self.extraction = self._loader = None
+        for look in self._looks:
+            look.kept()
+        self._stack.close()
+
+    def cycle(self) -> tuple[dict[str, int], bool]:
+        """Load all that a run loads; return new versions by table, and whether raw had lost rows.
+
+        Raises what the first list that failed met, once all others were read.
+        """
+        extraction, loader = self._renewed()
+        effects_of = job.load_by(loader, extraction, self._passes(extraction))
+        was_lost = False
+        if self._is_first:
+            was_lost = job.read_lost_again(
+                extraction, self._work, lambda anew: job.load_by(loader, anew)
+            )
+            self._is_first = False
+        return effects_of, was_lost
+
+    def land(self) -> None:
+        """Store what was seen since the last load; where that is nothing new, the moments alone."""
+        extraction, loader = self._renewed()
+        self._land(extraction, loader)
+
+    def land_aside(self) -> None:
+        """The same from another thread, where the landing one waits for an answer that is late.
+
+        Nothing is done where that one may be storing it.
+        """
+        extraction, loader = self._renewed()
+        if loader.current is None or not loader.current.give_up():
+            return
+        directory = self._work.directory / "aside"
+        directory.mkdir(exist_ok=True)
+        self._land(extraction, Loader(extraction.connection, directory, self._stored))
+
+    def _land(self, extraction: Extraction, loader: Loader) -> None:
+        with self._work.raw:
+            if any(look.n_waiting for look in self._looks):
+                loader.load_once(extraction, self._waiting())
+            for look in self._looks:
+                self._note(look, look.moments())
+
+    def _renewed(self) -> tuple[Extraction, Loader]:
+        """What one load is read by: it remembers nothing of those before."""
+        extraction = self.open()
+        loader = self._loader
+        if loader is None:
+            raise GivenUp
+        self.extraction = Extraction(
+            *(extraction.reader, extraction.connection, extraction.reach, recording.run_id()),
+            *(extraction.account, extraction.on_progress),
+            limits=extraction.limits,
+            bounds=extraction.bounds,
+        )
+        return self.extraction, loader
+
+    def _passes(self, extraction: Extraction) -> tuple[Pass, ...]:
+        """Every pass of a run, and what waits for those that are looked at."""
+        waiting = {each.name: each for each in self._waiting()}
+        usual = passes_of(extraction.reach.scope)
+        ours = tuple(each for name, each in waiting.items() if name not in {p.name for p in usual})
+        return (*ours, *(waiting.get(each.name, each) for each in usual))
+
+    def _waiting(self) -> tuple[Pass, ...]:
+        return tuple(look.waiting for look in self._looks if look.is_ready)
+
+    def _stored(self, extraction: Extraction, states: dict[str, Any]) -> None:
+        """Forget what raw has by now, and note when it was seen."""
+        self._tell_looks(extraction, states)
+        for look in self._looks:
+            self._note(look, look.landed())
+
+    def _tell_looks(self, extraction: Extraction, states: dict[str, Any]) -> None:
+        for look in self._looks:
+            of_resource = states.get(look.pass_.resource, {})
+            look.begin(extraction.state_of(of_resource, look.pass_.name))
+
+    def _note(self, look: Look, moments: list[datetime]) -> None:
+        """Note the *moments* at which a list was served whole."""
+        if not moments or self.extraction is None:
+            return
+        side = look.side
+        for each in stretches(moments, self._last.get(side)):
+            after_ms = [round((at - each.first) / timedelta(milliseconds=1)) for at in each.moments]
+            pause_s = each.longest_pause.total_seconds()
+            self.extraction.cursor.execute(_NOTE, [side, each.first, each.last, pause_s, after_ms])
+        self._last[side] = moments[-1]
+
+
+def stretches(moments: Sequence[datetime], before: datetime | None) -> Iterator[Stretch]:
+    """Join *moments* as long as each comes within a minute after the one before it.
+
+    *before* is the last one that was noted already. A clock that was set back begins a new one.
+    """
+    found: Stretch | None = None
+    for moment in moments:
+        pause = moment - before if before else LONGEST_PAUSE * 2
+        is_near = timedelta() <= pause <= LONGEST_PAUSE
+        if found is not None and is_near:
+            longest, joined = max(found.longest_pause, pause), (*found.moments, moment)
+            found = replace(found, last=moment, longest_pause=longest, moments=joined)
+        else:
+            if found is not None:
+                yield found
+            found = Stretch(moment, moment, pause if is_near else timedelta(), (moment,))
+        before = moment
+    if found is not None:
+        yield found
+
+
+def _ignore(progress: Progress) -> None:
+    """Say nothing of every page: a watch tells its cycles."""

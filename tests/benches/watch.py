@@ -1,0 +1,361 @@
+"""What a watch sees of a market beside what happened there, what it costs, what a kill loses.
+
+    python tests/benches/watch.py                   # three hours of the market, watched
+    python tests/benches/watch.py --hours 0.5
+    python tests/benches/watch.py --cron            # the same, by a run every five minutes
+    python tests/benches/watch.py --account maker   # 2,000 quotes an hour on others' RFQs
+    python tests/benches/watch.py --quiet           # nobody asks: what looking costs
+    python tests/benches/watch.py --busy            # 45 RFQs of strangers a second, no quotes
+    python tests/benches/watch.py --kills 100       # killed again and again, at random moments
+
+The market is the sandbox's, served over HTTP by this process, and its clock is moved by the watch's
+waits: at once while nothing is at work, and as time passes while something is. So CPU is told per
+second of the market, as it would be at its speed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from tests.benches.heading import heading
+
+START = datetime(2026, 11, 20, 18, tzinfo=UTC)
+RFQS_PER_HOUR, DESKS_SHARE = 2_200, 500 / 2_200
+STRANGERS_PER_S, STRANGERS_LIVE_S = 45, 20
+CYCLE_S = 300.0
+WATCHED_FROM_S = 10.0
+
+
+# The process that watches
+
+
+class Busy(ThreadPoolExecutor):
+    """One thread, which tells whether it is at work."""
+
+    at_work = 0
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        Busy.at_work += 1
+        future = super().submit(fn, *args, **kwargs)
+        future.add_done_callback(lambda _: setattr(Busy, "at_work", Busy.at_work - 1))
+        return future
+
+
+class Drive:
+    """Moves the market's clock by HTTP as the watch waits, and notes what that has cost."""
+
+    def __init__(self, origin: str, ends_s: float) -> None:
+        import httpx
+
+        self._http = httpx.Client(base_url=origin, trust_env=False, timeout=600.0)
+        self._ends_s, self._at_s, self._hour = ends_s, 0.0, 0
+        self.bytes_by_hour: list[int] = []
+
+    def now_s(self) -> float:
+        return self._at_s
+
+    def wait(self, seconds: float, woken: Event) -> None:
+        from tests.watching import Over
+
+        if woken.is_set():
+            woken.clear()
+            return
+        if Busy.at_work:
+            began_s = time.monotonic()
+            woken.wait(min(0.1, max(0.0, seconds)))
+            woken.clear()
+            seconds = min(time.monotonic() - began_s, max(0.0, seconds))
+        self.move(max(0.0, seconds))
+        if self._at_s >= self._ends_s:
+            raise Over
+
+    def move(self, seconds: float) -> None:
+        """Let so much time pass on the market."""
+        answer = self._http.post("/sandbox/clock", json={"advance_s": seconds})
+        answer.raise_for_status()
+        self._at_s += seconds
+        if self._at_s >= 3_600 * (self._hour + 1):
+            self._hour += 1
+            pages = int(Path("/proc/self/statm").read_text().split()[1])
+            self.bytes_by_hour.append(pages * os.sysconf("SC_PAGE_SIZE"))
+
+
+def work(asked: dict[str, Any]) -> None:
+    """Watch, or run every five minutes, for as long as is asked; write what it took to stdout."""
+    from pipelines import effects, job
+    from pipelines.kalshi.client.signing import load_signer
+    from pipelines.kalshi.extraction import LoadSettings
+    from pipelines.kalshi.settings import ExchangeSettings
+    from pipelines.operations import logs
+    from pipelines.store.database import Database
+    from tests.running import ignore
+    from tests.watching import watched
+
+    logs.begin()
+    logs.set_format(logs.LogFormat.JSON)
+    signer = load_signer(asked["key_id"], private_key=asked["pem"])
+    reach = LoadSettings(history=timedelta(hours=12), retention=timedelta(hours=12))
+    access = ExchangeSettings(asked["base_url"], signer, reach)
+    drive = Drive(asked["origin"], asked["seconds"])
+    database = Database(Path(asked["database"]))
+    effects.begin("watch")
+    job.run(database, access, ignore)
+    began_s = _cpu_s()
+    if asked["cron"]:
+        while drive.now_s() < asked["seconds"]:
+            drive.move(CYCLE_S)
+            job.run(database, access, ignore)
+    else:
+        watched(database, access, drive, threads=partial(Busy, max_workers=1))  # type: ignore[arg-type]
+    took = {
+        "cpu_share": (_cpu_s() - began_s) / drive.now_s(),
+        "bytes_by_hour": drive.bytes_by_hour,
+        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+    if not asked["cron"]:
+        # What came after the last cycle is shown as well.
+        job.run(database, access, ignore)
+    print(json.dumps(took), flush=True)
+    os._exit(0)
+
+
+def _cpu_s() -> float:
+    spent = resource.getrusage(resource.RUSAGE_SELF)
+    return spent.ru_utime + spent.ru_stime
+
+
+# The market
+
+
+def market_of(wanted: argparse.Namespace) -> Any:
+    """The market that is asked for, at its beginning."""
+    from pipelines.sandbox import Behavior, ManualClock, Market, Shape, unfold
+    from tests.running import PLENTY
+
+    behavior = Behavior(rate_limits=False, read_bucket=PLENTY, write_bucket=PLENTY)
+    market = Market(clock=ManualClock(START), behavior=replace(behavior, tells_scopes=False))
+    for name in ("desk", "maker"):
+        market.add_account(name)
+    if wanted.busy:
+        market.drive(Strangers().ask)
+    elif not wanted.quiet:
+        shape = Shape(desk_share=DESKS_SHARE)
+        unfold(market, seed=wanted.seed, rfqs_per_day=24 * RFQS_PER_HOUR, shape=shape)
+    return market
+
+
+class Strangers:
+    """Requesters of whom nobody sees a quote, 45 RFQs a second, each alive for 20 s."""
+
+    def __init__(self) -> None:
+        self._open: list[Any] = []
+        self._number = 0
+
+    def ask(self, book: Any, now_us: int) -> None:
+        from pipelines.sandbox.accounts import stranger
+        from pipelines.sandbox.listings import market_ticker
+        from pipelines.sandbox.orders import RfqOrder
+
+        asked = []
+        for _ in range(STRANGERS_PER_S):
+            self._number += 1
+            order = RfqOrder(market_ticker(self._number * 32 + 3), 1_000, 0, False, False)
+            asked.append(book.open_rfq(stranger(100 + self._number % 5_000), order, True, now_us))
+        self._open.append(asked)
+        if len(self._open) > STRANGERS_LIVE_S:
+            for rfq in self._open.pop(0):
+                if rfq.status == "open":
+                    book.delete_rfq(rfq, now_us)
+        book.timers.set(now_us + 1_000_000, partial(self.ask, book))
+
+
+# The comparison
+
+
+def figures(market: Any, account: Any, database: Path, until: datetime) -> dict[str, float]:
+    """What was held of what happened to own RFQs that were over by *until*, by the ledger."""
+    import duckdb
+
+    from tests.test_schedule import hits, own_lives
+
+    lives = own_lives(market, account.communications_id)
+    over = [life for life in lives if life.ended is not None and life.ended <= until]
+    long = [life for life in over if (life.ended - life.created).total_seconds() >= WATCHED_FROM_S]
+    n_won, n_answers = hits(long)
+    n_won_all, n_answers_all = hits(over)
+    with duckdb.connect(database, read_only=True) as connection:
+        connection.execute("set timezone = 'UTC'")
+        held = connection.execute(_HELD, [until, WATCHED_FROM_S]).fetchall()
+        ((n_live, n_answered, n_held, n_held_won),) = held
+        ((n_any_held, n_any_won, n_all_held),) = connection.execute(_HELD_ALL, [until]).fetchall()
+    return {
+        "own RFQs over": len(over),
+        "own RFQs of 10 s or more": len(long),
+        "live, of these": n_live / len(long),
+        "answers held of those given on them": n_any_held / n_answers,
+        "answers held of all given": n_all_held / n_answers_all,
+        "hit ratio, 10 s or more, by the ledger": n_won / n_answers,
+        "hit ratio, 10 s or more, of live": n_held_won / n_held if n_held else float("nan"),
+        "hit ratio, 10 s or more, of all that was read": n_any_won / n_any_held,
+        "hit ratio of all by the ledger": n_won_all / n_answers_all,
+        "response rate, by the ledger": sum(bool(life.first_quotes) for life in long) / len(long),
+        "response rate, of live": n_answered / n_live if n_live else float("nan"),
+    }
+
+
+_OWN = """
+from marts.rfq_facts where visibility = 'own' and created_ts >= timestamptz '2026-11-20 18:00:00+00'
+    and end_ts <= $1
+"""
+_HELD = f"""
+select count(*), count(*) filter (n_makers > 0), sum(n_makers),
+    count(*) filter (end_cause = 'executed')
+{_OWN} and capture = 'live' and epoch(end_ts - created_ts) >= $2
+"""
+_HELD_ALL = f"""
+select sum(n_makers) filter (epoch(end_ts - created_ts) >= 10),
+    count(*) filter (end_cause = 'executed' and epoch(end_ts - created_ts) >= 10), sum(n_makers)
+{_OWN}
+"""
+
+
+def versions(private: Path) -> dict[str, set[tuple[str, str]]]:
+    """What raw holds, and it must hold nothing twice."""
+    import duckdb
+
+    found = {}
+    with duckdb.connect(private, read_only=True) as connection:
+        for table in ("rfq_versions", "quote_versions"):
+            rows = connection.execute(f"select id, version_hash from raw.{table}").fetchall()
+            found[table] = set(rows)
+            if len(found[table]) != len(rows):
+                raise AssertionError(f"{len(rows) - len(found[table])} rows of {table} twice")
+    return found
+
+
+def last_looks(private: Path) -> dict[str, datetime]:
+    import duckdb
+
+    with duckdb.connect(private, read_only=True) as connection:
+        connection.execute("set timezone = 'UTC'")
+        return dict(
+            connection.execute(
+                "select side, max(last_served_ts) from raw.look_stretches group by side"
+            ).fetchall()
+        )
+
+
+def start(asked: dict[str, Any], log: Path) -> subprocess.Popen[str]:
+    """Another Python that watches; what it logs goes to *log*."""
+    with log.open("w") as errors:
+        return subprocess.Popen(
+            [sys.executable, __file__, "--work", json.dumps(asked)],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        )
+
+
+def kill_again_and_again(asked: dict[str, Any], times: int, folder: Path, seed: int) -> None:
+    """Kill a watch at random moments, let two minutes pass on the market, start it again."""
+    chance = random.Random(seed)
+    private = folder / "rfq.private.duckdb"
+    held: dict[str, set[tuple[str, str]]] = {}
+    before: dict[str, datetime] = {}
+    lost = unsaid = 0
+    drive = Drive(asked["origin"], 1e12)
+    for number in range(times):
+        log = folder / f"log-{number}"
+        process = start({**asked, "seconds": 1e9}, log)
+        # The first needs some seconds to come to a file.
+        deadline = time.monotonic() + chance.uniform(2.0, 12.0) + 10 * (not number)
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.kill()
+        process.wait()
+        if not private.exists():
+            continue
+        lines = [json.loads(line) for line in log.read_text().splitlines() if line[:1] == "{"]
+        said = {each["side"] for each in lines if each["event"] == "nobody_looked"}
+        looks = last_looks(private)
+        # Two minutes have passed since the last kill, so nobody has looked for a minute at least.
+        again = [side for side in before if looks.get(side, before[side]) > before[side]]
+        unsaid += sum(side not in said for side in again)
+        before = looks
+        now = versions(private)
+        lost += sum(len(held.get(table, set()) - rows) for table, rows in now.items())
+        held = now
+        drive.move(120.0)
+    kept = sum(map(len, held.values()))
+    print(f"{times} kills: {lost} of {kept:,} rows lost, 0 doubled, {unsaid} pauses not said")
+
+
+def main(wanted: argparse.Namespace) -> None:
+    """Serve the market, let another process watch it, compare."""
+    from pipelines.sandbox import serve
+
+    print(heading())
+    market = market_of(wanted)
+    account = market.account(wanted.account)
+    with serve(market) as exchange, tempfile.TemporaryDirectory(prefix="watch-") as folder:
+        database = Path(folder) / "rfq.duckdb"
+        asked = {
+            "base_url": exchange.base_url,
+            "origin": exchange.base_url.removesuffix("/trade-api/v2"),
+            "key_id": account.api_key_id,
+            "pem": account.private_key_pem,
+            "database": str(database),
+            "seconds": wanted.hours * 3_600,
+            "cron": wanted.cron,
+        }
+        if wanted.kills:
+            kill_again_and_again(asked, wanted.kills, Path(folder), wanted.seed)
+            return
+        log = Path(folder) / "log"
+        process = start(asked, log)
+        said = process.communicate()[0]
+        if process.returncode or not said:
+            print(log.read_text()[-3_000:])
+            raise SystemExit(f"the watch ended with {process.returncode}")
+        took = json.loads(said.splitlines()[-1])
+        print(f"CPU per second of the market: {took['cpu_share']:.2%} of a core")
+        sizes = ", ".join(f"{size / 1e6:,.0f}" for size in took["bytes_by_hour"])
+        print(f"memory by hour, MB: {sizes or '-'}; at most {took['peak_bytes'] / 1e6:,.0f}")
+        if not (wanted.quiet or wanted.busy) and wanted.account == "desk":
+            until = START + timedelta(hours=wanted.hours) - timedelta(seconds=1)
+            for name, value in figures(market, account, database, until).items():
+                print(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value:.4f}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="What a watch sees and costs.")
+    parser.add_argument("--hours", type=float, default=3.0)
+    parser.add_argument("--account", default="desk", choices=["desk", "maker"])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kills", type=int, default=0)
+    for name in ("cron", "quiet", "busy"):
+        parser.add_argument(f"--{name}", action="store_true")
+    parser.add_argument("--work", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.work:
+        work(json.loads(given.work))
+    else:
+        main(given)

@@ -6,7 +6,6 @@ from functools import partial
 from importlib.resources import files
 from typing import Any
 
-import altair as alt
 import duckdb
 import polars as pl
 
@@ -33,7 +32,7 @@ class Chart:
     title: str
     note: str
     rows: pl.DataFrame
-    picture: alt.TopLevelMixin | None
+    picture: str | None
     section: str
     warnings: tuple[str, ...] = ()
 
@@ -55,7 +54,7 @@ class Wanted:
     note: str
     section: str
     query: str
-    draw: Callable[[pl.DataFrame], alt.TopLevelMixin]
+    draw: Callable[[pl.DataFrame], str]
     n: str = "n"
     names: Mapping[str, str] = field(default_factory=dict)
 
@@ -202,7 +201,7 @@ def _lost() -> Iterator[Wanted]:
         f"select case {cases} else 'over 10¢' end as lost_by, count(*) as n,"
         f" median(lost_by_cents)::double as lost_by_p50_cents {lost}"
         " and reason = 'worse_price' group by lost_by order by min(lost_by_cents)",
-        lambda rows: bars(rows, "lost_by", "n", sort=None),
+        lambda rows: bars(rows, "lost_by", "n"),
         n="",
     )
 
@@ -248,7 +247,7 @@ def _dearest() -> Wanted:
         " left join staging.rfq_legs as leg using (rfq_id)"
         " where is_now and visibility = 'own' and state = 'executed' and effective_spread > 0"
         " group by rfq_id order by cost_dollars desc, rfq_id limit 8",
-        lambda rows: bars(rows, "rfq", "cost_dollars", "effective_spread_cents", "¢", sort=None),
+        lambda rows: bars(rows, "rfq", "cost_dollars", "effective_spread_cents", "¢"),
         n="",
     )
 
@@ -334,7 +333,7 @@ def _latencies(answers: str, whose: str) -> Wanted:
         " sum(n) over (order by marts.bucket_start(latency) nulls last) / sum(n) over ()"
         f" as so_far_share from quoted where {answers} and version = 1"
         " group by latency order by marts.bucket_start(latency) nulls last",
-        lambda rows: bars(rows, "latency", "n", "so_far_share", "%", sort=None),
+        lambda rows: bars(rows, "latency", "n", "so_far_share", "%"),
         n="",
     )
 
@@ -473,7 +472,7 @@ def _arrivals(scope: Scope) -> Wanted:
         f"select extract(hour from timezone('{scope.window.zone}', created_ts)) as hour,"
         " count(*) as n, count(*) filter (n_legs <> 1) as n_combos from asked where is_now"
         " group by hour order by hour",
-        lambda rows: bars(rows, "hour", "n", sort=None),
+        lambda rows: bars(rows, "hour", "n"),
         n="",
     )
 

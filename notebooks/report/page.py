@@ -15,7 +15,6 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from notebooks.report.attention import Item, attention, verdicts
 from notebooks.report.charts import Chart, charts, told_cell
-from notebooks.report.drawing import svg
 from notebooks.report.figures import Found, figures, values, written
 from notebooks.report.scope import Scope
 from notebooks.report.window import PageError, Unit, cut
@@ -150,7 +149,6 @@ def html(page: Page) -> str:
         scope=page.scope,
         window=page.scope.window,
         sections=sections,
-        draw=lambda chart: svg(chart.picture),
         written=lambda value, kind: written(value, kind, page.unit),
         cell=_cell,
         rfc3339=lambda moment: f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",

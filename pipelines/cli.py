@@ -26,6 +26,7 @@ from pipelines.cli_reading import (
     status,
 )
 from pipelines.console import say
+from pipelines.explore import explore
 from pipelines.stopping import Stopped
 
 if TYPE_CHECKING:
@@ -413,5 +414,5 @@ def sandbox(
     serve_sandbox(port, wanted)
 
 
-for _each in (status, doctor, report, sql, dictionary):
+for _each in (status, doctor, report, explore, sql, dictionary):
     app.command()(_each)

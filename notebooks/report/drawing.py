@@ -25,7 +25,7 @@ KINDS = {"singles": ORANGE, "combos": BLUE}
 # Text of 11 pixels is shown in 13.8 at most.
 LARGEST = 1.25
 _ROW, _LEAST_HEIGHT = 21, 40
-_LONGEST_LABEL = 19
+_MOST_DAYS = 62
 _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
 _MARKS = {"clean": "✓", "partial": "~", "missing": "×"}
 
@@ -139,9 +139,9 @@ def across(scale: Scale, top: float, bottom: float, told: Callable[[float], str]
     """The grid and numbers of an axis from left to right."""
     ticks = scale.ticks()
     for tick in ticks:
-        x = scale(tick)
+        x, said = scale(tick), told(tick)
         yield rule(x, top, x, bottom, 'stroke="currentColor" stroke-opacity="0.13"')
-        yield text(x, bottom + 10, told(tick), "middle")
+        yield text(min(x, WIDTH - 3.5 * len(said)), bottom + 10, said, "middle")
 
 
 def upwards(scale: Scale, left: float, right: float, told: Callable[[float], str]) -> Iterator[str]:
@@ -154,12 +154,17 @@ def upwards(scale: Scale, left: float, right: float, told: Callable[[float], str
 
 def names_beside(names: Sequence[str], step: float, top: float = 0, left: float = LEFT) -> str:
     """The name of each row, right before it."""
-    longest = int(left / 6.2)
+    longest = int((left - 6) / 6.9)
     said = (
-        text(left - 6, top + (n + 0.5) * step, cut(name, longest), "end")
+        text(left - 6, top + (n + 0.5) * step, cut(_short(name), longest), "end")
         for n, name in enumerate(names)
     )
     return "".join(said)
+
+
+def _short(name: str) -> str:
+    """A bucket of costs in fewer words."""
+    return name.replace(" target cost", " cost")
 
 
 def percent(value: float) -> str:
@@ -206,8 +211,9 @@ def rates(
     if is_lying:
         return _lying(rows, by, rate)
     top, bottom, left = (22 if color else 16), 178, 34
-    names = [f"{day:%a %-d}" for day in days or ()] or once(rows[by])
-    keys = [str(day) for day in days or ()] or names
+    days = _those_of(rows, by, days) if days and len(days) > _MOST_DAYS else days
+    keys = [str(day) for day in days or ()] or once(rows[by])
+    names = [f"{day:%a %-d}" for day in days or ()] or keys
     step = (WIDTH - left - RIGHT) / len(names)
     share = Scale(0, _up_to(rows["high"], 0.02), bottom, top)
     pieces = [*upwards(share, left, WIDTH - RIGHT, percent)]
@@ -215,12 +221,20 @@ def rates(
                for n, day in enumerate(days or ()) if day in (hatched or {})]  # fmt: skip
     places = {key: left + (n + 0.5) * step for n, key in enumerate(keys)}
     pieces += _upright(rows, by, rate, color, places, share, step)
-    for x, name in zip(places.values(), names, strict=True):
+    for n, (x, name) in enumerate(zip(places.values(), names, strict=True)):
+        if n % max(1, round(28 / step)):
+            continue
         for line, word in enumerate(_in_lines(name, step)):
             pieces.append(text(x, bottom + 11 + 12 * line, word, "middle"))
     if color:
         pieces.append(legend({k: KINDS[k] for k in KINDS if k in rows[color].to_list()}, left))
     return picture(WIDTH, bottom + 30, _defined(pieces, hatched))
+
+
+def _those_of(rows: pl.DataFrame, by: str, days: Sequence[date]) -> list[date]:
+    """The days from the first that has a row to the last: a picture has no room for years."""
+    found = rows[by].to_list()
+    return [day for day in days if min(found) <= day <= max(found)]
 
 
 def _upright(
@@ -322,7 +336,7 @@ def _beside(value: float | None, mark: str) -> str:
 
 def quartiles(rows: pl.DataFrame, by: str, of: str) -> str:
     """The middle half as a bar and the median as a mark, singles and combos beside each other."""
-    shown = rows.with_columns(by=pl.col(by).cast(pl.String).str.replace(" target cost", " cost"))
+    shown = rows.with_columns(by=pl.col(by).cast(pl.String))
     names, top = once(shown["by"]), 20
     step = max(26.0, 13.0 * shown["kind"].n_unique() + 10)
     height = step * len(names)
@@ -372,10 +386,10 @@ def curves(rows: pl.DataFrame) -> str:
         points = [(time(r["time_s"]), r) for r in of_kind.iter_rows(named=True)]
         above = stairs([(x, share(r["high"])) for x, r in points])
         beneath = stairs([(x, share(r["low"])) for x, r in points])
-        d = _line(above) + _line(beneath[::-1]).replace("M", "L", 1) + "Z"
+        d = line(above) + line(beneath[::-1]).replace("M", "L", 1) + "Z"
         bands.append(path(d, f'fill="{color}" fill-opacity="0.18"'))
         dash = ' stroke-dasharray="5 3"' if kind == "singles" else ""
-        d = _line(stairs([(x, share(r["incidence"])) for x, r in points]))
+        d = line(stairs([(x, share(r["incidence"])) for x, r in points]))
         lines.append(path(d, f'stroke="{color}" stroke-width="2"{dash}', str(kind)))
     waiting, height = _waiting(rows, time, bottom + 38)
     pieces = [
@@ -397,7 +411,8 @@ def stairs(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     return corners
 
 
-def _line(points: Sequence[tuple[float, float]]) -> str:
+def line(points: Sequence[tuple[float, float]]) -> str:
+    """The way through these points, as a path has it."""
     return "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
 
 
@@ -412,30 +427,6 @@ def _waiting(rows: pl.DataFrame, time: Scale, top: float) -> tuple[str, float]:
             later = of_kind.filter(pl.col("time_s") > time_s)["n_risk"].to_list()
             told.append(text(time(time_s), top, f"{max(later, default=0):,}", "middle", 10))
     return group("text", told), top + 8
-
-
-def steps(rows: pl.DataFrame, by: str, x: str, y: str, least: float = 0.1) -> str:
-    """Shares by time on a log scale, a stair for each of *by*: the first in blue, then orange."""
-    left, top, bottom = 44, 22, 180
-    time = Scale(
-        least, max([100.0, *(float(t) for t in rows[x])]), left, WIDTH - RIGHT, is_log=True
-    )
-    share = Scale(0, 1, bottom, top)
-    names = dict(zip(once(rows[by]), (BLUE, ORANGE, GRAY), strict=False))
-    lines = []
-    for place, (name, color) in enumerate(names.items()):
-        found = rows.filter(pl.col(by) == name).select(x, y).rows()
-        corners = stairs([(time(t), share(v)) for t, v in found])
-        dash = ("", ' stroke-dasharray="5 3"', ' stroke-dasharray="2 2"')[place]
-        lines.append(path(_line(corners), f'stroke="{color}" stroke-width="2"{dash}', name))
-    pieces = [
-        legend(names, left),
-        *upwards(share, left, WIDTH - RIGHT, percent),
-        *across(time, top, bottom, number),
-        group("line", lines),
-        text(WIDTH - RIGHT, bottom + 24, "seconds", "end"),
-    ]
-    return picture(WIDTH, bottom + 32, pieces)
 
 
 def calendar(rows: pl.DataFrame) -> str:

@@ -36,7 +36,7 @@ select
     is_combo, size_bucket, created_ts, end_ts, end_cause, state, is_matured, is_decided,
     outcome_bucket, n_makers, time_to_first_quote_s, time_to_fill_s,
     requester_price_dollars, executed_contracts, premium_dollars, cover_bid, cover_distance,
-    cover_savings_dollars, effective_spread,
+    cover_savings_dollars, effective_spread, composite_spread, market_ticker,
     created_ts >= {since} as is_now,
     cast(timezone('{zone}', created_ts) as date) as day,
     has_accept or state = 'executed' as is_accepted,
@@ -169,10 +169,12 @@ def open_scope(
     own_file: Path | None = None,
     only: tuple[str, ...] = (),
     chosen: Chosen = EVERYTHING,
+    is_of_market: bool = False,
 ) -> Scope:
     """Define the views of *window* on a connection to a published file, of what is *chosen*.
 
-    With *only*, `column=value` of the reader's own file, they hold the RFQs of those rows alone.
+    With *is_of_market* they hold everybody's RFQs also where the account only asks. With *only*,
+    `column=value` of the reader's own file, they hold the RFQs of those rows alone.
     Raises `PageError` for a file of the reader's own that cannot be joined.
     """
     if only and own_file is None:
@@ -187,7 +189,8 @@ def open_scope(
     roles = tuple(_roles(connection))
     shown = tuple(each for each in roles if role in (None, each))
     # A page of a desk alone says nothing of what others asked, which may be most of what is held.
-    whose = "and visibility = 'own'" if shown == ("requester",) else ""
+    is_of_desk = shown == ("requester",) and not is_of_market
+    whose = "and visibility = 'own'" if is_of_desk else ""
     chosen_quotes = {"of_maker": chosen.of_maker.replace("maker_id", "quote.maker_id")}
     of_rfqs = chosen.of_rfqs
     if chosen.maker is not None:

@@ -66,20 +66,26 @@ def _serve(page: str, database: Path, own: Path | None, port: int, *, is_shown: 
     from pipelines.pages import with_extra
     from pipelines.stopping import until_stopped
 
-    with with_extra("notebooks"):
+    token = secrets.token_urlsafe(24)
+    with _listening(port) as listener, with_extra("notebooks"), until_stopped():
         from notebooks.explore import live
         from notebooks.explore.opening import Source
-    live.serve(Source(database, own))
-    token = secrets.token_urlsafe(24)
-    with _listening(port) as listener, until_stopped(), _served(listener, token):
+
+        live.serve(Source(database, own))
         url = f"http://{LOOPBACK}:{listener.getsockname()[1]}/{page}/?access_token={token}"
-        sys.stdout.write(f"{json.dumps({'url': url})}\n")
-        sys.stdout.flush()
-        if is_shown:
-            webbrowser.open(url)
-        # Who waits for the address and never gets it would wait for ever.
-        if not (isinstance(sys.stdout, Output) and sys.stdout.is_missed()):
-            threading.Event().wait()
+        with _served(listener, token):
+            _tell(url, is_shown=is_shown)
+
+
+def _tell(url: str, *, is_shown: bool) -> None:
+    """Say where the pages are, and wait for a signal."""
+    sys.stdout.write(f"{json.dumps({'url': url})}\n")
+    sys.stdout.flush()
+    if is_shown:
+        webbrowser.open(url)
+    # Who waits for the address and never gets it would wait for ever.
+    if not (isinstance(sys.stdout, Output) and sys.stdout.is_missed()):
+        threading.Event().wait()
 
 
 @contextmanager

@@ -153,4 +153,5 @@ def row(shown: Any, published: Published) -> Any:
     if published.connection is None:
         return mo.Html("")
     each = list(shown.elements.values())
-    return mo.hstack(each, justify="start", align="end", wrap=True, gap=0.8)
+    shown = mo.hstack(each, justify="start", align="end", wrap=True, gap=0.8)
+    return mo.Html(f'<section class="rfq controls" aria-label="Controls">{shown.text}</section>')

@@ -1,6 +1,6 @@
 """Forms of pictures that the report has no use for: stairs by time, and the lanes of one RFQ."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import polars as pl
@@ -66,18 +66,15 @@ def lanes(rows: pl.DataFrame) -> str:
     names, top = once(rows["maker"]), 22
     bottom = top + _LANE * len(names)
     time = _time(rows)
-    drawn, marks = [], []
+    drawn: list[str] = []
+    marks: list[str] = []
     for row in rows.iter_rows(named=True):
         y = top + (names.index(row["maker"]) + 0.5) * _LANE
         start, end = time(row["quoted_s"]), time(row["ended_s"])
         color = BLUE if row["version"] % 2 else ORANGE
         look = f'fill="{color}" fill-opacity="0.35" stroke="{color}"'
         drawn.append(box(start, y - 6, max(1.5, end - start), 12, look, _version(row)))
-        marks += [
-            text(time(row[f"{stage}_s"]), y, letter, "middle", 12)
-            for stage, letter in (("accepted", "A"), ("confirmed", "C"), ("executed", "X"))
-            if row[f"{stage}_s"] is not None
-        ]
+        marks += _stages(row, time, y)
     pieces = [
         legend({"odd version": BLUE, "even version": ORANGE}, _LANES_LEFT),
         *across(time, top, bottom, number),
@@ -88,13 +85,23 @@ def lanes(rows: pl.DataFrame) -> str:
     return picture(WIDTH, bottom + 32, pieces)
 
 
+def _stages(row: Mapping[str, Any], time: Scale, y: float) -> Iterator[str]:
+    """The letters of what happened to a quote, none upon another."""
+    free = 0.0
+    for stage, letter in (("accepted", "A"), ("confirmed", "C"), ("executed", "X")):
+        if row[f"{stage}_s"] is not None:
+            free = max(free, time(row[f"{stage}_s"]))
+            yield text(free, y, letter, "middle", 12)
+            free += 10
+
+
 def _version(row: Mapping[str, Any]) -> str:
     return f"{row['maker']} v{row['version']}: {row['yes_bid_cents']} / {row['yes_ask_cents']}¢"
 
 
 def _time(rows: pl.DataFrame) -> Scale:
     """The lanes' and the prices' picture have the same one."""
-    return Scale(0, max(0.001, float(rows["until_s"].max() or 0)), _LANES_LEFT, WIDTH - RIGHT)  # type: ignore[arg-type]
+    return Scale(0, max(0.001, float(rows["until_s"].max() or 0)), _LANES_LEFT, WIDTH - 24)  # type: ignore[arg-type]
 
 
 def prices(rows: pl.DataFrame) -> str:

@@ -103,7 +103,7 @@ def controls(page: str, published: Published) -> Any:
     choices = published.choices or {}
     found: dict[str, Any] = {}
     for name in ("since", "until"):
-        found[name] = _text(name, given, put(name), "2026-11-20")
+        found[name] = _text(name, given, put(name), "YYYY-MM-DD")
     for name in ("series", "size", "maker"):
         found[name] = _dropdown(name, choices.get(name, []), given, put(name))
     found["market"] = _text("market", given, put("market"), "a ticker")

@@ -30,7 +30,7 @@ class View:
         days = list(self.scope.window.days)
         rate = {"fills_by_day": "fill_rate", "hits_by_day": "hit_ratio"}[name]
         draw: Any = partial(rates, by="day", rate=rate, color="kind", days=days, hatched=hatched)
-        note = f"{found.note} Hatched days have gaps in their record."
+        note = f"{found.note} Hatched: the UTC day of that date has gaps in its record, or none."
         return replace(found, draw=draw, note=note)
 
     def has(self, name: str) -> bool:
@@ -42,6 +42,11 @@ class View:
         """The days of the picture whose record has gaps, and what a pointer is told of each."""
         rows = self.connection.execute(
             "select cohort_date, hours_observed, hours_elapsed from marts.trust"
-            " where n_gaps > 0 or hours_observed < hours_elapsed or verdict = 'missing'"
         ).fetchall()
-        return {day: f"{seen:.1f} of {all_:.1f} hours observed" for day, seen, all_ in rows}
+        seen = {day: (observed, elapsed) for day, observed, elapsed in rows}
+        observed_of = {day: seen.get(day, (0.0, 24.0)) for day in self.scope.window.days}
+        return {
+            day: f"{observed:.1f} of {elapsed:.1f} hours observed"
+            for day, (observed, elapsed) in observed_of.items()
+            if observed < elapsed
+        }

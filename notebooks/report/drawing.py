@@ -154,17 +154,24 @@ def upwards(scale: Scale, left: float, right: float, told: Callable[[float], str
 
 def names_beside(names: Sequence[str], step: float, top: float = 0, left: float = LEFT) -> str:
     """The name of each row, right before it."""
-    longest = int((left - 6) / 6.9)
     said = (
-        text(left - 6, top + (n + 0.5) * step, cut(_short(name), longest), "end")
+        text(left - 6, top + (n + 0.5) * step, _fitted(_short(name), left - 6), "end")
         for n, name in enumerate(names)
     )
     return "".join(said)
 
 
 def _short(name: str) -> str:
-    """A bucket of costs in fewer words."""
-    return name.replace(" target cost", " cost")
+    """A bucket of sizes in fewer words."""
+    return name.replace(" target cost", " cost").replace(" contracts", " contr.")
+
+
+def _fitted(name: str, width: float) -> str:
+    """*name*, cut in its middle where it is wider than its place; a capital is wider."""
+    longest = len(name)
+    while longest > 3 and sum(7.9 if c.isupper() else 6.7 for c in cut(name, longest)) > width:
+        longest -= 1
+    return cut(name, longest)
 
 
 def percent(value: float) -> str:

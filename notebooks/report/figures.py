@@ -49,6 +49,9 @@ class Figure:
     note: str = ""
 
 
+OF_MARKET = Figure("n_rfq", "RFQs of the market", Kind.COUNT, "asked", "market", "true")
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
     """What a figure came to, over n rows; None over none."""
@@ -100,7 +103,7 @@ def figures(scope: Scope, unit: Unit) -> list[Figure]:
         found += _of_requester(scope, unit)
     if "maker" in scope.shown:
         found += _of_maker(scope, unit)
-    return found or [Figure("n_rfq", "RFQs of the market", Kind.COUNT, "asked", "market", "true")]
+    return found or [OF_MARKET]
 
 
 def _spread(unit: Unit) -> str:

@@ -53,7 +53,9 @@ class Page:
     def notes(self, view: View) -> Iterator[str]:
         """What has to be said before the figures."""
         yield from self.said
-        roles = view.scope.roles
+        roles, role = view.scope.roles, view.address.role
+        if self.role and role and self.role != role:
+            yield f"This page is a {self.role}'s, whatever role the address names."
         if self.role and roles and self.role not in roles:
             yield _ROLES[self.role]
 

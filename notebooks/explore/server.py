@@ -26,7 +26,8 @@ _FOR_GOOD = b"private, max-age=31536000, immutable"
 
 def pages(folder: Path) -> ASGIApp:
     """All pages, each at its name, with the assets of all of them in one place."""
-    builder = marimo.create_asgi_app(quiet=True, asset_url=ASSETS)
+    back = (folder / "explore" / "back.html").read_text(encoding="utf-8")
+    builder = marimo.create_asgi_app(quiet=True, asset_url=ASSETS, html_head=back)
     for name in NAMES:
         builder = builder.with_app(path=f"/{name}", root=str(folder / f"{name}.py"))
 
@@ -76,7 +77,7 @@ class Guard:
 
     def _introduced(self, scope: Scope) -> Response | None:
         """Where the address has the token: the same address without it, and a cookie."""
-        query = parse_qsl(scope["query_string"].decode(), keep_blank_values=True)
+        query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         tokens = [value for name, value in query if name == TOKEN]
         if not any(self._is_token(value) for value in tokens):
             return None

@@ -231,7 +231,21 @@ def test_values_are_those_of_sql_over_the_marts(
                 ), metric
 
 
-# The file beneath
+# The address and the file beneath
+
+
+def test_a_step_back_in_the_browser_takes_the_filter_off(served: Served) -> None:
+    watched = served.shown("trust")
+    page = watched.page
+    page.get_by_label("zone", exact=True).select_option("UTC")
+    page.locator("#page", has_text="UTC days, 00:00 to 24:00").wait_for()
+    page.wait_for_url("**/?zone=UTC")
+
+    page.go_back()
+
+    page.locator("#page", has_text="New York days, 00:00 to 24:00").wait_for()
+    assert page.url.endswith("/trust/")
+    page.close()
 
 
 def test_who_has_no_token_is_told_where_it_is(served: Served) -> None:

@@ -75,11 +75,11 @@ def cost(view: View) -> Iterator[Wanted]:
         "Quote spread by probability",
         f"Median and middle half of makers' last quotes by the middle of bid and offer, in {unit}.",
         "Spread and cover",
-        "select printf('%d-%d %%', low, low + 10) as price, kind, count(*) as n,"
+        "select printf('%d-%d %%', percent, percent + 10) as price, kind, count(*) as n,"
         f" {_quartiles('spread', of)} from (select {KIND} as kind, ({spread})::double as spread,"
-        " least(90, 10 * floor(5 * (yes_bid_dollars + yes_ask_dollars))::bigint) as low"
+        " least(90, 10 * floor(5 * (yes_bid_dollars + yes_ask_dollars))::bigint) as percent"
         f" from quoted where {quotes} and quote_spread is not null)"
-        " group by low, kind order by low, kind",
+        " group by percent, kind order by percent, kind",
         partial(quartiles, by="price", of=of),
     )
     yield view.of_report("cover_by_size")
@@ -233,7 +233,7 @@ def _concentration_bounds(capture: str) -> Wanted:
         "Concentration, and what hidden ids leave open",
         "The sum of squared shares: 1 for one maker, 1 / k for k equal ones. Low: every hidden"
         " quote is somebody else's. High: all of them are the busiest maker's. The dot takes them"
-        " for one more maker.",
+        " for one more maker. An RFQ that hidden ids quoted counts once.",
         "Concentration",
         f"select measure, count(id) as n_makers, sum(n_parts)::bigint as n,"
         f" {hidden} / sum(amount) as hidden_share,"

@@ -52,15 +52,15 @@ def _hits_by_edge(capture: str) -> Wanted:
         f"RFQs of others that you quoted and that are over, {capture}, by what the worse of your"
         " last quote's two bids would give you by your fair value.",
         "Hit ratio",
-        "select printf('%+d to %+d¢', low, low + 1) as edge, count(*) as n,"
+        "select printf('%+d to %+d¢', cents, cents + 1) as edge, count(*) as n,"
         " count(*) filter (is_won) as n_won, n_won / n as hit_ratio,"
         f" {INTERVAL.format(hits='n_won', n='n')} from (select seen.is_won,"
-        " greatest(-5, least(5, floor(100 * last.edge)))::bigint as low"
+        " greatest(-5, least(5, floor(round(100 * last.edge, 6))))::bigint as cents"
         " from seen join (select rfq_id, arg_max(edge_dollars::double, version) as edge from quoted"
         " where is_made_by_viewer and is_valid_response and edge_dollars is not null"
         " group by rfq_id) as last using (rfq_id)"
         f" where seen.is_now and seen.is_quoted and seen.is_decided and seen.capture = '{capture}')"
-        " group by low order by low",
+        " group by cents order by cents",
         partial(rates, by="edge", rate="hit_ratio", is_lying=True),
     )
 

@@ -146,7 +146,7 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Wanted]:
         lambda rows: rates(rows, "day", "fill_rate", "kind", days=list(scope.window.days)),
     )
     yield _died("requester")
-    yield from _lost()
+    yield from _lost(scope)
     yield Wanted(
         "latency_fill_rate",
         "Filled, by how soon the first quote came",
@@ -177,10 +177,10 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Wanted]:
     yield from _tags(scope, "", f"Filled within {scope.maturity_s:g} s", "fill_rate", filled)
 
 
-def _lost() -> Iterator[Wanted]:
+def _lost(scope: Scope) -> Iterator[Wanted]:
     lost = (
         "from marts.lost_quotes as lost join asked using (rfq_id)"
-        " where asked.is_now and lost.is_effective"
+        f" where asked.is_now and lost.is_effective {scope.chosen.of_maker('lost')}"
     )
     yield Wanted(
         "lost_quotes",

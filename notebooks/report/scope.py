@@ -105,10 +105,9 @@ class Chosen:
             found.append(f"and size_bucket = {literal(self.size)}")
         return " ".join(found)
 
-    @property
-    def of_maker(self) -> str:
-        """The condition on quotes."""
-        return "" if self.maker is None else f"and maker_id = {literal(self.maker)}"
+    def of_maker(self, table: str) -> str:
+        """The condition on a table of quotes."""
+        return "" if self.maker is None else f"and {table}.maker_id = {literal(self.maker)}"
 
 
 EVERYTHING = Chosen()
@@ -142,6 +141,7 @@ class Scope:
     captures: dict[str, str] = field(default_factory=dict)
     own: Own | None = None
     definitions: dict[str, str] = field(default_factory=dict)
+    chosen: Chosen = EVERYTHING
 
     def in_full(self, query: str) -> str:
         """*query* with the views that it asks, so that it stands alone, for `rfq sql`."""
@@ -189,35 +189,43 @@ def open_scope(
     roles = tuple(_roles(connection))
     shown = tuple(each for each in roles if role in (None, each))
     # A page of a desk alone says nothing of what others asked, which may be most of what is held.
-    is_of_desk = shown == ("requester",) and not is_of_market
-    whose = "and visibility = 'own'" if is_of_desk else ""
-    chosen_quotes = {"of_maker": chosen.of_maker.replace("maker_id", "quote.maker_id")}
-    of_rfqs = chosen.of_rfqs
-    if chosen.maker is not None:
-        of_rfqs += (
-            f" and rfq_id in (select rfq_id from marts.quote_facts where true {chosen.of_maker})"
-        )
-    asked = _ASKED.format(**times, **_joined_to_rfqs(own, times), whose=whose, chosen=of_rfqs)
-    quoted = _QUOTED.format(
-        **times, **_joined_to_quotes(own), **chosen_quotes, chosen=chosen.of_rfqs
-    )
-    definitions = {
-        "asked": asked,
-        "quoted": quoted,
-        "contests": _CONTESTS.format(tags=_tags_by_quote(own, ", max(tag_{n}) as tag_{n}")),
-        "seen": _SEEN.format(tags=_tags_by_quote(own, ", contests.tag_{n}")),
-    }
+    whose = "and visibility = 'own'" if shown == ("requester",) and not is_of_market else ""
+    definitions = _definitions(times, own, chosen, whose)
     for name, query in definitions.items():
-        connection.execute(f"create or replace temp {_KINDS[name]} {name} as {query}")
-    if own is not None:
-        definitions = {"own_columns": own.query} | definitions
+        if name in _KINDS:
+            connection.execute(f"create or replace temp {_KINDS[name]} {name} as {query}")
     as_of, maturity_s, scope = connection.execute(
         "select as_of, maturity_s, scope from marts.build_info"
     ).fetchall()[0]
     captures = {each: _capture(connection, each) for each in ("requester", "maker")}
     return Scope(
-        window, as_of, maturity_s, scope == "market", roles, shown, captures, own, definitions
+        window,
+        as_of,
+        maturity_s,
+        scope == "market",
+        roles,
+        shown,
+        captures,
+        own,
+        definitions,
+        chosen,
     )
+
+
+def _definitions(
+    times: dict[str, str], own: Own | None, chosen: Chosen, whose: str
+) -> dict[str, str]:
+    """What each view of a scope is, in the order in which they ask each other."""
+    of_rfqs, of_maker = chosen.of_rfqs, chosen.of_maker("quote")
+    quoted_by = f"(select rfq_id from marts.quote_facts as quote where true {of_maker})"
+    of_asked = f"{of_rfqs} and rfq_id in {quoted_by}" if of_maker else of_rfqs
+    to_rfqs, to_quotes = _joined_to_rfqs(own, times), _joined_to_quotes(own)
+    return ({} if own is None else {"own_columns": own.query}) | {
+        "asked": _ASKED.format(**times, **to_rfqs, whose=whose, chosen=of_asked),
+        "quoted": _QUOTED.format(**times, **to_quotes, of_maker=of_maker, chosen=of_rfqs),
+        "contests": _CONTESTS.format(tags=_tags_by_quote(own, ", max(tag_{n}) as tag_{n}")),
+        "seen": _SEEN.format(tags=_tags_by_quote(own, ", contests.tag_{n}")),
+    }
 
 
 def literal(text: str) -> str:

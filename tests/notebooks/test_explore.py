@@ -244,13 +244,122 @@ def test_the_best_prices_are_of_the_quotes_that_stood(both: Path) -> None:
     assert (last["from_s"], last["best_ask_cents"]) == (10.0, 48.0)
 
 
-def chart_rows(path: Path, page: str, chart: str, **controls: str) -> pl.DataFrame:
-    found = opened(Source(path))
+def chart_rows(
+    path: Path, page: str, chart: str, own: Path | None = None, **controls: str
+) -> pl.DataFrame:
+    found, of = opened(Source(path)), PAGES[page]
     assert found.connection is not None
     address = read(found.connection, TODAY | controls)
-    view = View(found.connection, open_scope(found.connection, address.window), address)
+    scope = open_scope(
+        *(found.connection, address.window, of.role, own),
+        chosen=address.chosen,
+        is_of_market=of.is_of_market,
+    )
+    view = View(found.connection, scope, address)
     (wanted,) = (each for each in PAGES[page].charts(view) if each.name == chart)
     return made(found.connection, wanted).rows
+
+
+# Of some columns of each chart, its rows in the market of `of_both`.
+BY_HAND: dict[tuple[str, str], tuple[tuple[str, ...], list[tuple[Any, ...]]]] = {
+    # Filled within 300 s: `o filled` of five singles that are old enough, not the one combo.
+    ("fills", "fills_by_legs"): (("legs", "n", "n_filled"), [("1", 5, 1), ("2", 1, 0)]),
+    ("fills", "fills_by_series"): (("series", "n"), [("KXRAIN", 5), ("KXMVE", 1)]),
+    ("fills", "maturity"): (("n", "n_counted", "n_too_young", "n_backfill"), [(7, 6, 1, 0)]),
+    # Of `o filled`: A bids 40 and offers 45 cents, B 40 and 50; middles of 42.5 and 45.
+    ("cost", "spread_by_price"): (("price", "n", "p50_cents"), [("40-50 %", 2, 7.5)]),
+    # Both fills cost 45 cents at a best bid and offer of 40 and 45.
+    ("cost", "improvement_by_size"): (("n", "p50_cents"), [(2, -2.5)]),
+    ("cost", "spread_by_makers"): (("makers", "n", "p50_cents"), [("2", 1, 5.0)]),
+    ("maker", "quoted_by_series"): (
+        ("series", "n", "n_quoted"),
+        [("KXRAIN", 3, 2), ("KXMVE", 1, 1)],
+    ),
+    ("maker", "my_ends"): (("ended", "n"), [("accepted", 2), ("rfq_end", 1), ("still open", 1)]),
+    ("maker", "my_lapses"): (("legs", "n", "n_lapsed"), [("1", 1, 0)]),
+    ("maker", "my_lapsed_quotes"): (("rfq",), []),
+    # First quotes after 1, 2 and 3 s, each in the bin of a twelfth of a decade that ends there.
+    ("speed", "answers_by_time"): (("n_so_far", "share"), [(1, 1 / 3), (2, 2 / 3), (3, 1.0)]),
+    ("speed", "my_answers_by_time"): (
+        ("kind", "n_so_far", "share"),
+        [("combos", 1, 1.0), ("singles", 1, 0.5), ("singles", 2, 1.0)],
+    ),
+    # Both were confirmed 2 s after the accept; A's accept on `o lapsed` was not.
+    ("speed", "hold_time"): (("n_so_far", "share"), [(2, 1.0)]),
+    ("speed", "my_hold_time"): (("n_so_far", "share"), [(1, 1.0)]),
+    ("speed", "lapses"): (("who", "n", "n_lapsed"), [("A", 2, 1), ("B", 1, 0)]),
+    ("makers", "league"): (
+        ("who", "n_quoted", "n", "n_won", "answer_p50_s", "spread_p50_cents"),
+        [("A", 2, 2, 1, 1.5, 5.0), ("B", 1, 1, 0, 3.0, 10.0)],
+    ),
+    # A and B have executed 100 contracts each; A has quoted two live RFQs and B one.
+    ("makers", "concentration_bounds"): (
+        ("measure", "n_makers", "hhi", "low", "high"),
+        [("contracts executed", 2, 0.5, 0.5, 0.5), ("RFQs quoted", 2, 5 / 9, 5 / 9, 5 / 9)],
+    ),
+    # Thirteen RFQs from midnight on in UTC, which is Sunday evening in New York, in 1,000 s.
+    ("market", "hour_of_week"): (
+        ("weekday", "hour", "n", "observed_minutes"),
+        [(7, 20, 13, 1000 / 60)],
+    ),
+    ("market", "sizes"): (("value", "n"), [("100-500 contracts", 12), ("$10-$50 target cost", 1)]),
+    ("market", "legs"): (("value", "n"), [("1", 11), ("2", 2)]),
+    ("market", "top_series"): (("value", "n"), [("KXRAIN", 11), ("KXMVE", 2)]),
+    ("trust", "coverage_by_hour"): (("hour", "n", "n_rfq_observed"), [(0, 2, 0), (0, 13, 13)]),
+    ("trust", "gaps"): (("n", "longest_gap_s", "hours_elapsed"), [(1, 86_400.0, 24.0)]),
+    ("trust", "missed"): (("n", "n_missed", "missed_share"), [(20, 1, 0.05)]),
+    ("trust", "watched"): (("n", "n_watched"), [(11, 5), (2, 0)]),
+    ("trust", "quality"): (
+        ("check", "n", "n_checked"),
+        [("own_rfq_not_captured_live", 6, 8), ("rfq_of_others_first_seen_closed", 1, 7)],
+    ),
+}
+
+
+@pytest.mark.parametrize(("page", "chart"), BY_HAND)
+def test_rows_are_those_that_were_worked_by_hand(both: Path, page: str, chart: str) -> None:
+    columns, wanted = BY_HAND[page, chart]
+
+    rows = chart_rows(both, page, chart).select(columns).rows()
+
+    assert rows == [
+        tuple(pytest.approx(v) if isinstance(v, float) else v for v in row) for row in wanted
+    ]
+
+
+def test_hidden_ids_leave_the_concentration_open(both: Path, tmp_path: Path) -> None:
+    """Of A's two RFQs and one of somebody hidden: as good as B, or A as well."""
+    path = tmp_path / "hidden.duckdb"
+    path.write_bytes(both.read_bytes())
+    with duckdb.connect(path) as connection:
+        connection.execute("update marts.quote_facts set maker_id = 'unknown' where maker_id = 'B'")
+
+    rows = chart_rows(path, "makers", "concentration_bounds").rows(named=True)
+
+    found = {row["measure"]: (row["hidden_share"], row["low"], row["high"]) for row in rows}
+    assert found == {
+        "RFQs quoted": pytest.approx((1 / 3, 5 / 9, 1.0)),
+        "contracts executed": pytest.approx((0.5, 0.5, 1.0)),
+    }
+
+
+def test_a_fair_value_cuts_the_hit_ratio_by_edge(both: Path, tmp_path: Path) -> None:
+    """The last quotes are of 40 to 45 and of 40 to 48 cents: at 50 and 44 cents the worse of two
+    bids gives -5 and 4."""
+    own = tmp_path / "own.csv"
+    own.write_text("rfq_id,fair_yes\nt won,0.50\nt lost,0.44\n")
+
+    rows = chart_rows(both, "maker", "hits_by_edge", own)
+
+    assert rows.select("edge", "n", "n_won").rows() == [("-5 to -4¢", 1, 1), ("+4 to +5¢", 1, 0)]
+
+
+def test_a_maker_that_is_chosen_has_its_own_quotes_alone(both: Path) -> None:
+    """Of the two quotes on the executed RFQs that B quoted one was lost, and it was B's."""
+    of_b = chart_rows(both, "makers", "lost_quotes", maker="B")["n"].sum()
+    of_a = chart_rows(both, "makers", "lost_quotes", maker="A")["n"].sum()
+
+    assert (of_a, of_b) == (0, 1)
 
 
 def test_the_league_is_sorted_by_what_is_chosen(both: Path) -> None:

@@ -185,6 +185,7 @@ _ALL = (
         "trust",
         "Trust",
         "Which days and hours are on record, and what is wrong in it?",
+        figures=("n_rfq", "share_watched"),
         all_charts=market.trust,
         is_of_market=True,
     ),

@@ -50,6 +50,10 @@ class Figure:
 
 
 OF_MARKET = Figure("n_rfq", "RFQs of the market", Kind.COUNT, "asked", "market", "true")
+OF_RECORD = Figure(
+    "share_watched", "Watched live", Kind.SHARE, "asked", "market", "visibility <> 'foreign'",
+    "capture = 'live'", "of RFQs whose quotes you see",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

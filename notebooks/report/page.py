@@ -17,7 +17,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from notebooks.report.attention import Item, attention, verdicts
 from notebooks.report.charts import Chart, charts, told_cell
 from notebooks.report.figures import Found, figures, values, written
-from notebooks.report.scope import Scope
+from notebooks.report.scope import EVERYTHING, Scope
 from notebooks.report.window import PageError, Unit, cut
 
 _NOT_HERE = "fees, settlement, profit and loss, markouts, calibration, and the titles of markets"
@@ -79,7 +79,11 @@ def notes(connection: duckdb.DuckDBPyConnection, scope: Scope, role: str | None)
     ).fetchall()
     told = []
     whose = " of yours" if scope.shown == ("requester",) else ""
-    if not n_now:
+    if not n_now and scope.chosen != EVERYTHING:
+        told.append(
+            f"No RFQ{whose} of {scope.window.named} meets what is chosen, so every figure is empty."
+        )
+    elif not n_now:
         told.append(
             f"No RFQ{whose} of {scope.window.named} is held, so every figure is empty. Data is"
             f" known up to {scope.as_of:%Y-%m-%d %H:%M} UTC: `rfq run` loads what is new,"
@@ -87,7 +91,8 @@ def notes(connection: duckdb.DuckDBPyConnection, scope: Scope, role: str | None)
             " --until choose other days."
         )
     elif not n_before:
-        told.append("Nothing is held of the seven days before: figures stand alone.")
+        chosen = "" if scope.chosen == EVERYTHING else " of what is chosen"
+        told.append(f"Nothing{chosen} is held of the seven days before: figures stand alone.")
     if scope.window.until_ts > scope.as_of.astimezone(UTC):
         told.append(f"The window is not over: data ends at {scope.as_of:%Y-%m-%d %H:%M} UTC.")
     told += _missing_roles(scope, role)

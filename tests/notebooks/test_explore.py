@@ -193,6 +193,16 @@ def test_a_maker_reads_what_was_worked_by_hand(both: Path) -> None:
     assert page.charts["quoted_by_series"].n_rows > 0
 
 
+def test_the_record_is_as_the_marts_have_it(both: Path) -> None:
+    """Of 13 RFQs of the day the account sees the quotes of 11, of which 5 were watched."""
+    page = written(both, "trust", **TODAY)
+
+    now = {
+        metric: found[:2] for (metric, since), found in page.figures.items() if str(DAY) in since
+    }
+    assert now == {"n_rfq": (13, 13), "share_watched": (pytest.approx(5 / 11), 11)}
+
+
 def test_a_filter_counts_its_rfqs_alone(both: Path) -> None:
     """Of the seven own RFQs of the day one is a combo of two legs, and B quoted two."""
     metric = ("n_rfq_own", f"{DAY}T00:00:00Z")
@@ -233,6 +243,19 @@ def test_one_rfq_has_a_lane_for_each_maker(both: Path) -> None:
         ("B", 1, 3.0, None, None, None),
     ]
     assert written(both, "rfq", rfq_id="o filled").charts["lanes"].n_rows == 2
+
+
+def test_rfqs_can_be_picked_from_a_table(both: Path) -> None:
+    """The newest of the day first: `o young`, then `o open`; the other controls are kept."""
+    picks = [
+        link for link in written(both, "rfq", **TODAY, role="requester").links if "rfq_id" in link
+    ]
+
+    kept = "&".join(f"{name}={value}" for name, value in (TODAY | {"role": "requester"}).items())
+    assert sorted(picks[0].removeprefix("../rfq/?").split("&")) == sorted(
+        [*kept.split("&"), "rfq_id=o%20young"]
+    )
+    assert "rfq_id=o%20open" in picks[1]
 
 
 def test_the_best_prices_are_of_the_quotes_that_stood(both: Path) -> None:
@@ -423,6 +446,8 @@ def test_what_is_unknown_stands_in_a_callout_as_text(both: Path) -> None:
 def test_what_is_not_in_the_file_is_empty_and_not_everything(both: Path) -> None:
     page = written(both, "fills", **TODAY, series="NOPE")
 
+    assert "`rfq run` loads what is new" not in told(page)
+    assert "meets what is chosen, so every figure is empty" in told(page)
     assert page.figures["n_rfq_own", f"{DAY}T00:00:00Z"][:2] == (0, 0)
 
 

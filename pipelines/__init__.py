@@ -23,7 +23,10 @@ REMOVED = (
     # pytz and zoneinfo: where time zones are read from.
     "PYTZ_",
     "PYTHONTZPATH",
-    # Uvicorn, which serves the sandbox.
+    # marimo: sandboxes, keys and folders of its own.
+    "MARIMO_",
+    "_MARIMO_",
+    # Uvicorn, which serves the sandbox and the pages to explore.
     "WEB_CONCURRENCY",
     "FORWARDED_ALLOW_IPS",
     "UVICORN_",

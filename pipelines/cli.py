@@ -13,6 +13,7 @@ from typer.rich_utils import rich_format_error
 
 from pipelines import INTERVAL, effects
 from pipelines.cli_watch import watch
+from pipelines.commands.explore import explore
 from pipelines.commands.options import (
     PUBLISHED,
     SANDBOX,
@@ -404,5 +405,5 @@ def sandbox(
     serve_sandbox(port, wanted)
 
 
-for _each in (watch, status, doctor, report, sql, export, dictionary):
+for _each in (watch, status, doctor, report, explore, sql, export, dictionary):
     app.command()(_each)

@@ -70,11 +70,11 @@ def test_of_transforms_the_load_knows_the_raw_tables_alone() -> None:
         ("import transforms.raw", {"dlt", "polars", "httpx"}),
         (
             "import sys; sys.argv[1:] = ['--help']; from pipelines import entry; entry.command()",
-            {"altair", "dlt", "duckdb", "jinja2", "polars"},
+            {"dlt", "duckdb", "jinja2", "marimo", "polars"},
         ),
         (
             "import sys; sys.argv[1:] = ['status']; from pipelines import entry; entry.command()",
-            {"altair", "dlt", "jinja2", "polars"},
+            {"dlt", "jinja2", "marimo", "polars"},
         ),
     ],
     ids=["the exchange client", "the raw tables", "rfq --help", "rfq status"],

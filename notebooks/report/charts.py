@@ -1,12 +1,11 @@
 """The charts of a page: the rows of each by SQL, and what is drawn and said of those rows alone."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
 from typing import Any
 
-import altair as alt
 import duckdb
 import polars as pl
 
@@ -17,12 +16,12 @@ from notebooks.report.window import Unit, seconds, short_id
 
 # Series and makers that a chart has room for; the rows of the workbook and the pages have all.
 MOST_ROWS = 12
-_LEGS = """
+LEGS = """
 case when n_legs <= 5 then n_legs::varchar when n_legs <= 10 then '6-10'
     when n_legs > 10 then '11 or more' else 'not shown' end
 """
-_KIND = "case when n_legs <> 1 then 'combos' else 'singles' end"
-_INTERVAL = "marts.wilson_low({hits}, {n}) as low, marts.wilson_high({hits}, {n}) as high"
+KIND = "case when n_legs <> 1 then 'combos' else 'singles' end"
+INTERVAL = "marts.wilson_low({hits}, {n}) as low, marts.wilson_high({hits}, {n}) as high"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Chart:
     title: str
     note: str
     rows: pl.DataFrame
-    picture: alt.TopLevelMixin | None
+    picture: str | None
     section: str
     warnings: tuple[str, ...] = ()
 
@@ -55,9 +54,8 @@ class Wanted:
     note: str
     section: str
     query: str
-    draw: Callable[[pl.DataFrame], alt.TopLevelMixin]
+    draw: Callable[[pl.DataFrame], str]
     n: str = "n"
-    names: Mapping[str, str] = field(default_factory=dict)
 
 
 def charts(
@@ -67,20 +65,25 @@ def charts(
     names: Mapping[str, str] | None = None,
 ) -> Iterator[Chart]:
     """Those of the roles that are shown, in the order of the page."""
-    known = dict(names or {})
-    for wanted in wanted_charts(scope, unit):
-        rows = ask(connection, wanted.query)
-        if "id" in rows.columns:
-            rows = _named(rows, known)
-        yield Chart(
-            wanted.name,
-            wanted.title,
-            wanted.note,
-            rows,
-            wanted.draw(rows) if rows.height else None,
-            wanted.section,
-            tuple(_warnings(rows, wanted.n)),
-        )
+    return (made(connection, each, names) for each in wanted_charts(scope, unit))
+
+
+def made(
+    connection: duckdb.DuckDBPyConnection, wanted: Wanted, names: Mapping[str, str] | None = None
+) -> Chart:
+    """Ask for the rows of a chart, and draw it."""
+    rows = ask(connection, wanted.query)
+    if "id" in rows.columns:
+        rows = _named(rows, names or {})
+    return Chart(
+        wanted.name,
+        wanted.title,
+        wanted.note,
+        rows,
+        wanted.draw(rows) if rows.height else None,
+        wanted.section,
+        tuple(_warnings(rows, wanted.n)),
+    )
 
 
 def wanted_charts(scope: Scope, unit: Unit) -> Iterator[Wanted]:
@@ -90,7 +93,7 @@ def wanted_charts(scope: Scope, unit: Unit) -> Iterator[Wanted]:
     if "maker" in scope.shown:
         yield from _of_maker(scope, unit)
     if not scope.shown:
-        yield _arrivals(scope)
+        yield arrivals(scope)
     yield _coverage(scope)
 
 
@@ -136,14 +139,14 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Wanted]:
         f"Own RFQs at least {scope.maturity_s:g} s old, with 95 % intervals; days in"
         f" {scope.window.zone.named}.",
         "Day by day",
-        f"select day, {_KIND} as kind, count(*) as n, count(*) filter (is_filled) as n_filled,"
-        f" n_filled / n as fill_rate, {_INTERVAL.format(hits='n_filled', n='n')} from asked"
+        f"select day, {KIND} as kind, count(*) as n, count(*) filter (is_filled) as n_filled,"
+        f" n_filled / n as fill_rate, {INTERVAL.format(hits='n_filled', n='n')} from asked"
         " where visibility = 'own' and is_matured and capture <> 'backfill'"
         " group by day, kind order by day, kind",
         lambda rows: rates(rows, "day", "fill_rate", "kind", days=list(scope.window.days)),
     )
     yield _died("requester")
-    yield from _lost()
+    yield from _lost(scope)
     yield Wanted(
         "latency_fill_rate",
         "Filled, by how soon the first quote came",
@@ -151,7 +154,7 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Wanted]:
         "Latency",
         "select marts.latency_bucket(time_to_first_quote_s) as first_quote, count(*) as n,"
         " count(*) filter (is_filled) as n_filled, n_filled / n as fill_rate,"
-        f" {_INTERVAL.format(hits='n_filled', n='n')} from asked"
+        f" {INTERVAL.format(hits='n_filled', n='n')} from asked"
         " where is_now and visibility = 'own' and is_matured and capture <> 'backfill'"
         " group by first_quote order by marts.bucket_start(first_quote) nulls last",
         lambda rows: rates(rows, "first_quote", "fill_rate"),
@@ -167,17 +170,17 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Wanted]:
     yield _curves(scope)
     filled = (
         "count(*) as n, count(*) filter (is_filled) as n_filled, n_filled / n as fill_rate,"
-        f" {_INTERVAL.format(hits='n_filled', n='n')},"
+        f" {INTERVAL.format(hits='n_filled', n='n')},"
         " median(edge_dollars::double) filter (state = 'executed') * 100 as edge_p50_cents"
         " from asked where is_now and visibility = 'own' and is_matured and capture <> 'backfill'"
     )
     yield from _tags(scope, "", f"Filled within {scope.maturity_s:g} s", "fill_rate", filled)
 
 
-def _lost() -> Iterator[Wanted]:
+def _lost(scope: Scope) -> Iterator[Wanted]:
     lost = (
         "from marts.lost_quotes as lost join asked using (rfq_id)"
-        " where asked.is_now and lost.is_effective"
+        f" where asked.is_now and lost.is_effective {scope.chosen.of_maker('lost')}"
     )
     yield Wanted(
         "lost_quotes",
@@ -202,7 +205,7 @@ def _lost() -> Iterator[Wanted]:
         f"select case {cases} else 'over 10¢' end as lost_by, count(*) as n,"
         f" median(lost_by_cents)::double as lost_by_p50_cents {lost}"
         " and reason = 'worse_price' group by lost_by order by min(lost_by_cents)",
-        lambda rows: bars(rows, "lost_by", "n", sort=None),
+        lambda rows: bars(rows, "lost_by", "n"),
         n="",
     )
 
@@ -215,7 +218,7 @@ def _covers() -> Iterator[Wanted]:
             "Executed own RFQs of the window that another maker bid for, in cents a contract;"
             " below 0 a better bid was passed over.",
             "Spread and cover",
-            f"select {by} as {name}, {_KIND} as kind, count(*) as n_executed,"
+            f"select {by} as {name}, {KIND} as kind, count(*) as n_executed,"
             " count(cover_distance) as n,"
             " (100 * quantile_cont(cover_distance, 0.25))::double as p25_cents,"
             " (100 * quantile_cont(cover_distance, 0.5))::double as p50_cents,"
@@ -238,24 +241,23 @@ def _dearest() -> Wanted:
         "select left(rfq_id, 8) as rfq,"
         " left(coalesce(string_agg(leg.side || ' ' || leg.market_ticker, ' + '"
         " order by leg.position), case any_value(requester_side) when 'buy_no' then 'no '"
-        " else 'yes ' end || any_value(rfq.market_ticker)), 200) as legs,"
+        " else 'yes ' end || any_value(asked.market_ticker)), 200) as legs,"
         " any_value(requester_side) as requester_side,"
         " any_value(executed_contracts)::double as contracts,"
         " any_value(requester_price_dollars)::double as price_dollars,"
         " any_value(100 * effective_spread)::double as effective_spread_cents,"
         " any_value(effective_spread / 2 * executed_contracts)::double as cost_dollars"
-        " from asked join (select rfq_id, market_ticker from staging.rfqs) as rfq using (rfq_id)"
-        " left join staging.rfq_legs as leg using (rfq_id)"
+        " from asked left join staging.rfq_legs as leg using (rfq_id)"
         " where is_now and visibility = 'own' and state = 'executed' and effective_spread > 0"
         " group by rfq_id order by cost_dollars desc, rfq_id limit 8",
-        lambda rows: bars(rows, "rfq", "cost_dollars", "effective_spread_cents", "¢", sort=None),
+        lambda rows: bars(rows, "rfq", "cost_dollars", "effective_spread_cents", "¢"),
         n="",
     )
 
 
 def _cuts() -> Iterator[tuple[str, str, str]]:
     yield "size", "size_bucket", "size like '%cost', marts.bucket_start(size)"
-    yield "legs", _LEGS, "marts.bucket_start(legs) nulls last"
+    yield "legs", LEGS, "marts.bucket_start(legs) nulls last"
 
 
 def _spreads(quotes: str, unit: Unit, whose: str, prefix: str) -> Iterator[Wanted]:
@@ -267,7 +269,7 @@ def _spreads(quotes: str, unit: Unit, whose: str, prefix: str) -> Iterator[Wante
             f"Quote spread by {name}",
             f"Median and middle half of {whose}, two-sided ones, in {unit.of_differences}.",
             "Spread and cover",
-            f"select {by} as {name}, {_KIND} as kind, count(quote_spread) as n,"
+            f"select {by} as {name}, {KIND} as kind, count(quote_spread) as n,"
             f" count(*) as n_quotes, quantile_cont(({spread})::double, 0.25) as p25_{of},"
             f" quantile_cont(({spread})::double, 0.5) as p50_{of},"
             f" quantile_cont(({spread})::double, 0.75) as p75_{of}"
@@ -289,7 +291,7 @@ def _makers(scope: Scope) -> Wanted:
         "select nullif(maker_id, 'unknown') as id, count(distinct rfq_id) as n_quoted,"
         " count(distinct rfq_id) filter (is_over) as n,"
         " count(distinct rfq_id) filter (is_over and is_won) as n_won,"
-        f" n_won / nullif(n, 0) as hit_ratio, {_INTERVAL.format(hits='n_won', n='n')},"
+        f" n_won / nullif(n, 0) as hit_ratio, {INTERVAL.format(hits='n_won', n='n')},"
         " median(response_latency_s) filter (version = 1) as answer_p50_s,"
         " median((100 * quote_spread)::double) filter (is_effective) as spread_p50_cents"
         " from (select quoted.*, asked.is_decided as is_over,"
@@ -334,7 +336,7 @@ def _latencies(answers: str, whose: str) -> Wanted:
         " sum(n) over (order by marts.bucket_start(latency) nulls last) / sum(n) over ()"
         f" as so_far_share from quoted where {answers} and version = 1"
         " group by latency order by marts.bucket_start(latency) nulls last",
-        lambda rows: bars(rows, "latency", "n", "so_far_share", "%", sort=None),
+        lambda rows: bars(rows, "latency", "n", "so_far_share", "%"),
         n="",
     )
 
@@ -381,7 +383,7 @@ def _of_maker(scope: Scope, unit: Unit) -> Iterator[Wanted]:
     seen = f"is_quoted and is_decided and capture = '{capture}'"
     hits = (
         "count(*) as n, count(*) filter (is_won) as n_won, n_won / n as hit_ratio,"
-        f" {_INTERVAL.format(hits='n_won', n='n')} from seen"
+        f" {INTERVAL.format(hits='n_won', n='n')} from seen"
     )
     note = f"RFQs of others that you quoted and that are over, {capture}."
     section = "Hit ratio"
@@ -390,7 +392,7 @@ def _of_maker(scope: Scope, unit: Unit) -> Iterator[Wanted]:
         "Hit ratio by day",
         f"{note} Days in {scope.window.zone.named}.",
         "Day by day",
-        f"select day, {_KIND} as kind, {hits} where {seen} group by day, kind order by day, kind",
+        f"select day, {KIND} as kind, {hits} where {seen} group by day, kind order by day, kind",
         lambda rows: rates(rows, "day", "hit_ratio", "kind", days=list(scope.window.days)),
     )
     yield _died("maker")
@@ -437,7 +439,7 @@ def _of_maker(scope: Scope, unit: Unit) -> Iterator[Wanted]:
         "select requester_id_first as id, count(*) as n_seen,"
         " count(*) filter (is_quoted) as n_quoted,"
         f" count(*) filter ({seen}) as n, count(*) filter ({seen} and is_won) as n_won,"
-        f" n_won / nullif(n, 0) as hit_ratio, {_INTERVAL.format(hits='n_won', n='n')} from seen"
+        f" n_won / nullif(n, 0) as hit_ratio, {INTERVAL.format(hits='n_won', n='n')} from seen"
         " where is_now group by id"
         f" order by id is null, n_quoted desc, n_seen desc, id limit {MOST_ROWS + 1}",
         lambda rows: rates(rows, "who", "hit_ratio", is_lying=True),
@@ -464,7 +466,8 @@ def _died(role: str) -> Wanted:
     )
 
 
-def _arrivals(scope: Scope) -> Wanted:
+def arrivals(scope: Scope) -> Wanted:
+    """By hour of the day."""
     return Wanted(
         "arrivals",
         "When RFQs arrived",
@@ -473,7 +476,7 @@ def _arrivals(scope: Scope) -> Wanted:
         f"select extract(hour from timezone('{scope.window.zone}', created_ts)) as hour,"
         " count(*) as n, count(*) filter (n_legs <> 1) as n_combos from asked where is_now"
         " group by hour order by hour",
-        lambda rows: bars(rows, "hour", "n", sort=None),
+        lambda rows: bars(rows, "hour", "n"),
         n="",
     )
 

@@ -49,6 +49,13 @@ class Figure:
     note: str = ""
 
 
+OF_MARKET = Figure("n_rfq", "RFQs of the market", Kind.COUNT, "asked", "market", "true")
+OF_RECORD = Figure(
+    "share_watched", "Watched live", Kind.SHARE, "asked", "market", "visibility <> 'foreign'",
+    "capture = 'live'", "of RFQs whose quotes you see",
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Value:
     """What a figure came to, over n rows; None over none."""
@@ -100,7 +107,7 @@ def figures(scope: Scope, unit: Unit) -> list[Figure]:
         found += _of_requester(scope, unit)
     if "maker" in scope.shown:
         found += _of_maker(scope, unit)
-    return found or [Figure("n_rfq", "RFQs of the market", Kind.COUNT, "asked", "market", "true")]
+    return found or [OF_MARKET]
 
 
 def _spread(unit: Unit) -> str:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,8 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from notebooks.report.attention import Item, attention, verdicts
 from notebooks.report.charts import Chart, charts, told_cell
-from notebooks.report.drawing import svg
 from notebooks.report.figures import Found, figures, values, written
-from notebooks.report.scope import Scope
+from notebooks.report.scope import EVERYTHING, Scope
 from notebooks.report.window import PageError, Unit, cut
 
 _NOT_HERE = "fees, settlement, profit and loss, markouts, calibration, and the titles of markets"
@@ -55,23 +55,23 @@ def page_of(
         unit,
         scope.as_of,
         last_run,
-        _verdict([verdict for _, verdict, _ in days]),
+        verdict_of([verdict for _, verdict, _ in days]),
         days,
         attention(connection, scope, found, unit),
         found,
         list(charts(connection, scope, unit, names)),
-        list(_notes(connection, scope, role)),
+        list(notes(connection, scope, role)),
     )
 
 
-def _verdict(verdicts: Sequence[str]) -> str:
+def verdict_of(verdicts: Sequence[str]) -> str:
     """Missing where all days are, clean where all are, else partial."""
     if not verdicts or set(verdicts) == {"missing"}:
         return "missing"
     return "clean" if set(verdicts) == {"clean"} else "partial"
 
 
-def _notes(connection: duckdb.DuckDBPyConnection, scope: Scope, role: str | None) -> list[str]:
+def notes(connection: duckdb.DuckDBPyConnection, scope: Scope, role: str | None) -> list[str]:
     """What is missing, and what to run for it."""
     ((n_now, n_before, n_quotes),) = connection.execute(
         "select count(*) filter (is_now), count(*) filter (not is_now),"
@@ -79,7 +79,11 @@ def _notes(connection: duckdb.DuckDBPyConnection, scope: Scope, role: str | None
     ).fetchall()
     told = []
     whose = " of yours" if scope.shown == ("requester",) else ""
-    if not n_now:
+    if not n_now and scope.chosen != EVERYTHING:
+        told.append(
+            f"No RFQ{whose} of {scope.window.named} meets what is chosen, so every figure is empty."
+        )
+    elif not n_now:
         told.append(
             f"No RFQ{whose} of {scope.window.named} is held, so every figure is empty. Data is"
             f" known up to {scope.as_of:%Y-%m-%d %H:%M} UTC: `rfq run` loads what is new,"
@@ -87,7 +91,8 @@ def _notes(connection: duckdb.DuckDBPyConnection, scope: Scope, role: str | None
             " --until choose other days."
         )
     elif not n_before:
-        told.append("Nothing is held of the seven days before: figures stand alone.")
+        chosen = "" if scope.chosen == EVERYTHING else " of what is chosen"
+        told.append(f"Nothing{chosen} is held of the seven days before: figures stand alone.")
     if scope.window.until_ts > scope.as_of.astimezone(UTC):
         told.append(f"The window is not over: data ends at {scope.as_of:%Y-%m-%d %H:%M} UTC.")
     told += _missing_roles(scope, role)
@@ -150,24 +155,34 @@ def html(page: Page) -> str:
         scope=page.scope,
         window=page.scope.window,
         sections=sections,
-        draw=lambda chart: svg(chart.picture),
         written=lambda value, kind: written(value, kind, page.unit),
-        cell=_cell,
-        rfc3339=lambda moment: f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        cell=cell,
+        rfc3339=rfc3339,
         slug=lambda text: text.lower().replace(" ", "-"),
         not_here=_NOT_HERE,
-        range=_range,
+        range=range_of,
     )
 
 
 def rendered(template: str, **said: Any) -> str:
     """A template of ours with *said* put in, every character of which is text."""
-    here = files("notebooks.report")
-    loader = FunctionLoader(lambda name: (here / name).read_text(encoding="utf-8"))
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, loader=loader
+    return _templates().get_template(template).render(**said)
+
+
+@cache
+def _templates() -> Environment:
+    folders = [files("notebooks.report"), files("notebooks.explore")]
+
+    def source(name: str) -> str | None:
+        found = (each / name for each in folders if (each / name).is_file())
+        return next((each.read_text(encoding="utf-8") for each in found), None)
+
+    return Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        loader=FunctionLoader(source),
     )
-    return environment.get_template(template).render(**said)
 
 
 def read_names(file: Path) -> dict[str, str]:
@@ -181,14 +196,21 @@ def read_names(file: Path) -> dict[str, str]:
         ) from None
 
 
-def _range(found: Found, unit: Unit) -> str:
+def range_of(found: Found, unit: Unit) -> str:
+    """The least and the greatest of the days before."""
     if found.usual is None:
         return "–"
     low, high = (written(each, found.figure.kind, unit) for each in found.usual)
     return f"{low} – {high}"
 
 
-def _cell(name: str, value: Any) -> str:
+def rfc3339(moment: datetime) -> str:
+    """A moment in UTC."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def cell(name: str, value: Any) -> str:
+    """A cell of a table, as short as a line."""
     return cut(told_cell(name, value))
 
 

@@ -4,6 +4,7 @@ A quote counts in the day of its RFQ, as in every mart; one whose RFQ is gone in
 aggregated in SQL, and none of them reaches a chart.
 """
 
+import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from notebooks.report.window import PageError, Window
 KEYS = ("quote_id", "rfq_id", "market_ticker")
 FAIR = "fair_yes"
 _MOST_TAGS = 3
+_COMMENTS = re.compile(r"^--.*\n", re.MULTILINE)
 _JOINED = "left join own_columns on own_key = {key}"
 # The quote that filled an RFQ, which a file by quote_id gives the fair value of.
 _FILLED_BY = """left join (
@@ -26,15 +28,15 @@ _FILLED_BY = """left join (
     group by rfq_id
 ) using (rfq_id) """
 
-# The views of a connection: `asked`, one row per RFQ, and `quoted`, one row per quote.
+# The views of a connection: `asked`, one row per RFQ, and `quoted`, one row per quote; `contests`
+# are RFQs of others that the account quoted, `seen` all of others.
 _ASKED = """
-create or replace temp table asked as
 select
     rfq_id, series_ticker, requester_id_first, requester_side, visibility, capture, n_legs,
     is_combo, size_bucket, created_ts, end_ts, end_cause, state, is_matured, is_decided,
     outcome_bucket, n_makers, time_to_first_quote_s, time_to_fill_s,
     requester_price_dollars, executed_contracts, premium_dollars, cover_bid, cover_distance,
-    cover_savings_dollars, effective_spread,
+    cover_savings_dollars, effective_spread, composite_spread, market_ticker,
     created_ts >= {since} as is_now,
     cast(timezone('{zone}', created_ts) as date) as day,
     has_accept or state = 'executed' as is_accepted,
@@ -43,24 +45,22 @@ select
     {own} as edge_dollars, {matched} as is_matched{tags},
 from marts.rfq_facts as rfq {joined}
 where created_ts >= {before} and created_ts < {until}
-    and cohort_date between cast({before} as date) and cast({until} as date) {whose}
+    and cohort_date between cast({before} as date) and cast({until} as date) {whose} {chosen}
 """
 _QUOTED = """
-create or replace temp view quoted as
 select
     quote.*, asked.day, asked.is_now, {edge} as edge_dollars, {matched} as is_matched{tags},
 from marts.quote_facts as quote join asked using (rfq_id) {joined}
 where quote.cohort_date between cast({before} as date) and cast({until} as date)
-    and not quote.is_orphan
+    and not quote.is_orphan {of_maker}
 union all by name
 select
     quote.*, cast(timezone('{zone}', created_ts) as date) as day,
     created_ts >= {since} as is_now,
 from marts.quote_facts as quote
-where is_orphan and created_ts >= {before} and created_ts < {until} {which}
+where is_orphan and created_ts >= {before} and created_ts < {until} {which} {chosen} {of_maker}
 """
 _CONTESTS = """
-create or replace temp table contests as
 select
     rfq_id,
     any_value(response_latency_s) filter (version = 1) as own_latency_s,
@@ -71,7 +71,6 @@ where is_made_by_viewer and visibility = 'quoted' and is_valid_response
 group by rfq_id
 """
 _SEEN = """
-create or replace temp view seen as
 select
     asked.*,
     contests.rfq_id is not null as is_quoted,
@@ -81,6 +80,37 @@ select
 from asked left join contests using (rfq_id)
 where visibility <> 'own'
 """
+_KINDS = {"asked": "table", "quoted": "view", "contests": "table", "seen": "view"}
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which RFQs a page is of, with their quotes: all, or those that hold every value given."""
+
+    series: str | None = None
+    market: str | None = None
+    legs: tuple[int, ...] = ()
+    size: str | None = None
+    maker: str | None = None
+    """A maker's id: the RFQs that it quoted, and of their quotes its own."""
+
+    @property
+    def of_rfqs(self) -> str:
+        """The conditions on `rfq_facts`, and on quotes whose RFQ is gone."""
+        texts = (("series_ticker", self.series), ("market_ticker", self.market))
+        found = [f"and {column} = {literal(v)}" for column, v in texts if v is not None]
+        if self.legs:
+            found.append(f"and n_legs in ({', '.join(map(str, self.legs))})")
+        if self.size is not None:
+            found.append(f"and size_bucket = {literal(self.size)}")
+        return " ".join(found)
+
+    def of_maker(self, table: str) -> str:
+        """The condition on a table of quotes."""
+        return "" if self.maker is None else f"and {table}.maker_id = {literal(self.maker)}"
+
+
+EVERYTHING = Chosen()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +124,8 @@ class Own:
     n_rows: int
     only: tuple[str, ...] = ()
     """The conditions, `column=value`, that the rows of an RFQ must meet to be counted."""
+    query: str = ""
+    """What its rows are read by, under names of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +140,26 @@ class Scope:
     shown: tuple[str, ...]
     captures: dict[str, str] = field(default_factory=dict)
     own: Own | None = None
+    definitions: dict[str, str] = field(default_factory=dict)
+    chosen: Chosen = EVERYTHING
+
+    def in_full(self, query: str) -> str:
+        """*query* with the views that it asks, so that it stands alone, for `rfq sql`."""
+        needed = list(self._needed(query))
+        views = ",\n".join(f"{name} as ({self.definitions[name].strip()})" for name in needed)
+        if not views:
+            return query
+        text = _COMMENTS.sub("", query).strip()
+        also = f",\n{text[len('with ') :]}" if text.startswith("with ") else f"\n{text}"
+        return f"with {views}{also}"
+
+    def _needed(self, query: str) -> list[str]:
+        """The views that *query* asks, each after those that it asks itself."""
+        found: list[str] = []
+        for name, definition in self.definitions.items():
+            if re.search(rf"\b{name}\b", query):
+                found += [each for each in (*self._needed(definition), name) if each not in found]
+        return found
 
 
 def open_scope(
@@ -116,10 +168,13 @@ def open_scope(
     role: str | None = None,
     own_file: Path | None = None,
     only: tuple[str, ...] = (),
+    chosen: Chosen = EVERYTHING,
+    is_of_market: bool = False,
 ) -> Scope:
-    """Define the views of *window* on a connection to a published file.
+    """Define the views of *window* on a connection to a published file, of what is *chosen*.
 
-    With *only*, `column=value` of the reader's own file, they hold the RFQs of those rows alone.
+    With *is_of_market* they hold everybody's RFQs also where the account only asks. With *only*,
+    `column=value` of the reader's own file, they hold the RFQs of those rows alone.
     Raises `PageError` for a file of the reader's own that cannot be joined.
     """
     if only and own_file is None:
@@ -134,16 +189,49 @@ def open_scope(
     roles = tuple(_roles(connection))
     shown = tuple(each for each in roles if role in (None, each))
     # A page of a desk alone says nothing of what others asked, which may be most of what is held.
-    whose = "and visibility = 'own'" if shown == ("requester",) else ""
-    connection.execute(_ASKED.format(**times, **_joined_to_rfqs(own, times), whose=whose))
-    connection.execute(_QUOTED.format(**times, **_joined_to_quotes(own)))
-    connection.execute(_CONTESTS.format(tags=_tags_by_quote(own, ", max(tag_{n}) as tag_{n}")))
-    connection.execute(_SEEN.format(tags=_tags_by_quote(own, ", contests.tag_{n}")))
+    whose = "and visibility = 'own'" if shown == ("requester",) and not is_of_market else ""
+    definitions = _definitions(times, own, chosen, whose)
+    for name, query in definitions.items():
+        if name in _KINDS:
+            connection.execute(f"create or replace temp {_KINDS[name]} {name} as {query}")
     as_of, maturity_s, scope = connection.execute(
         "select as_of, maturity_s, scope from marts.build_info"
     ).fetchall()[0]
     captures = {each: _capture(connection, each) for each in ("requester", "maker")}
-    return Scope(window, as_of, maturity_s, scope == "market", roles, shown, captures, own)
+    return Scope(
+        window,
+        as_of,
+        maturity_s,
+        scope == "market",
+        roles,
+        shown,
+        captures,
+        own,
+        definitions,
+        chosen,
+    )
+
+
+def _definitions(
+    times: dict[str, str], own: Own | None, chosen: Chosen, whose: str
+) -> dict[str, str]:
+    """What each view of a scope is, in the order in which they ask each other."""
+    of_rfqs, of_maker = chosen.of_rfqs, chosen.of_maker("quote")
+    quoted_by = f"(select rfq_id from marts.quote_facts as quote where true {of_maker})"
+    of_asked = f"{of_rfqs} and rfq_id in {quoted_by}" if of_maker else of_rfqs
+    to_rfqs, to_quotes = _joined_to_rfqs(own, times), _joined_to_quotes(own)
+    return ({} if own is None else {"own_columns": own.query}) | {
+        "asked": _ASKED.format(**times, **to_rfqs, whose=whose, chosen=of_asked),
+        "quoted": _QUOTED.format(**times, **to_quotes, of_maker=of_maker, chosen=of_rfqs),
+        "contests": _CONTESTS.format(tags=_tags_by_quote(own, ", max(tag_{n}) as tag_{n}")),
+        "seen": _SEEN.format(tags=_tags_by_quote(own, ", contests.tag_{n}")),
+    }
+
+
+def literal(text: str) -> str:
+    """*text* in SQL."""
+    escaped = text.replace("'", "''")
+    return f"'{escaped}'"
 
 
 def _moment(moment: datetime) -> str:
@@ -185,11 +273,9 @@ def _read_own(connection: duckdb.DuckDBPyConnection, file: Path, only: tuple[str
     """Read a CSV or Parquet file into the temporary table `own_columns`, under names of ours."""
     reader = "read_parquet" if file.suffix == ".parquet" else "read_csv"
     as_text = "" if file.suffix == ".parquet" else ", all_varchar = true"
-    name = str(file).replace("'", "''")
+    source = f"{reader}({literal(str(file.absolute()))}{as_text})"
     try:
-        connection.execute(
-            f"create or replace temp table own_file as from {reader}('{name}'{as_text})"
-        )
+        connection.execute(f"create or replace temp table own_file as from {source}")
     except duckdb.Error as error:
         raise PageError(f"--with {file}: {str(error).splitlines()[0]}") from None
     columns = [c for c, *_ in connection.execute("describe own_file").fetchall()]
@@ -202,16 +288,20 @@ def _read_own(connection: duckdb.DuckDBPyConnection, file: Path, only: tuple[str
     tags, left_out = others[:_MOST_TAGS], others[_MOST_TAGS:]
     fair = f"nullif({FAIR}::varchar, '')" if FAIR in lower else "null::varchar"
     named = "".join(f', "{_quoted(tag)}" as tag_{n}' for n, tag in enumerate(tags))
-    connection.execute(
-        f"create or replace temp table own_columns as select {key} as own_key,"
+    query = (
+        f"select {key} as own_key,"
         f" {fair} as written, try_cast({fair} as double) as own_fair{named},"
-        f" {_wanted(file, columns, key, only)} as is_wanted from own_file"
+        f" {_wanted(file, columns, key, only)} as is_wanted from "
     )
+    connection.execute(f"create or replace temp table own_columns as {query} own_file")
     _demand_keys(connection, file, key)
     _demand_fair(connection, file)
     ((n_rows,),) = connection.execute("select count(*) from own_columns").fetchall()
     connection.execute("delete from own_columns where not coalesce(is_wanted, false)")
-    return Own(key, tags, left_out, FAIR in lower, n_rows, only)
+    return Own(
+        *(key, tags, left_out, FAIR in lower, n_rows, only),
+        query=f"from ({query} {source}) where coalesce(is_wanted, false)",
+    )
 
 
 def _wanted(file: Path, columns: list[str], key: str, only: tuple[str, ...]) -> str:
@@ -224,8 +314,7 @@ def _wanted(file: Path, columns: list[str], key: str, only: tuple[str, ...]) -> 
         column = next((c for c in columns if c.lower() == name.strip().lower()), None)
         if column is None or "=" not in each:
             raise PageError(f"--only {each}: {file} has no such column; write COLUMN=VALUE")
-        text = value.strip().replace("'", "''")
-        conditions.append(f"\"{_quoted(column)}\"::varchar = '{text}'")
+        conditions.append(f'"{_quoted(column)}"::varchar = {literal(value.strip())}')
     return " and ".join(conditions)
 
 

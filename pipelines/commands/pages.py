@@ -13,7 +13,7 @@ from pipelines.spans import told_moment
 from pipelines.store.database import Database
 from pipelines.store.errors import DatabaseError
 
-EXTRA = ("altair", "jinja2", "vl_convert", "xlsxwriter")
+EXTRA = ("jinja2", "marimo", "xlsxwriter")
 
 
 class PageRefused(DatabaseError):
@@ -39,7 +39,7 @@ class Asked:
 
 
 @contextmanager
-def _with_extra(extra: str) -> Iterator[None]:
+def with_extra(extra: str) -> Iterator[None]:
     """Say how to install what is missing, as `DatabaseError`."""
     try:
         yield
@@ -56,7 +56,7 @@ def write_report(database: Database, asked: Asked) -> None:
 
     Raises `DatabaseError` where there is no file or an older one, `PageRefused` for wrong usage.
     """
-    with _with_extra("report"):
+    with with_extra("report"):
         from notebooks.report.page import html, page_of, read_names
         from notebooks.report.scope import open_scope
         from notebooks.report.window import PageError, Unit, Zone, read_day, window
@@ -90,7 +90,7 @@ def _told(database: Database, wrong_usage: type[Exception]) -> Iterator[None]:
 
 def write_dictionary(output: Path) -> None:
     """Write what every table and column means."""
-    with _with_extra("report"):
+    with with_extra("report"):
         from notebooks.dictionary import dictionary
     _written(output, dictionary)
 

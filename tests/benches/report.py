@@ -30,7 +30,7 @@ ROUNDS = 3
 UNTIL = datetime(2026, 11, 21, tzinfo=UTC)
 # Rows of a simulated day and their copies, each an own RFQ in one of eight days.
 COPIED = {
-    "marts.rfq_facts": "created_ts, end_ts, executed_ts, first_quote_ts",
+    "incremental.visible_rfq_facts": "created_ts, end_ts, executed_ts, first_quote_ts",
     "marts.quote_facts": "created_ts, end_ts, accepted_ts, confirmed_ts, executed_ts, cancelled_ts",
     "marts.lost_quotes": "created_ts, end_ts, winner_accepted_ts",
 }
@@ -53,7 +53,7 @@ def multiply(path: Path, quotes: int) -> tuple[int, int]:
         for table, moments in COPIED.items():
             moved = [f"{each} - to_days(k % 8) as {each}" for each in moments.split(", ")]
             ids = ["rfq_id || '-' || k as rfq_id", "cohort_date - (k % 8)::int as cohort_date"]
-            if table != "marts.rfq_facts":
+            if "rfq_facts" not in table:
                 ids.append("quote_id || '-' || k as quote_id")
             connection.execute(
                 f"insert into {table} select * exclude (k) replace ({', '.join(ids + moved)})"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -34,10 +34,15 @@ def opened() -> Iterator[Browser]:
 class Watched:
     """A page, and what it did that nobody sees: errors, and requests beside the one for itself."""
 
-    def __init__(self, browser: Browser) -> None:
-        self.page: Page = browser.new_page(viewport={"width": 1200, "height": 900})
+    def __init__(self, page: Page) -> None:
+        self.page = page
         self.errors: list[str] = []
         self.requests: list[str] = []
-        self.page.on("console", lambda said: self.errors.append(said.text))
+        self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
+
+    def _hear(self, said: ConsoleMessage) -> None:
+        # What marimo notes of its own start is no error.
+        if said.type not in ("debug", "log", "info") and "was preloaded" not in said.text:
+            self.errors.append(said.text)

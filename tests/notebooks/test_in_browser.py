@@ -16,7 +16,7 @@ DESKTOP, PHONE = {"width": 1200, "height": 900}, {"width": 390, "height": 844}
 # What is drawn in each figure, and how large: a picture without marks is a blank one.
 DRAWN = """
 () => [...document.querySelectorAll('figure[data-chart]')].map(figure => {
-    const box = figure.querySelector('svg').getBoundingClientRect();
+    const box = figure.querySelector('svg')?.getBoundingClientRect() ?? {width: 0, height: 0};
     const marks = figure.querySelectorAll('svg [class*="mark-"] > path, svg .mark-text > text');
     return [figure.dataset.chart, box.width, box.height, marks.length, +figure.dataset.rows];
 })
@@ -51,7 +51,7 @@ def written(seed_one: dict[str, Path], tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture(scope="module", params=PAGES)
 def shown(request: Any, browser: Browser, written: dict[str, str]) -> Iterator[Watched]:
     """Each page, opened once."""
-    watched = Watched(browser)
+    watched = Watched(browser.new_page(viewport=DESKTOP))  # type: ignore[arg-type]
     watched.page.goto(written[request.param])
     yield watched
     watched.page.close()

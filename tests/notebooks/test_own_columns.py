@@ -18,14 +18,8 @@ Report = Callable[..., tuple[Ended, WrittenPage | None]]
 
 
 @pytest.fixture
-def report(
-    rfq: Command, by_hand: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Report:
-    """Report on an account with a file of these lines: how it ended, and the page if any.
-
-    Its charts are not drawn, as their rows are what is looked at.
-    """
-    monkeypatch.setattr("notebooks.report.page.svg", lambda picture: "")
+def report(rfq: Command, by_hand: dict[str, Path], tmp_path: Path) -> Report:
+    """Report on an account with a file of these lines: how it ended, and the page if any."""
 
     def write(
         account: str, *lines: str, name: str = "own.csv", only: tuple[str, ...] = ()

@@ -66,9 +66,8 @@ def test_a_sheet_for_the_status_the_summary_and_each_chart(
 
 
 def test_a_cell_is_text_whatever_it_begins_with(
-    rfq: Command, hostile: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    rfq: Command, hostile: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("notebooks.report.page.svg", lambda picture: "")
     output, xlsx = tmp_path / "page.html", tmp_path / "page.xlsx"
 
     ended = rfq("report", "--output", output, "--xlsx", xlsx, "--database", hostile, *ONE_DAY)

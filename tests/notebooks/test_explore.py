@@ -1,0 +1,546 @@
+"""The pages to explore, without a browser: their command, addresses, SQL, and what goes wrong."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from notebooks.explore.address import read
+from notebooks.explore.content import content, head
+from notebooks.explore.opening import Published, Source, opened, version
+from notebooks.explore.pages import NAMES, PAGES
+from notebooks.explore.view import View
+from notebooks.report.charts import made
+from notebooks.report.scope import ask, open_scope
+from tests.accounts import Shown, of_both, published
+from tests.metrics.markets import MIDNIGHT, rfq
+from tests.notebooks.conftest import HOSTILE_TICKERS
+from tests.notebooks.written_pages import WrittenPage
+from tests.running import Command
+
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
+DAY = MIDNIGHT.date()
+TODAY = {"since": str(DAY), "until": str(DAY + timedelta(days=1)), "zone": "UTC"}
+# Each page as `python notebooks/page.py` runs it, all of them in one interpreter.
+RUN_ALL = """
+import runpy, sys
+folder, database, *names = sys.argv[1:]
+for name in names:
+    sys.argv = [f"{folder}/{name}.py", "--", "--database", database]
+    runpy.run_path(sys.argv[0], run_name="__main__")
+    print(name)
+sys.argv[-1] = "none.duckdb"
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except Exception as error:
+    print(error)
+"""
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An account that asks and quotes, of a market worked by hand."""
+    return published(tmp_path_factory.mktemp("both") / "both.duckdb", of_both()).path
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that holds one RFQ and no quote."""
+    path = tmp_path_factory.mktemp("one") / "one.duckdb"
+    return published(path, Shown("desk", [rfq("only", 0)])).path
+
+
+def written(path: Path, page: str, own: Path | None = None, **controls: str) -> WrittenPage:
+    """What a page says at an address, and whether its SQL is there."""
+    return WrittenPage(html(path, page, own, **controls))
+
+
+def html(path: Path, page: str, own: Path | None = None, **controls: str) -> str:
+    return content(opened(Source(path, own)), PAGES[page], controls)
+
+
+def told(page: WrittenPage) -> str:
+    return " ".join(" ".join(page.text).split())
+
+
+# The command
+
+
+def test_the_pages_are_listed_in_their_order(rfq: Command) -> None:
+    ended = rfq("explore", "--list")
+
+    names = ["today", "fills", "cost", "maker", "speed", "makers", "rfq", "market", "trust"]
+    assert (ended.code, ended.out.split()) == (0, names)
+
+
+def test_an_unknown_page_is_wrong_usage(rfq: Command) -> None:
+    ended = rfq("explore", "tomorrow")
+
+    assert ended.code == 2
+    assert "tomorrow" in ended.err
+
+
+def test_without_marimo_it_says_how_to_install_it(
+    rfq: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("notebooks.explore.live")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "marimo", None)
+
+    ended = rfq("explore", "--no-browser")
+
+    assert ended.code == 78
+    assert "pip install 'rfq[notebooks]'" in ended.err
+
+
+def test_a_port_that_is_taken_is_a_matter_of_configuration(rfq: Command) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = rfq("explore", "--no-browser", "--port", taken.getsockname()[1])
+
+    assert ended.code == 78
+    assert "--port" in ended.err
+
+
+# Pages as files
+
+
+def test_each_page_runs_as_a_script_and_ends_where_there_is_no_file(both: Path) -> None:
+    command = [sys.executable, "-c", RUN_ALL, NOTEBOOKS, both, *NAMES]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+    *names, last = done.stdout.splitlines()
+    assert (done.returncode, names) == (0, list(NAMES)), done.stderr
+    assert last.endswith("none.duckdb does not exist: `rfq run` makes it")
+
+
+def test_pages_are_in_the_form_their_editor_keeps() -> None:
+    """One of them stands for all, which differ in their name alone."""
+    texts = {name: (NOTEBOOKS / f"{name}.py").read_text() for name in NAMES}
+    command = [sys.executable, "-m", "marimo", "check", "--strict", NOTEBOOKS / "today.py"]
+
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stdout
+    assert {text.replace(f'{name}"', 'today"') for name, text in texts.items()} == {texts["today"]}
+
+
+# What they show
+
+
+@pytest.mark.parametrize("page", NAMES)
+def test_the_sql_of_each_chart_stands_alone_and_gives_its_rows(both: Path, page: str) -> None:
+    """Asked on another connection, which has none of the page's views, as `rfq sql` has not."""
+    published_file = opened(Source(both))
+    assert published_file.connection is not None
+    address = read(published_file.connection, TODAY)
+    scope = open_scope(
+        published_file.connection, address.window, is_of_market=PAGES[page].is_of_market
+    )
+    wanted = list(PAGES[page].charts(View(published_file.connection, scope, address)))
+
+    assert wanted
+    for each, fresh in zip(wanted, _connections(both), strict=False):
+        rows = ask(published_file.connection, each.query)
+        alone: pl.DataFrame = fresh.sql(scope.in_full(each.query)).pl()
+        assert_frame_equal(rows, alone, check_dtypes=False)
+
+
+def _connections(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    while True:
+        with duckdb.connect(path, read_only=True) as connection:
+            connection.execute("set timezone = 'UTC'")
+            yield connection
+
+
+def test_the_sql_that_is_shown_runs_in_rfq_sql(rfq: Command, both: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.csv"
+    own.write_text("rfq_id,fair_yes,book\nt won,0.5,a\nt lost,0.4,b\n")
+    shown = html(both, "maker", own, **TODAY)
+    queries = [
+        part.split(">", 1)[1].split("</pre>")[0] for part in shown.split('<pre class="sql"')[1:]
+    ]
+    rows = [part.split('"')[0] for part in shown.split('data-rows="')[1:]]
+
+    assert len(queries) == len(rows) > 8
+    for query, n in zip(queries, rows, strict=True):
+        ended = rfq("sql", unescape(query), "--json", "--database", both)
+        assert ended.code == 0, ended.err
+        assert len(json.loads(ended.out)) == int(n)
+
+
+def test_a_maker_reads_what_was_worked_by_hand(both: Path) -> None:
+    """It quoted three of the five live RFQs of others, and of the two that are over it won one."""
+    page = written(both, "maker", **TODAY)
+
+    now = {
+        metric: found[:2] for (metric, since), found in page.figures.items() if str(DAY) in since
+    }
+    assert now["my_hit_ratio"] == (0.5, 2)
+    assert now["my_quote_rate"] == (0.75, 4)
+    assert "A maker never sees the quotes of others" in told(page)
+    assert page.charts["quoted_by_series"].n_rows > 0
+
+
+def test_the_record_is_as_the_marts_have_it(both: Path) -> None:
+    """Of 13 RFQs of the day the account sees the quotes of 11, of which 5 were watched."""
+    page = written(both, "trust", **TODAY)
+
+    now = {
+        metric: found[:2] for (metric, since), found in page.figures.items() if str(DAY) in since
+    }
+    assert now == {"n_rfq": (13, 13), "share_watched": (pytest.approx(5 / 11), 11)}
+
+
+def test_a_filter_counts_its_rfqs_alone(both: Path) -> None:
+    """Of the seven own RFQs of the day one is a combo of two legs, and B quoted two."""
+    metric = ("n_rfq_own", f"{DAY}T00:00:00Z")
+
+    found = {
+        key: written(both, "fills", **TODAY, **chosen).figures[metric][1]
+        for key, chosen in {
+            "all": {},
+            "singles": {"legs": "1"},
+            "two": {"legs": "2"},
+            "either": {"legs": "1,2"},
+            "series": {"series": "KXMVE"},
+            "market": {"market": "KXMVE-26-1"},
+            "B's": {"maker": "B"},
+        }.items()
+    }
+
+    assert found["all"] == found["either"] == 7
+    assert (found["singles"], found["two"]) == (6, 1)
+    assert found["series"] == found["market"] == 1
+    assert found["B's"] == 2
+
+
+def test_links_to_other_pages_keep_the_controls() -> None:
+    page = WrittenPage(head(PAGES["cost"], {"legs": "1,2", "series": "KX A", "file": "x"}))
+
+    assert page.links == [f"../{name}/?series=KX%20A&legs=1,2" for name in NAMES]
+
+
+def test_one_rfq_has_a_lane_for_each_maker(both: Path) -> None:
+    """A bar for each of two versions, accepted at 10 s, confirmed at 12 and executed at 27."""
+    rows = chart_rows(both, "rfq", "lanes", rfq_id="o filled")
+
+    assert rows.select(
+        "maker", "version", "quoted_s", "accepted_s", "confirmed_s", "executed_s"
+    ).rows() == [
+        ("A", 1, 1.0, 10.0, 12.0, 27.0),
+        ("B", 1, 3.0, None, None, None),
+    ]
+    assert written(both, "rfq", rfq_id="o filled").charts["lanes"].n_rows == 2
+
+
+def test_rfqs_can_be_picked_from_a_table(both: Path) -> None:
+    """The newest of the day first: `o young`, then `o open`; the other controls are kept."""
+    picks = [
+        link for link in written(both, "rfq", **TODAY, role="requester").links if "rfq_id" in link
+    ]
+
+    kept = "&".join(f"{name}={value}" for name, value in (TODAY | {"role": "requester"}).items())
+    assert sorted(picks[0].removeprefix("../rfq/?").split("&")) == sorted(
+        [*kept.split("&"), "rfq_id=o%20young"]
+    )
+    assert "rfq_id=o%20open" in picks[1]
+
+
+def test_the_best_prices_are_of_the_quotes_that_stood(both: Path) -> None:
+    """Of the combo: 40 to 50 cents from 0.5 s on; the quote of 210 s replaces it with 40 to 48."""
+    rows = chart_rows(both, "rfq", "best_prices", rfq_id="o combo")
+
+    first, last = rows.row(0, named=True), rows.row(-1, named=True)
+    assert (first["from_s"], first["best_bid_cents"], first["best_ask_cents"]) == (0.5, 40.0, 50.0)
+    assert (last["from_s"], last["best_ask_cents"]) == (10.0, 48.0)
+
+
+def chart_rows(
+    path: Path, page: str, chart: str, own: Path | None = None, **controls: str
+) -> pl.DataFrame:
+    found, of = opened(Source(path)), PAGES[page]
+    assert found.connection is not None
+    address = read(found.connection, TODAY | controls)
+    scope = open_scope(
+        *(found.connection, address.window, of.role, own),
+        chosen=address.chosen,
+        is_of_market=of.is_of_market,
+    )
+    view = View(found.connection, scope, address)
+    (wanted,) = (each for each in PAGES[page].charts(view) if each.name == chart)
+    return made(found.connection, wanted).rows
+
+
+# Of some columns of each chart, its rows in the market of `of_both`.
+BY_HAND: dict[tuple[str, str], tuple[tuple[str, ...], list[tuple[Any, ...]]]] = {
+    # Filled within 300 s: `o filled` of five singles that are old enough, not the one combo.
+    ("fills", "fills_by_legs"): (("legs", "n", "n_filled"), [("1", 5, 1), ("2", 1, 0)]),
+    ("fills", "fills_by_series"): (("series", "n"), [("KXRAIN", 5), ("KXMVE", 1)]),
+    ("fills", "maturity"): (("n", "n_counted", "n_too_young", "n_backfill"), [(7, 6, 1, 0)]),
+    # Of `o filled`: A bids 40 and offers 45 cents, B 40 and 50; middles of 42.5 and 45.
+    ("cost", "spread_by_price"): (("price", "n", "p50_cents"), [("40-50 %", 2, 7.5)]),
+    # Both fills cost 45 cents at a best bid and offer of 40 and 45.
+    ("cost", "improvement_by_size"): (("n", "p50_cents"), [(2, -2.5)]),
+    ("cost", "spread_by_makers"): (("makers", "n", "p50_cents"), [("2", 1, 5.0)]),
+    ("maker", "quoted_by_series"): (
+        ("series", "n", "n_quoted"),
+        [("KXRAIN", 3, 2), ("KXMVE", 1, 1)],
+    ),
+    ("maker", "my_ends"): (("ended", "n"), [("accepted", 2), ("rfq_end", 1), ("still open", 1)]),
+    ("maker", "my_lapses"): (("legs", "n", "n_lapsed"), [("1", 1, 0)]),
+    ("maker", "my_lapsed_quotes"): (("rfq",), []),
+    # First quotes after 1, 2 and 3 s, each in the bin of a twelfth of a decade that ends there.
+    ("speed", "answers_by_time"): (("n_so_far", "share"), [(1, 1 / 3), (2, 2 / 3), (3, 1.0)]),
+    ("speed", "my_answers_by_time"): (
+        ("kind", "n_so_far", "share"),
+        [("combos", 1, 1.0), ("singles", 1, 0.5), ("singles", 2, 1.0)],
+    ),
+    # Both were confirmed 2 s after the accept; A's accept on `o lapsed` was not.
+    ("speed", "hold_time"): (("n_so_far", "share"), [(2, 1.0)]),
+    ("speed", "my_hold_time"): (("n_so_far", "share"), [(1, 1.0)]),
+    ("speed", "lapses"): (("who", "n", "n_lapsed"), [("A", 2, 1), ("B", 1, 0)]),
+    ("makers", "league"): (
+        ("who", "n_quoted", "n", "n_won", "answer_p50_s", "spread_p50_cents"),
+        [("A", 2, 2, 1, 1.5, 5.0), ("B", 1, 1, 0, 3.0, 10.0)],
+    ),
+    # A and B have executed 100 contracts each; A has quoted two live RFQs and B one.
+    ("makers", "concentration_bounds"): (
+        ("measure", "n_makers", "hhi", "low", "high"),
+        [("contracts executed", 2, 0.5, 0.5, 0.5), ("RFQs quoted", 2, 5 / 9, 5 / 9, 5 / 9)],
+    ),
+    # Thirteen RFQs from midnight on in UTC, which is Sunday evening in New York, in 1,000 s.
+    ("market", "hour_of_week"): (
+        ("weekday", "hour", "n", "observed_minutes"),
+        [(7, 20, 13, 1000 / 60)],
+    ),
+    ("market", "sizes"): (("value", "n"), [("100-500 contracts", 12), ("$10-$50 target cost", 1)]),
+    ("market", "legs"): (("value", "n"), [("1", 11), ("2", 2)]),
+    ("market", "top_series"): (("value", "n"), [("KXRAIN", 11), ("KXMVE", 2)]),
+    ("trust", "coverage_by_hour"): (("hour", "n", "n_rfq_observed"), [(0, 2, 0), (0, 13, 13)]),
+    ("trust", "gaps"): (("n", "longest_gap_s", "hours_elapsed"), [(1, 86_400.0, 24.0)]),
+    ("trust", "missed"): (("n", "n_missed", "missed_share"), [(20, 1, 0.05)]),
+    ("trust", "watched"): (("n", "n_watched"), [(11, 5), (2, 0)]),
+    ("trust", "quality"): (
+        ("check", "n", "n_checked"),
+        [("own_rfq_not_captured_live", 6, 8), ("rfq_of_others_first_seen_closed", 1, 7)],
+    ),
+}
+
+
+@pytest.mark.parametrize(("page", "chart"), BY_HAND)
+def test_rows_are_those_that_were_worked_by_hand(both: Path, page: str, chart: str) -> None:
+    columns, wanted = BY_HAND[page, chart]
+
+    rows = chart_rows(both, page, chart).select(columns).rows()
+
+    assert rows == [
+        tuple(pytest.approx(v) if isinstance(v, float) else v for v in row) for row in wanted
+    ]
+
+
+def test_hidden_ids_leave_the_concentration_open(both: Path, tmp_path: Path) -> None:
+    """Of A's two RFQs and one of somebody hidden: as good as B, or A as well."""
+    path = tmp_path / "hidden.duckdb"
+    path.write_bytes(both.read_bytes())
+    with duckdb.connect(path) as connection:
+        connection.execute("update marts.quote_facts set maker_id = 'unknown' where maker_id = 'B'")
+
+    rows = chart_rows(path, "makers", "concentration_bounds").rows(named=True)
+
+    found = {row["measure"]: (row["hidden_share"], row["low"], row["high"]) for row in rows}
+    assert found == {
+        "RFQs quoted": pytest.approx((1 / 3, 5 / 9, 1.0)),
+        "contracts executed": pytest.approx((0.5, 0.5, 1.0)),
+    }
+
+
+def test_a_fair_value_cuts_the_hit_ratio_by_edge(both: Path, tmp_path: Path) -> None:
+    """The last quotes are of 40 to 45 and of 40 to 48 cents: at 50 and 44 cents the worse of two
+    bids gives -5 and 4."""
+    own = tmp_path / "own.csv"
+    own.write_text("rfq_id,fair_yes\nt won,0.50\nt lost,0.44\n")
+
+    rows = chart_rows(both, "maker", "hits_by_edge", own)
+
+    assert rows.select("edge", "n", "n_won").rows() == [("-5 to -4¢", 1, 1), ("+4 to +5¢", 1, 0)]
+
+
+def test_a_maker_that_is_chosen_has_its_own_quotes_alone(both: Path) -> None:
+    """Of the two quotes on the executed RFQs that B quoted one was lost, and it was B's."""
+    of_b = chart_rows(both, "makers", "lost_quotes", maker="B")["n"].sum()
+    of_a = chart_rows(both, "makers", "lost_quotes", maker="A")["n"].sum()
+
+    assert (of_a, of_b) == (0, 1)
+
+
+def test_the_league_is_sorted_by_what_is_chosen(both: Path) -> None:
+    by_won, by_answer = (
+        chart_rows(both, "makers", "league", sort=sort)["who"].to_list()
+        for sort in ("won", "answer")
+    )
+
+    assert by_won[0] == "A"
+    assert sorted(by_won) == sorted(by_answer)
+
+
+# What goes wrong
+
+
+@pytest.mark.parametrize(
+    ("controls", "named"),
+    [
+        ({"series": "NOPE"}, "series “NOPE” is not in this file"),
+        ({"market": "KX<script>"}, "market “KX<script>” is not in this file"),
+        ({"legs": "1,99"}, "number of legs “99” is not in this file"),
+        ({"legs": "two"}, "number of legs “two” is no number"),
+        ({"size": "huge"}, "size “huge” is not in this file"),
+        ({"maker": "nobody"}, "maker “nobody” is not in this file"),
+        ({"rfq_id": "'; drop table"}, "RFQ “'; drop table” is not in this file"),
+        ({"unit": "furlongs"}, "unit “furlongs” is none of cents"),
+        ({"zone": "Mars"}, "zone “Mars” is none of"),
+        ({"role": "king"}, "role “king” is none of"),
+        ({"sort": "luck"}, "sort “luck” is none of"),
+        ({"since": "tomorrow"}, "'tomorrow' is no day"),
+        ({"since": "2026-02-30"}, "'2026-02-30' is no day"),
+        ({"since": "2026-01-05", "until": "2026-01-05"}, "is not before until"),
+        ({"sereis": "KX"}, "“sereis” is no control"),
+        ({"market": "K" * 20_000}, "is not in this file"),
+        ({"market": "a\0b"}, "is not in this file"),
+    ],
+)
+def test_a_value_that_is_unknown_is_named(
+    known: duckdb.DuckDBPyConnection, controls: dict[str, str], named: str
+) -> None:
+    problems = " ".join(read(known, controls).problems)
+
+    assert named in problems
+    assert len(problems) < 200
+
+
+@pytest.fixture(scope="module")
+def known(both: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(both, read_only=True) as connection:
+        yield connection
+
+
+def test_what_is_unknown_stands_in_a_callout_as_text(both: Path) -> None:
+    text = html(both, "today", market="<script>alert(1)</script>", since="tomorrow")
+
+    assert "<script>" not in text
+    assert text.count("data-problem>") == 2
+    assert "market “<script>alert(1)</script>” is not in this file" in told(WrittenPage(text))
+
+
+def test_what_is_not_in_the_file_is_empty_and_not_everything(both: Path) -> None:
+    page = written(both, "fills", **TODAY, series="NOPE")
+
+    assert "`rfq run` loads what is new" not in told(page)
+    assert "meets what is chosen, so every figure is empty" in told(page)
+    assert page.figures["n_rfq_own", f"{DAY}T00:00:00Z"][:2] == (0, 0)
+
+
+def _make_nothing(path: Path) -> None:
+    """There is no file."""
+
+
+def _make_other(path: Path) -> None:
+    with duckdb.connect(path) as connection:
+        connection.execute("create table t (a int)")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (_make_nothing, "does not exist: `rfq run` makes it"),
+        (Path.touch, "is empty: `rfq run` makes it"),
+        (Path.mkdir, "is no file"),
+        (lambda path: path.write_text("no database" * 1000), "cannot be read"),
+        (_make_other, "`rfq build` makes it anew"),
+    ],
+    ids=["none", "empty", "folder", "text", "other"],
+)
+@pytest.mark.parametrize("page", ["today", "rfq"])
+def test_a_file_that_shows_nothing_says_what_to_run(
+    tmp_path: Path, make: Any, said: str, page: str
+) -> None:
+    make(tmp_path / "rfq.duckdb")
+
+    assert said in told(written(tmp_path / "rfq.duckdb", page))
+
+
+def test_an_older_file_is_named_as_such(both: Path, tmp_path: Path) -> None:
+    """One that lacks a table that a chart asks for."""
+    path = tmp_path / "older.duckdb"
+    path.write_bytes(both.read_bytes())
+    with duckdb.connect(path) as connection:
+        connection.execute("drop table marts.trust")
+
+    assert "was published by an earlier version" in told(written(path, "trust"))
+
+
+def test_a_file_of_ones_own_that_cannot_be_joined_is_named(both: Path, tmp_path: Path) -> None:
+    own = tmp_path / "own.csv"
+    own.write_text("rfq_id,fair_yes\na,0.5\na,0.6\n")
+
+    assert "'a' stands in 2 rows" in told(written(both, "today", own))
+
+
+def test_a_desk_on_the_makers_page_is_told_whose_it_is(by_hand: dict[str, Path]) -> None:
+    page = written(by_hand["desk"], "maker", **TODAY)
+
+    assert "this account has made none" in told(page)
+    assert page.charts == {}
+
+
+def test_one_rfq_and_nothing_else_is_a_page(one: Path) -> None:
+    for page in NAMES:
+        assert 'data-state="shown"' in html(one, page, **TODAY), page
+        assert 'data-state="shown"' in html(one, page), page
+
+
+def test_hostile_tickers_are_text(hostile: Path) -> None:
+    for page in NAMES:
+        text = html(hostile, page, **TODAY, market=HOSTILE_TICKERS[0])
+        assert "<script" not in text, page
+        assert "\x1b" not in text, page
+        assert len(text) < 400_000, page
+
+
+# One as_of
+
+
+def test_a_rendering_is_of_the_file_that_it_has_opened(
+    both: Path, one: Path, tmp_path: Path
+) -> None:
+    """A file put in its place midway is the next rendering's, also beside the older one."""
+    path = tmp_path / "rfq.duckdb"
+    path.write_bytes(both.read_bytes())
+    first, before = opened(Source(path)), version(Source(path))
+    newer = tmp_path / "newer.duckdb"
+    newer.write_bytes(one.read_bytes())
+
+    newer.replace(path)
+    second = opened(Source(path))
+
+    assert version(Source(path)) != before
+    assert n_rfqs(first) == 7
+    assert n_rfqs(second) == 1
+    assert n_rfqs(first) == 7
+
+
+def n_rfqs(found: Published) -> int:
+    return WrittenPage(content(found, PAGES["fills"], TODAY)).figures[
+        "n_rfq_own", f"{DAY}T00:00:00Z"
+    ][1]

@@ -129,12 +129,13 @@ def build_once(path: Path, as_of: datetime, note: Connection | None = None) -> N
     import duckdb
 
     from transforms import build as building
+    from transforms import partition
     from transforms.marts import MARTS
     from transforms.settings import Settings
 
     spent = Spent()
     if note:
-        spent.follow_the_build(building)
+        spent.follow_the_build(building, partition)
     with spent.taken("whole build"), duckdb.connect(path) as connection:
         rows = building.build(connection, MARTS, Settings(as_of=as_of, viewer_id=VIEWER))
     if note:
@@ -157,16 +158,18 @@ class Spent:
             wall + time.perf_counter() - wall_s,
         )
 
-    def follow_the_build(self, module: Any) -> None:
-        """Time the steps of a build, and each mart with what is stored of it."""
-        steps = (("_prepare", "staging and moved RFQs"), ("remember", "bookkeeping"))
+    def follow_the_build(self, module: Any, partition: Any) -> None:
+        """Time the steps of a build, and the facts, and each mart with what is stored of it."""
+        steps = (("_prepare", "staging and moved RFQs"), ("_sign", "bookkeeping"))
         for name, label in steps:
             self._follow(module, name, lambda _, label=label: label)
         of = module.Computation
-        for name in ("_of_part_of_rfqs", "_add_up", "_of_key", "_of_whole"):
+        for name in ("_add_up", "_of_key", "_of_whole"):
             self._follow(of, name, lambda args: args[1].__name__)
-        for name, label in (("_add", "sums"), ("_forget_moved", "taken off")):
+        parts = (("_partition", "rows of facts"), ("_add", "sums"), ("_forget_moved", "taken off"))
+        for name, label in parts:
             self._follow(of, name, lambda _, label=label: label)
+        self._follow(partition, "build_partition", lambda _: "facts")
 
     def _follow(self, module: Any, name: str, label: Callable[[tuple[Any, ...]], str]) -> None:
         function = getattr(module, name)

@@ -61,6 +61,24 @@ def test_an_id_is_gone_after_two_misses_and_may_come_back(
     assert gone(store, "rfqs") == set()
 
 
+def test_what_a_list_has_shown_between_two_misses_was_missed_once(
+    store: Store, market: Market, clock: ManualClock, me: Party, reader: Any
+) -> None:
+    rfq = create_rfq(market, me)
+    run(store, reader)
+    for is_vanished in (True, False, True):
+        clock.advance(60)
+        market.faults.vanished.clear()
+        market.faults.vanished.update([rfq] if is_vanished else [])
+        run(store, reader)
+
+    assert gone(store, "rfqs") == set()
+
+    clock.advance(60)
+    run(store, reader)
+    assert gone(store, "rfqs") == {rfq}
+
+
 def test_a_quote_that_vanished_with_its_rfq_is_gone(
     store: Store, market: Market, me: Party, other: Party, reader: Any
 ) -> None:

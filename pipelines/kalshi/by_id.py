@@ -1,12 +1,12 @@
 """Records read one by one, because no list would show what is new about them."""
 
 import logging
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Generator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from json import dumps
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
@@ -28,6 +28,7 @@ from pipelines.kalshi.reading import (
     Ending,
     Reading,
     Row,
+    Step,
     Steps,
     Taken,
 )
@@ -126,6 +127,10 @@ where (is_rfq_over or created_ts < $1) and (
     or not coalesce(creator_id in (from accounts) or rfq_creator_id in (from accounts), false)
 )
 """
+
+
+OfOne: TypeAlias = Generator[Step, Any, None]
+"""Steps of a pass, as `Steps`, for one record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,58 +283,92 @@ def _read_all(reading: Reading, wanted: Wanted) -> Steps:
     due = (wanted.always | remembered) - before
     # What failed before comes last, or a few ids that always fail would keep the rest waiting.
     readable = sorted(filter(UUID.fullmatch, due), key=lambda id_: (id_ in asked_before, id_))
-    failures = refusals = 0
-    ended: ExchangeError | None = None
-    asked: set[str] = set()
-    answers: list[Answer] = []
+    reads = Reads(reading, wanted, remembered)
     for id_ in readable[:READS_PER_LOAD]:
-        asked.add(id_)
-        remembered.add(id_)
-        is_counted = id_ in wanted.unread.rfq_of
-        if answers and (is_counted or len(answers) >= RECORDS_PER_BATCH):
-            yield _batch(answers)
-            answers.clear()
-        try:
-            answer = _read_one(reading, wanted, id_)
-        except NotFound:
-            gone = _missed(reading, id_)
-            if gone:
-                remembered.discard(id_)
-                yield Row("tombstones", gone)
-            continue
-        except OF_ONE_RECORD as error:
-            yield _set_aside(reading, id_, error)
-            # What is refused for good is a matter of that record alone.
-            failures += not isinstance(error, RequestRefused)
-            refusals += 1
-            if failures > FAILURES:
-                _log.warning(_LEFT, reading.pass_.name, failures)
-                break
-            continue
-        except ExchangeError as error:
-            # What was due once must still be remembered, and what was answered taken in.
-            ended = error
+        yield from reads.read(id_)
+        if reads.is_over:
             break
-        remembered.discard(id_)
-        state.get("missing", {}).pop(id_, None)
-        if is_counted:
-            taken: Taken = yield _batch([answer])
-            if answer.rows.table.num_rows and not taken.new_versions:
-                # Nothing in raw will say that it can be read again.
-                state["readable"][id_] = reading.extraction.now.isoformat()
-        else:
-            answers.append(answer)
-    if answers:
-        yield _batch(answers)
+    yield from reads.taken_in()
     state["pending"] = sorted(filter(UUID.fullmatch, remembered))
     return Ending(
-        has_more=not ended and failures <= FAILURES and len(readable) > READS_PER_LOAD,
-        failure=ended,
-        ends_run=ended is not None,
-        is_verified=not refusals,
+        has_more=not reads.is_over and len(readable) > READS_PER_LOAD,
+        failure=reads.failure,
+        ends_run=reads.failure is not None,
+        is_verified=not reads.refusals,
         has_read=bool(readable),
-        ids=frozenset(asked),
+        ids=frozenset(reads.asked),
     )
+
+
+@dataclass(slots=True)
+class Reads:
+    """Reads by id in a row. *remembered* are the ids that are still to be answered."""
+
+    reading: Reading
+    wanted: Wanted
+    remembered: set[str]
+    asked: set[str] = field(default_factory=set)
+    answers: list[Answer] = field(default_factory=list)
+    failed: int = 0
+    refusals: int = 0
+    failure: ExchangeError | None = None
+    """What ends the run."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the rest is left to a later run."""
+        return self.failure is not None or self.failed > FAILURES
+
+    def read(self, id_: str) -> OfOne:
+        """Ask for one record, and take in what comes of it."""
+        self.asked.add(id_)
+        self.remembered.add(id_)
+        is_counted = id_ in self.wanted.unread.rfq_of
+        if is_counted or len(self.answers) >= RECORDS_PER_BATCH:
+            yield from self.taken_in()
+        try:
+            answer = _read_one(self.reading, self.wanted, id_)
+        except NotFound:
+            yield from self._missed(id_)
+        except OF_ONE_RECORD as error:
+            yield from self._refused(id_, error)
+        except ExchangeError as error:
+            # What was due once must still be remembered, and what was answered taken in.
+            self.failure = error
+        else:
+            self.remembered.discard(id_)
+            self.reading.state.get("missing", {}).pop(id_, None)
+            self.answers.append(answer)
+            if is_counted:
+                yield from self._taken_in_alone(id_)
+
+    def taken_in(self) -> OfOne:
+        """Hand over what was answered so far."""
+        if self.answers:
+            yield _batch(self.answers)
+            self.answers.clear()
+
+    def _taken_in_alone(self, id_: str) -> OfOne:
+        (answer,) = self.answers
+        taken: Taken = yield _batch(self.answers)
+        self.answers.clear()
+        if answer.rows.table.num_rows and not taken.new_versions:
+            # Nothing in raw will say that it can be read again.
+            self.reading.state["readable"][id_] = self.reading.extraction.now.isoformat()
+
+    def _missed(self, id_: str) -> OfOne:
+        gone = _missed(self.reading, id_)
+        if gone:
+            self.remembered.discard(id_)
+            yield Row("tombstones", gone)
+
+    def _refused(self, id_: str, error: ExchangeError) -> OfOne:
+        yield _set_aside(self.reading, id_, error)
+        # What is refused for good is a matter of that record alone.
+        self.failed += not isinstance(error, RequestRefused)
+        self.refusals += 1
+        if self.is_over:
+            _log.warning(_LEFT, self.reading.pass_.name, self.failed)
 
 
 def _read_one(reading: Reading, wanted: Wanted, id_: str) -> Answer:

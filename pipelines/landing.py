@@ -95,14 +95,16 @@ class Landing:
         Raises what the first list that failed met, once all others were read.
         """
         extraction, loader = self._renewed()
-        effects_of = job.load_by(loader, extraction, self._passes(extraction))
+        changed = [found for look in self._looks if (found := look.changed()) is not None]
+        extraction.quotes_changed_in_window = sum(changed) if changed else None
+        new_versions = job.load_by(loader, extraction, self._passes(extraction))
         was_lost = False
         if self._is_first:
             was_lost = job.read_lost_again(
                 extraction, self._work, lambda anew: job.load_by(loader, anew)
             )
             self._is_first = False
-        return effects_of, was_lost
+        return new_versions, was_lost
 
     def land(self) -> None:
         """Store what was seen since the last load; where that is nothing new, the moments alone."""

@@ -35,6 +35,7 @@ from pipelines.kalshi.client.errors import (
     CredentialsRefused,
     CredentialsUnusable,
     ExchangeError,
+    TryLater,
 )
 from pipelines.kalshi.client.exchange_clock import passed_s
 from pipelines.kalshi.client.rate_budget import RateBudget
@@ -94,8 +95,8 @@ class Unstored(DatabaseBusy):
     """What was seen could not be stored for so long that no more of it can be kept."""
 
 
-class _Ends(Exception):
-    """The watch is to end, so the landing thread asks for nothing more."""
+class _Ends(TryLater):
+    """The watch is to end: the load asks for nothing more, and stores what it has read."""
 
 
 class Waiting(Protocol):
@@ -186,6 +187,7 @@ class Watch:
         self._build: Future[Any] | None = None
         self._is_cycle_loading = False
         self._unstored_since_s: float | None = None
+        self._next_try_s = pace.now_s()
         self._failed_looks = 0
         self._last: dict[str, datetime] = {}
         self._n_skipped = 0
@@ -318,16 +320,9 @@ class Watch:
             elif self._load is None:
                 self._begin_cycle()
         is_landing_due = now_s >= self._land_due_s or self._n_waiting >= LANDED_AT_ROWS
-        if is_landing_due and self._load is None and now_s >= self._retry_s:
+        if is_landing_due and self._load is None and now_s >= self._next_try_s:
             self._land_due_s = now_s + LAND_EVERY_S
             self._submit_load(self._landing.land)
-
-    @property
-    def _retry_s(self) -> float:
-        """When the next attempt to store is due, where the last one has failed."""
-        return -1.0 if self._unstored_since_s is None else self._next_try_s
-
-    _next_try_s = 0.0
 
     def _begin_cycle(self) -> None:
         every_s, now_s = self._pace.every.total_seconds(), self._pace.now_s()
@@ -358,6 +353,9 @@ class Watch:
         self._load, self._is_cycle_loading = None, False
         if error is not None and not isinstance(error, ExchangeError):
             self._keep(error)
+        elif self._landing.extraction is None:
+            # The exchange has to say whose account it is before the file is opened again.
+            self._next_try_s = self._land_due_s = self._pace.now_s() + REOPENED_EVERY_S
         elif self._unstored_since_s is not None:
             self._unstored_since_s = None
             _log.warning("what was seen can be stored again")
@@ -435,6 +433,7 @@ class Watch:
     def _end(self) -> None:
         """Store what was seen, and wait for the other threads."""
         self._stop.set()
+        self._interrupt_build()
         if self._load is not None:
             with suppress(BaseException):
                 self._load.result(LOADING_ENDS_WITHIN_S)
@@ -444,21 +443,25 @@ class Watch:
                     self._landings.submit(self._landing.land).result()
                 else:
                     self._landing.land_aside()
-        while self._build is not None and not self._build.done():
-            # Polars is not to be interrupted, DuckDB's next query is.
-            if self._building is not None:
-                self._building.interrupt()
+        while self._build is not None and not (self._build.cancel() or self._build.done()):
+            self._interrupt_build()
             with suppress(TimeoutError):
                 self._build.result(0.1)
         with suppress(BaseException):
             self._landings.submit(self._landing.close).result()
+
+    def _interrupt_build(self) -> None:
+        """End the query that the building thread is at, if any. Polars is not to be interrupted."""
+        if self._build is not None and self._building is not None:
+            with suppress(duckdb.Error):
+                self._building.interrupt()
 
     def _client(self) -> dict[str, Any]:
         """How the landing thread asks the exchange."""
 
         def pause(seconds: float) -> None:
             if self._stop.wait(seconds):
-                raise _Ends
+                raise _Ends("The watch ends")
 
         budget = self._looking.budget.yielding(LEFT_TOKENS, pause)
         return {"budget": budget, "retry_policy": RetryPolicy(pause=pause)}

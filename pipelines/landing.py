@@ -111,17 +111,19 @@ class Landing:
         extraction, loader = self._renewed()
         self._land(extraction, loader)
 
-    def land_aside(self) -> None:
+    def land_aside(self) -> bool:
         """The same from another thread, where the landing one waits for an answer that is late.
 
-        Nothing is done where that one may be storing it.
+        Does nothing where that one has read all it wanted, and is storing it: returns False.
         """
-        extraction, loader = self._renewed()
-        if loader.current is None or not loader.current.give_up():
-            return
+        loader = self._loader
+        if loader is None or loader.current is None or not loader.current.give_up():
+            return False
+        extraction, _ = self._renewed()
         directory = self._work.directory / "aside"
         directory.mkdir(exist_ok=True)
         self._land(extraction, Loader(extraction.connection, directory, self._stored))
+        return True
 
     def _land(self, extraction: Extraction, loader: Loader) -> None:
         with self._work.raw:

@@ -394,8 +394,8 @@ def test_a_signal_ends_it_once_what_was_seen_is_stored(
     """Meanwhile a run, and a second watch, leave with 75, and the status says who is at work."""
     for _, act in deals.acts(1, 0, 20)[:2]:
         act()
-    # The first of them is the load's, after which the looks begin.
-    wait_until(lambda: looks_of(exchange) >= 4)
+    # The load reads a year in some twenty windows; after it the looks begin.
+    wait_until(lambda: looks_of(exchange) >= 40)
     others = [rfq(each, "--database", database.path) for each in ("run", "watch")]
     told = rfq("status", "--database", database.path)
 

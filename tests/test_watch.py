@@ -1,15 +1,15 @@
 """A watch on a market whose clock is driven: what it sees, when it is stored, how it ends."""
 
-import json
 import logging
 import os
 import signal
 import subprocess
-import sys
+from argparse import Namespace
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import suppress
 from datetime import datetime, timedelta
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,13 @@ from pipelines.database import Database
 from pipelines.kalshi.client.errors import CredentialsRefused
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.runs import read_record
-from pipelines.sandbox import Account, ManualClock, Market
+from pipelines.sandbox import Account, ManualClock, Market, Shape, serve, unfold
 from pipelines.sandbox.faults import ErrorOrder
 from pipelines.watch import Unstored
+from tests.benches.watch import asked_of, figures, kill_again_and_again, market_of
 from tests.conftest import NOON
 from tests.crash.trial import wait_until
+from tests.crash.worker import Order, start
 from tests.extraction.conftest import PROFILE
 from tests.running import Command, access_of, ignore, read
 from tests.watching import Inline, Plan, raw, watched
@@ -347,26 +349,22 @@ def test_intervals_that_make_no_watch_are_refused_with_their_range(
 
 @pytest.fixture
 def started(
-    exchange: Any, key: Path, desk: Account, database: Database
-) -> Iterator[subprocess.Popen[str]]:
+    exchange: Any, key: Path, desk: Account, database: Database, tmp_path: Path
+) -> Iterator[ForkServerProcess]:
     """A watch in a process of its own."""
-    command = ["-c", "from pipelines.entry import main; main()", "watch", "--log-format", "json"]
-    where = ["--base-url", exchange.base_url, "--database", str(database.path)]
-    paces = ["--quotes-every", "0.2s", "--every", "10m"]
-    with subprocess.Popen(
-        [sys.executable, *command, *where, *paces], stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if json.loads(line)["event"] == "watch_began":
-                break
-        yield process
-        process.kill()
+    arguments = ["watch", "--base-url", exchange.base_url, "--database", str(database.path)]
+    arguments += ["--quotes-every", "0.2s", "--every", "10m", "--log-format", "json"]
+    ours = {name: value for name, value in os.environ.items() if name.startswith("SOURCES__")}
+    output = tmp_path / "output"
+    process = start(Order(tuple(arguments), ours, output))
+    wait_until(lambda: output.exists() and "watch_began" in output.read_text())
+    yield process
+    process.kill()
 
 
 def looks_of(exchange: Any) -> int:
     """How often the quotes that were received have been asked for."""
-    return sum("rfq_user_filter" in str(request) for request in exchange.requests)
+    return sum("rfq_user_filter" in str(request) for request in exchange.requests.copy())
 
 
 @pytest.mark.parametrize(
@@ -381,7 +379,7 @@ def looks_of(exchange: Any) -> int:
     ],
 )
 def test_a_signal_ends_it_once_what_was_seen_is_stored(
-    started: subprocess.Popen[str],
+    started: ForkServerProcess,
     exchange: Any,
     market: Market,
     clock: ManualClock,
@@ -399,11 +397,44 @@ def test_a_signal_ends_it_once_what_was_seen_is_stored(
     others = [rfq(each, "--database", database.path) for each in ("run", "watch")]
     told = rfq("status", "--database", database.path)
 
-    started.send_signal(number)
+    assert started.pid is not None
+    os.kill(started.pid, number)
 
-    assert started.wait(10) == code
+    started.join(10)
+    assert started.exitcode == code
     assert {other.code for other in others} == {75}
     assert all("a watch is at work" in other.err for other in others)
     assert "watch is at work" in told.out
     assert raw(database, "select id from raw.quote_versions") == [(deals.quotes[1],)]
     assert read_record(database.path).runs[-1].exit_code == code
+
+
+# The benchmark, as the gate and the nightly profile run it
+
+
+def test_a_minute_of_a_busy_market_is_held_as_the_ledger_has_it(
+    watching: Watching, market: Market, desk: Account, database: Database
+) -> None:
+    """Some of the RFQs are over by then. The build at 70 s is the only one."""
+    unfold(market, seed=5, rfqs_per_day=60_000, shape=Shape(desk_share=0.9))
+    market.faults.errors += [ErrorOrder(400, "invalid", "GetRFQs")] * 2
+
+    watching(72, every_s=70)
+
+    found = figures(market, desk, database.path, at(69))
+    assert found["own RFQs of 10 s or more"] >= 5
+    assert found["live, of these"] >= 0.95
+    assert found["answers held of those given on them"] >= 0.97
+    ledger, shown = "hit ratio, 10 s or more, by the ledger", "hit ratio, 10 s or more, of live"
+    assert found[shown] == pytest.approx(found[ledger], abs=0.003)
+
+
+@pytest.mark.skipif(PROFILE != "nightly", reason="it takes a quarter of an hour")
+def test_a_hundred_kills_lose_nothing_that_had_landed(tmp_path: Path) -> None:
+    wanted = Namespace(busy=False, quiet=False, seed=1)
+    market = market_of(wanted)
+    with serve(market) as exchange:
+        found = kill_again_and_again(asked_of(exchange, "desk", tmp_path), 100, tmp_path, seed=2)
+
+    assert (found.lost, found.unsaid) == (0, 0)
+    assert found.said > 100

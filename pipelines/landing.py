@@ -96,31 +96,35 @@ class Landing:
         Raises what the first list that failed met, once all others were read.
         """
         extraction, loader = self._renewed()
-        effects_of = job.load_by(loader, extraction, self._passes(extraction))
+        changed = [found for look in self._looks if (found := look.changed()) is not None]
+        extraction.quotes_changed_in_window = sum(changed) if changed else None
+        new_versions = job.load_by(loader, extraction, self._passes(extraction))
         was_lost = False
         if self._is_first:
             was_lost = job.read_lost_again(
                 extraction, self._work, lambda anew: job.load_by(loader, anew)
             )
             self._is_first = False
-        return effects_of, was_lost
+        return new_versions, was_lost
 
     def land(self) -> None:
         """Store what was seen since the last load; where that is nothing new, the moments alone."""
         extraction, loader = self._renewed()
         self._land(extraction, loader)
 
-    def land_aside(self) -> None:
+    def land_aside(self) -> bool:
         """The same from another thread, where the landing one waits for an answer that is late.
 
-        Nothing is done where that one may be storing it.
+        Does nothing where that one has read all it wanted, and is storing it: returns False.
         """
-        extraction, loader = self._renewed()
-        if loader.current is None or not loader.current.give_up():
-            return
+        loader = self._loader
+        if loader is None or loader.current is None or not loader.current.give_up():
+            return False
+        extraction, _ = self._renewed()
         directory = self._work.directory / "aside"
         directory.mkdir(exist_ok=True)
         self._land(extraction, Loader(extraction.connection, directory, self._stored))
+        return True
 
     def _land(self, extraction: Extraction, loader: Loader) -> None:
         with self._work.raw:

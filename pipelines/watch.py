@@ -34,6 +34,7 @@ from pipelines.kalshi.client.errors import (
     CredentialsRefused,
     CredentialsUnusable,
     ExchangeError,
+    TryLater,
 )
 from pipelines.kalshi.client.exchange_clock import passed_s
 from pipelines.kalshi.client.rate_budget import RateBudget
@@ -96,8 +97,8 @@ class Unstored(DatabaseBusy):
     """What was seen could not be stored for so long that no more of it can be kept."""
 
 
-class _Ends(Exception):
-    """The watch is to end, so the landing thread asks for nothing more."""
+class _Ends(TryLater):
+    """The watch is to end: the load asks for nothing more, and stores what it has read."""
 
 
 class Waiting(Protocol):
@@ -188,12 +189,14 @@ class Watch:
         self._build: Future[Any] | None = None
         self._is_cycle_loading = False
         self._unstored_since_s: float | None = None
-        self._failed_looks = 0
+        self._next_try_s = pace.now_s()
+        self._failed_looks: dict[str, int] = {}
         self._last: dict[str, datetime] = {}
         self._n_skipped = 0
         self._building: duckdb.DuckDBPyConnection | None = None
         now_s = pace.now_s()
-        self._look_due_s = self._cycle_due_s = now_s
+        self._look_due_s = {look.pass_.name: now_s for look in self._looks}
+        self._cycle_due_s = now_s
         self._land_due_s = now_s + LAND_EVERY_S
 
     def go_on(self) -> None:
@@ -203,9 +206,7 @@ class Watch:
             with stopping.stoppable():
                 self._begin()
                 while True:
-                    now_s = self._pace.now_s()
-                    if now_s >= self._look_due_s:
-                        self._look()
+                    self._look()
                     self._attend()
                     self._pace.wait(self._due_s() - self._pace.now_s(), self._woken)
         finally:
@@ -226,17 +227,22 @@ class Watch:
     # Looks
 
     def _look(self) -> None:
-        """Look at each list that is ready; after faults, wait longer before the next look."""
-        failures = []
+        """Look at each list that is due and ready. One that fails holds no other back."""
+        failed: list[tuple[Look, ExchangeError, float]] = []
         for look in self._looks:
-            if not look.is_ready:
+            if not look.is_ready or self._pace.now_s() < self._look_due_s[look.pass_.name]:
                 continue
             ended, moment = look.look(self._extraction)
-            if ended.failure:
-                failures.append((look, ended.failure))
             if moment is not None:
                 self._note_moment(look, moment)
-        self._back_off(failures)
+            if ended.failure is None:
+                self._look_again(look)
+            elif _ends_watch(ended.failure):
+                raise ended.failure
+            else:
+                failed.append((look, ended.failure, self._back_off(look)))
+        if failed:
+            _say_failed(failed)
         self._demand_room()
 
     def _note_moment(self, look: Look, moment: datetime) -> None:
@@ -258,29 +264,22 @@ class Watch:
                 },
             )
 
-    def _back_off(self, failures: list[tuple[Look, ExchangeError]]) -> None:
-        """Set when to look next: after so many failed looks in a row, twice as late each time."""
-        for _, failure in failures:
-            if _ends_watch(failure):
-                raise failure
-        every_s, now_s = self._pace.quotes_every.total_seconds(), self._pace.now_s()
-        if not failures:
-            if self._failed_looks:
-                _log.info("the exchange answers again, after %d looks", self._failed_looks)
-            self._failed_looks = 0
-            # By the clock of the looks before, but none for those that were missed.
-            late_s = max(0.0, now_s - self._look_due_s)
-            self._look_due_s += every_s * (1 + late_s // every_s)
-            return
-        self._failed_looks += 1
-        pause_s = min(max(LONGEST_BACKOFF_S, every_s), every_s * 2 ** min(self._failed_looks, 20))
-        self._look_due_s = now_s + pause_s
-        names = ", ".join(look.pass_.name for look, _ in failures)
-        _log.warning(
-            "%s: %s. The next look is in %s",
-            *(names, failures[0][1].what, told_span(pause_s)),
-            extra={"event": "look_failed", "figures": {"pause_s": pause_s}},
-        )
+    def _look_again(self, look: Look) -> None:
+        """Look next by the clock of the looks before, but not for those that were missed."""
+        name, every_s = look.pass_.name, self._pace.quotes_every.total_seconds()
+        late_s = max(0.0, self._pace.now_s() - self._look_due_s[name])
+        self._look_due_s[name] += every_s * (1 + late_s // every_s)
+        if self._failed_looks.pop(name, 0):
+            _log.info("%s: the exchange answers again", name)
+
+    def _back_off(self, look: Look) -> float:
+        """Wait twice as long for the next look as for this one; return how long, in seconds."""
+        name, every_s = look.pass_.name, self._pace.quotes_every.total_seconds()
+        failures = self._failed_looks[name] = self._failed_looks.get(name, 0) + 1
+        longest_s = max(LONGEST_BACKOFF_S, every_s)
+        pause_s = min(longest_s, every_s * 2.0 ** min(failures, 20))
+        self._look_due_s[name] = self._pace.now_s() + pause_s
+        return pause_s
 
     def _demand_room(self) -> None:
         """Raise `Unstored` where more waits than is kept, as nothing can be stored."""
@@ -304,48 +303,52 @@ class Watch:
     # What the other threads do
 
     def _due_s(self) -> float:
-        dues = [self._look_due_s, self._cycle_due_s]
-        if self._load is None:
-            dues.append(self._land_due_s)
-        return min(dues)
+        """When there is something to do, unless another thread has done something by then."""
+        ready = [self._look_due_s[look.pass_.name] for look in self._looks if look.is_ready]
+        # While a load is at work no other can begin, and a cycle is left out only for a cycle.
+        may_load = [self._land_due_s] if self._load is None else []
+        may_cycle = [self._cycle_due_s] if self._load is None or self._is_in_cycle else []
+        latest_s: float = self._pace.now_s() + LAND_EVERY_S
+        return min([latest_s, *ready, *may_load, *may_cycle])
+
+    @property
+    def _is_in_cycle(self) -> bool:
+        return self._is_cycle_loading or self._build is not None
 
     def _attend(self) -> None:
         """Take in what the other threads have done, and give them what is due."""
         self._take_load()
         self._take_build()
-        now_s, is_cycle = self._pace.now_s(), self._is_cycle_loading or self._build is not None
+        now_s = self._pace.now_s()
         if now_s >= self._cycle_due_s:
-            if is_cycle:
+            if self._is_in_cycle:
                 self._skip_cycle()
             elif self._load is None:
                 self._begin_cycle()
         is_landing_due = now_s >= self._land_due_s or self._n_waiting >= LANDED_AT_ROWS
-        if is_landing_due and self._load is None and now_s >= self._retry_s:
+        if is_landing_due and self._load is None and now_s >= self._next_try_s:
             self._land_due_s = now_s + LAND_EVERY_S
             self._submit_load(self._landing.land)
 
-    @property
-    def _retry_s(self) -> float:
-        """When the next attempt to store is due, where the last one has failed."""
-        return -1.0 if self._unstored_since_s is None else self._next_try_s
-
-    _next_try_s = 0.0
-
     def _begin_cycle(self) -> None:
-        every_s, now_s = self._pace.every.total_seconds(), self._pace.now_s()
-        self._cycle_due_s += every_s * (1 + max(0.0, now_s - self._cycle_due_s) // every_s)
-        self._land_due_s = now_s + LAND_EVERY_S
+        self._set_next_cycle()
+        self._land_due_s = self._pace.now_s() + LAND_EVERY_S
         self._is_cycle_loading = True
         self._submit_load(self._landing.cycle)
 
     def _skip_cycle(self) -> None:
         self._n_skipped += 1
-        self._cycle_due_s += self._pace.every.total_seconds()
+        self._set_next_cycle()
         _log.warning(
             "a cycle was skipped, as the one before is not over: %d so far",
             self._n_skipped,
             extra={"event": "cycle_skipped", "figures": {"n_skipped": self._n_skipped}},
         )
+
+    def _set_next_cycle(self) -> None:
+        every_s = self._pace.every.total_seconds()
+        late_s = max(0.0, self._pace.now_s() - self._cycle_due_s)
+        self._cycle_due_s += every_s * (1 + late_s // every_s)
 
     def _submit_load(self, does: Callable[[], Any]) -> None:
         self._load = self._landings.submit(does)
@@ -360,6 +363,9 @@ class Watch:
         self._load, self._is_cycle_loading = None, False
         if error is not None and not isinstance(error, ExchangeError):
             self._keep(error)
+        elif self._landing.extraction is None:
+            # The exchange has to say whose account it is before the file is opened again.
+            self._next_try_s = self._land_due_s = self._pace.now_s() + REOPENED_EVERY_S
         elif self._unstored_since_s is not None:
             self._unstored_since_s = None
             _log.warning("what was seen can be stored again")
@@ -437,30 +443,44 @@ class Watch:
     def _end(self) -> None:
         """Store what was seen, and wait for the other threads."""
         self._stop.set()
+        self._interrupt_build()
         if self._load is not None:
             with suppress(BaseException):
                 self._load.result(LOADING_ENDS_WITHIN_S)
         if self._landing.extraction is not None and self._unstored_since_s is None:
             with suppress(BaseException):
-                if self._load is None or self._load.done():
+                is_waiting = self._load is not None and not self._load.done()
+                if not (is_waiting and self._landing.land_aside()):
                     self._landings.submit(self._landing.land).result()
-                else:
-                    self._landing.land_aside()
-        while self._build is not None and not self._build.done():
-            # Polars is not to be interrupted, DuckDB's next query is.
-            if self._building is not None:
-                self._building.interrupt()
+        while self._build is not None and not (self._build.cancel() or self._build.done()):
+            self._interrupt_build()
             with suppress(TimeoutError):
                 self._build.result(0.1)
         with suppress(BaseException):
             self._landings.submit(self._landing.close).result()
+
+    def _interrupt_build(self) -> None:
+        """End the query that the building thread is at, if any. Polars is not to be interrupted."""
+        if self._build is not None and self._building is not None:
+            with suppress(duckdb.Error):
+                self._building.interrupt()
 
     def _client(self) -> dict[str, Any]:
         """How the landing thread asks the exchange."""
 
         def pause(seconds: float) -> None:
             if self._stop.wait(seconds):
-                raise _Ends
+                raise _Ends("The watch ends")
 
         budget = self._looking.budget.yielding(LEFT_TOKENS, pause)
         return {"budget": budget, "retry_policy": RetryPolicy(pause=pause)}
+
+
+def _say_failed(failed: list[tuple[Look, ExchangeError, float]]) -> None:
+    names = ", ".join(look.pass_.name for look, _, _ in failed)
+    pause_s = max(pause_s for _, _, pause_s in failed)
+    _log.warning(
+        "%s: %s. The next look is in %s",
+        *(names, failed[0][1].what, told_span(pause_s)),
+        extra={"event": "look_failed", "figures": {"pause_s": pause_s}},
+    )

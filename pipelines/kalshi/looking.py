@@ -56,6 +56,8 @@ class Sights:
     seen_again: dict[tuple[str, str], Sight] = field(default_factory=dict)
     moments: list[datetime] = field(default_factory=list)
     """When the list was served whole, look by look."""
+    state: dict[str, Any] | None = None
+    """What the pass has come to with these rows: whoever has them has it, and nobody else."""
     started_ts: datetime | None = None
     ended_ts: datetime | None = None
     window_start: datetime | None = None
@@ -87,6 +89,7 @@ class Sights:
             rejected=self.rejected | later.rejected,
             seen_again=_last_of(self.seen_again, later.seen_again),
             moments=self.moments + later.moments,
+            state=self.state if later.state is None else later.state,
             started_ts=self.started_ts or later.started_ts,
             ended_ts=later.ended_ts or self.ended_ts,
             window_start=self.window_start or later.window_start,
@@ -107,6 +110,7 @@ class Look:
         self._known: set[Key] = set()
         self._met: set[Key] = set()
         self._fresh, self._landing = Sights(), Sights()
+        self._changed: int | None = None
         self._lock = Lock()
 
     @property
@@ -157,9 +161,14 @@ class Look:
         self._met = set()
         seen.add(reading.report)
         seen.moments += [] if moment is None else [moment]
+        seen.state = state
+        older = reading.report.rows_created_before_window
         with self._lock:
-            self.state = state
+            if older is not None:
+                self._changed = (self._changed or 0) + older
+            # A signal may come in between: no state without the rows that it vouches for.
             self._fresh = self._fresh.joined(seen)
+            self.state = state
         return ending, moment
 
     def landed(self) -> list[datetime]:
@@ -172,6 +181,15 @@ class Look:
         """Keep what a load has failed to store for the next one."""
         with self._lock:
             self._fresh, self._landing = self._landing.joined(self._fresh), Sights()
+
+    def changed(self) -> int | None:
+        """Take how many quotes the looks have shown that were created before what they asked for.
+
+        None where none of them can tell.
+        """
+        with self._lock:
+            changed, self._changed = self._changed, None
+        return changed
 
     def moments(self) -> list[datetime]:
         """Take the moments of the looks that have seen nothing new, so that no load is needed."""
@@ -233,7 +251,6 @@ class Look:
         with self._lock:
             landing = self._landing = self._landing.joined(self._fresh)
             self._fresh = Sights(is_verified=landing.is_verified)
-            state = deepcopy(self.state or {})
         if landing.started_ts is None or landing.ended_ts is None:
             return NOT_DUE
         report = reading.report
@@ -244,7 +261,7 @@ class Look:
         window = None if landing.window_start is None else Window(landing.window_start)
         yield Swept(None, landing.is_verified, sweeps=landing.sweeps, window=window)
         reading.state.clear()
-        reading.state.update(state)
+        reading.state.update(deepcopy(landing.state or {}))
         return DONE
 
 

@@ -26,7 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -222,7 +222,7 @@ def figures(market: Any, account: Any, database: Path, until: datetime) -> dict[
 
 
 _OWN = """
-from marts.rfq_facts where visibility = 'own' and created_ts >= timestamptz '2026-11-20 18:00:00+00'
+from marts.rfq_facts where visibility = 'own' and created_ts >= timestamptz '2026-11-20 12:00:00+00'
     and end_ts <= $1
 """
 _HELD = f"""
@@ -235,6 +235,21 @@ select sum(n_makers) filter (epoch(end_ts - created_ts) >= 10),
     count(*) filter (end_cause = 'executed' and epoch(end_ts - created_ts) >= 10), sum(n_makers)
 {_OWN}
 """
+
+
+@dataclass
+class Killed:
+    """What kills have cost: rows that had landed and are gone, or are there twice; pauses."""
+
+    held: dict[str, set[tuple[str, str]]] = field(default_factory=dict)
+    lost: int = 0
+    said: int = 0
+    unsaid: int = 0
+
+    def compare(self, now: dict[str, set[tuple[str, str]]]) -> None:
+        """Count what was held before and is not *now*."""
+        self.lost += sum(len(self.held.get(table, set()) - rows) for table, rows in now.items())
+        self.held = now
 
 
 def versions(private: Path) -> dict[str, set[tuple[str, str]]]:
@@ -274,13 +289,11 @@ def start(asked: dict[str, Any], log: Path) -> subprocess.Popen[str]:
         )
 
 
-def kill_again_and_again(asked: dict[str, Any], times: int, folder: Path, seed: int) -> None:
+def kill_again_and_again(asked: dict[str, Any], times: int, folder: Path, seed: int) -> Killed:
     """Kill a watch at random moments, let two minutes pass on the market, start it again."""
     chance = random.Random(seed)
-    private = folder / "rfq.private.duckdb"
-    held: dict[str, set[tuple[str, str]]] = {}
+    found = Killed()
     before: dict[str, datetime] = {}
-    lost = unsaid = 0
     drive = Drive(asked["origin"], 1e12)
     for number in range(times):
         log = folder / f"log-{number}"
@@ -291,25 +304,43 @@ def kill_again_and_again(asked: dict[str, Any], times: int, folder: Path, seed: 
             time.sleep(0.05)
         process.kill()
         process.wait()
-        if not private.exists():
-            continue
-        lines = [json.loads(line) for line in log.read_text().splitlines() if line[:1] == "{"]
-        said = {each["side"] for each in lines if each["event"] == "nobody_looked"}
-        looks = last_looks(private)
-        # Two minutes have passed since the last kill, so nobody has looked for a minute at least.
-        again = [side for side in before if looks.get(side, before[side]) > before[side]]
-        unsaid += sum(side not in said for side in again)
-        before = looks
-        now = versions(private)
-        lost += sum(len(held.get(table, set()) - rows) for table, rows in now.items())
-        held = now
+        private = folder / "rfq.private.duckdb"
+        if private.exists():
+            # Two minutes have passed since the last kill, so nobody has looked for longer than one.
+            looks, said = last_looks(private), _said_pauses(log)
+            again = [side for side in before if looks.get(side, before[side]) > before[side]]
+            found.unsaid += sum(side not in said for side in again)
+            found.said += sum(side in said for side in again)
+            before = looks
+            found.compare(versions(private))
         drive.move(120.0)
-    kept = sum(map(len, held.values()))
-    print(f"{times} kills: {lost} of {kept:,} rows lost, 0 doubled, {unsaid} pauses not said")
+    return found
+
+
+def _said_pauses(log: Path) -> set[str]:
+    """Whose quotes nobody looked at, by the log."""
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.endswith("}")]
+    return {each["side"] for each in lines if each["event"] == "nobody_looked"}
+
+
+def asked_of(exchange: Any, name: str, folder: Path) -> dict[str, Any]:
+    """What a process needs to watch an account of a served market."""
+    account = exchange.market.account(name)
+    return {
+        "base_url": exchange.base_url,
+        "origin": exchange.base_url.removesuffix("/trade-api/v2"),
+        "key_id": account.api_key_id,
+        "pem": account.private_key_pem,
+        "database": str(folder / "rfq.duckdb"),
+        "seconds": 3_600.0,
+        "cron": False,
+    }
 
 
 def main(wanted: argparse.Namespace) -> None:
     """Serve the market, let another process watch it, compare."""
+    import duckdb
+
     from pipelines.sandbox import serve
 
     print(heading())
@@ -317,17 +348,13 @@ def main(wanted: argparse.Namespace) -> None:
     account = market.account(wanted.account)
     with serve(market) as exchange, tempfile.TemporaryDirectory(prefix="watch-") as folder:
         database = Path(folder) / "rfq.duckdb"
-        asked = {
-            "base_url": exchange.base_url,
-            "origin": exchange.base_url.removesuffix("/trade-api/v2"),
-            "key_id": account.api_key_id,
-            "pem": account.private_key_pem,
-            "database": str(database),
-            "seconds": wanted.hours * 3_600,
-            "cron": wanted.cron,
-        }
+        asked = asked_of(exchange, wanted.account, Path(folder))
+        asked |= {"seconds": wanted.hours * 3_600, "cron": wanted.cron}
         if wanted.kills:
-            kill_again_and_again(asked, wanted.kills, Path(folder), wanted.seed)
+            found = kill_again_and_again(asked, wanted.kills, Path(folder), wanted.seed)
+            kept = sum(map(len, found.held.values()))
+            print(f"{wanted.kills} kills: {found.lost} of {kept:,} rows lost, 0 doubled, ", end="")
+            print(f"{found.said} pauses said, {found.unsaid} not")
             return
         log = Path(folder) / "log"
         process = start(asked, log)
@@ -339,6 +366,10 @@ def main(wanted: argparse.Namespace) -> None:
         print(f"CPU per second of the market: {took['cpu_share']:.2%} of a core")
         sizes = ", ".join(f"{size / 1e6:,.0f}" for size in took["bytes_by_hour"])
         print(f"memory by hour, MB: {sizes or '-'}; at most {took['peak_bytes'] / 1e6:,.0f}")
+        with duckdb.connect(database, read_only=True) as connection:
+            for table in ("rfqs", "quotes"):
+                ((rows,),) = connection.execute(f"select count(*) from staging.{table}").fetchall()
+                print(f"{table} held: {rows:,}")
         if not (wanted.quiet or wanted.busy) and wanted.account == "desk":
             until = START + timedelta(hours=wanted.hours) - timedelta(seconds=1)
             for name, value in figures(market, account, database, until).items():

@@ -19,6 +19,7 @@ from pipelines.commands.options import (
     SANDBOX,
     BaseUrlOption,
     DatabaseOption,
+    EitherDatabaseOption,
     LogFormatOption,
     MomentOption,
     QuietOption,
@@ -87,15 +88,7 @@ def begin(
 
 @app.command()
 def run(
-    database: Annotated[
-        Path | None,
-        typer.Option(
-            "--database",
-            readable=False,
-            help="The published DuckDB file; runs replace it whole.",
-            show_default=str(PUBLISHED),
-        ),
-    ] = None,
+    database: EitherDatabaseOption = None,
     base_url: BaseUrlOption = None,
     sandbox: Annotated[
         bool, typer.Option("--sandbox", help="Run against a seeded sandbox exchange; needs no key.")

@@ -2,7 +2,6 @@
 
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +10,7 @@ from pipelines.commands.options import (
     PUBLISHED,
     SANDBOX,
     BaseUrlOption,
+    EitherDatabaseOption,
     LogFormatOption,
     QuietOption,
     UnknownHostOption,
@@ -43,15 +43,7 @@ def watch(
             show_default="5m",
         ),
     ] = EVERY,
-    database: Annotated[
-        Path | None,
-        typer.Option(
-            "--database",
-            readable=False,
-            help="The published DuckDB file; cycles replace it whole.",
-            show_default=str(PUBLISHED),
-        ),
-    ] = None,
+    database: EitherDatabaseOption = None,
     base_url: BaseUrlOption = None,
     sandbox: Annotated[
         bool,

@@ -29,6 +29,16 @@ UnknownHostOption = Annotated[
 ]
 PUBLISHED = Path("rfq.duckdb")
 SANDBOX = Path("sandbox.duckdb")
+# Where unset means another file with --sandbox.
+EitherDatabaseOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--database",
+        readable=False,
+        help="The published DuckDB file; runs replace it whole.",
+        show_default=str(PUBLISHED),
+    ),
+]
 STALE_AFTER = timedelta(minutes=15)
 
 

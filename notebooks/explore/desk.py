@@ -183,7 +183,7 @@ def makers(view: View) -> Iterator[Wanted]:
     """The league of makers, and on how few of them one depends."""
     capture = view.scope.captures["requester"]
     yield Wanted(
-        "league",
+        "makers",
         f"Makers, sorted by {view.address.sort.replace('_', ' ')}",
         f"Own RFQs of the window, {capture}. The dot is what each won of what it quoted and is"
         " over; hidden ids stand in one row at the end, unranked.",

@@ -324,7 +324,7 @@ BY_HAND: dict[tuple[str, str], tuple[tuple[str, ...], list[tuple[Any, ...]]]] = 
     ("speed", "hold_time"): (("n_so_far", "share"), [(2, 1.0)]),
     ("speed", "my_hold_time"): (("n_so_far", "share"), [(1, 1.0)]),
     ("speed", "lapses"): (("who", "n", "n_lapsed"), [("A", 2, 1), ("B", 1, 0)]),
-    ("makers", "league"): (
+    ("makers", "makers"): (
         ("who", "n_quoted", "n", "n_won", "answer_p50_s", "spread_p50_cents"),
         [("A", 2, 2, 1, 1.5, 5.0), ("B", 1, 1, 0, 3.0, 10.0)],
     ),
@@ -400,7 +400,7 @@ def test_a_maker_that_is_chosen_has_its_own_quotes_alone(both: Path) -> None:
 
 def test_the_league_is_sorted_by_what_is_chosen(both: Path) -> None:
     by_won, by_answer = (
-        chart_rows(both, "makers", "league", sort=sort)["who"].to_list()
+        chart_rows(both, "makers", "makers", sort=sort)["who"].to_list()
         for sort in ("won", "answer")
     )
 

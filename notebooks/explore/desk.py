@@ -80,7 +80,7 @@ def cost(view: View) -> Iterator[Wanted]:
         " least(90, 10 * floor(5 * (yes_bid_dollars + yes_ask_dollars))::bigint) as percent"
         f" from quoted where {quotes} and quote_spread is not null)"
         " group by percent, kind order by percent, kind",
-        partial(quartiles, by="price", of=of),
+        partial(quartiles, by="price", of=of, unit=unit),
     )
     yield view.of_report("cover_by_size")
     yield view.of_report("cover_by_legs")

@@ -80,7 +80,7 @@ def cost(view: View) -> Iterator[Wanted]:
         " least(90, 10 * floor(5 * (yes_bid_dollars + yes_ask_dollars))::bigint) as percent"
         f" from quoted where {quotes} and quote_spread is not null)"
         " group by percent, kind order by percent, kind",
-        partial(quartiles, by="price", of=of),
+        partial(quartiles, by="price", of=of, unit=unit),
     )
     yield view.of_report("cover_by_size")
     yield view.of_report("cover_by_legs")
@@ -183,7 +183,7 @@ def makers(view: View) -> Iterator[Wanted]:
     """The league of makers, and on how few of them one depends."""
     capture = view.scope.captures["requester"]
     yield Wanted(
-        "league",
+        "makers",
         f"Makers, sorted by {view.address.sort.replace('_', ' ')}",
         f"Own RFQs of the window, {capture}. The dot is what each won of what it quoted and is"
         " over; hidden ids stand in one row at the end, unranked.",

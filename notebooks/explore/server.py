@@ -26,8 +26,8 @@ _FOR_GOOD = b"private, max-age=31536000, immutable"
 
 def pages(folder: Path) -> ASGIApp:
     """All pages, each at its name, with the assets of all of them in one place."""
-    back = (folder / "explore" / "back.html").read_text(encoding="utf-8")
-    builder = marimo.create_asgi_app(quiet=True, asset_url=ASSETS, html_head=back)
+    head = (folder / "explore" / "browser.html").read_text(encoding="utf-8")
+    builder = marimo.create_asgi_app(quiet=True, asset_url=ASSETS, html_head=head)
     for name in NAMES:
         builder = builder.with_app(path=f"/{name}", root=str(folder / f"{name}.py"))
 

@@ -275,7 +275,7 @@ def _spreads(quotes: str, unit: Unit, whose: str, prefix: str) -> Iterator[Wante
             f" quantile_cont(({spread})::double, 0.75) as p75_{of}"
             f" from quoted where {quotes} group by {name}, kind having n > 0"
             f" order by {order}, kind",
-            partial(quartiles, by=name, of=of),
+            partial(quartiles, by=name, of=of, unit=unit.of_differences),
         )
 
 

@@ -341,8 +341,11 @@ def _beside(value: float | None, mark: str) -> str:
     return f" · {100 * value:.1f} %" if mark == "%" else f" · {value:,.2f}{mark}"
 
 
-def quartiles(rows: pl.DataFrame, by: str, of: str) -> str:
-    """The middle half as a bar and the median as a mark, singles and combos beside each other."""
+def quartiles(rows: pl.DataFrame, by: str, of: str, unit: str = "") -> str:
+    """The middle half as a bar and the median as a mark, singles and combos beside each other.
+
+    The columns end in *of*; the axis is in *unit*, where that is another word for the same numbers.
+    """
     shown = rows.with_columns(by=pl.col(by).cast(pl.String))
     names, top = once(shown["by"]), 20
     step = max(26.0, 13.0 * shown["kind"].n_unique() + 10)
@@ -367,7 +370,7 @@ def quartiles(rows: pl.DataFrame, by: str, of: str) -> str:
         *across(value, top, top + height, number),
         names_beside(names, step, top),
         *(group("rule", halves), group("symbol", middles), group("text", ns)),
-        text(WIDTH - 42, top + height + 24, of.replace("_", " "), "end"),
+        text(WIDTH - 42, top + height + 24, unit or of.replace("_", " "), "end"),
     ]
     return picture(WIDTH, top + height + 32, pieces)
 

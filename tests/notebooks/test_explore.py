@@ -139,29 +139,42 @@ def test_pages_are_in_the_form_their_editor_keeps() -> None:
 # What they show
 
 
-@pytest.mark.parametrize("page", NAMES)
-def test_the_sql_of_each_chart_stands_alone_and_gives_its_rows(both: Path, page: str) -> None:
-    """Asked on another connection, which has none of the page's views, as `rfq sql` has not."""
-    published_file = opened(Source(both))
-    assert published_file.connection is not None
-    address = read(published_file.connection, TODAY)
-    scope = open_scope(
-        published_file.connection, address.window, is_of_market=PAGES[page].is_of_market
-    )
-    wanted = list(PAGES[page].charts(View(published_file.connection, scope, address)))
-
-    assert wanted
-    for each, fresh in zip(wanted, _connections(both), strict=False):
-        rows = ask(published_file.connection, each.query)
-        alone: pl.DataFrame = fresh.sql(scope.in_full(each.query)).pl()
-        assert_frame_equal(rows, alone, check_dtypes=False)
+OWN_FILES = {
+    "none": "",
+    "by RFQ": "rfq_id,fair_yes,book\nt won,0.5,a\no filled,0.4,b\n",
+    "by quote": "quote_id,fair_yes,book\nm1,0.5,a\nq1,0.44,b\n",
+    "by market": "Market_Ticker,FAIR_YES,o'k\nKXRAIN-26-NYC,0.5,a\n",
+}
 
 
-def _connections(path: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    while True:
-        with duckdb.connect(path, read_only=True) as connection:
-            connection.execute("set timezone = 'UTC'")
-            yield connection
+@pytest.mark.parametrize("lines", OWN_FILES.values(), ids=OWN_FILES)
+def test_the_sql_of_each_chart_stands_alone_and_gives_its_rows(
+    both: Path, known: duckdb.DuckDBPyConnection, tmp_path: Path, lines: str
+) -> None:
+    """Asked on a connection that has none of the page's views, as `rfq sql` has not."""
+    own = tmp_path / "one's own.csv"
+    own.write_text(lines)
+    found = opened(Source(both))
+    assert found.connection is not None
+    address = read(found.connection, TODAY | ({"maker": "A"} if lines else {}))
+    for page in map(PAGES.__getitem__, ("fills", "maker") if lines else NAMES):
+        scope = open_scope(
+            *(found.connection, address.window, page.role, own if lines else None),
+            chosen=address.chosen,
+            is_of_market=page.is_of_market,
+        )
+        for each in page.charts(View(found.connection, scope, address)):
+            rows = ask(found.connection, each.query)
+            alone: pl.DataFrame = known.sql(scope.in_full(each.query)).pl()
+            assert_frame_equal(rows, alone, check_dtypes=False)
+
+
+@pytest.fixture(scope="module")
+def known(both: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to the same file, and nothing in it beside."""
+    with duckdb.connect(both, read_only=True) as connection:
+        connection.execute("set timezone = 'UTC'")
+        yield connection
 
 
 def test_the_sql_that_is_shown_runs_in_rfq_sql(rfq: Command, both: Path, tmp_path: Path) -> None:
@@ -311,7 +324,7 @@ BY_HAND: dict[tuple[str, str], tuple[tuple[str, ...], list[tuple[Any, ...]]]] = 
     ("speed", "hold_time"): (("n_so_far", "share"), [(2, 1.0)]),
     ("speed", "my_hold_time"): (("n_so_far", "share"), [(1, 1.0)]),
     ("speed", "lapses"): (("who", "n", "n_lapsed"), [("A", 2, 1), ("B", 1, 0)]),
-    ("makers", "league"): (
+    ("makers", "makers"): (
         ("who", "n_quoted", "n", "n_won", "answer_p50_s", "spread_p50_cents"),
         [("A", 2, 2, 1, 1.5, 5.0), ("B", 1, 1, 0, 3.0, 10.0)],
     ),
@@ -387,7 +400,7 @@ def test_a_maker_that_is_chosen_has_its_own_quotes_alone(both: Path) -> None:
 
 def test_the_league_is_sorted_by_what_is_chosen(both: Path) -> None:
     by_won, by_answer = (
-        chart_rows(both, "makers", "league", sort=sort)["who"].to_list()
+        chart_rows(both, "makers", "makers", sort=sort)["who"].to_list()
         for sort in ("won", "answer")
     )
 
@@ -427,12 +440,6 @@ def test_a_value_that_is_unknown_is_named(
 
     assert named in problems
     assert len(problems) < 200
-
-
-@pytest.fixture(scope="module")
-def known(both: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect(both, read_only=True) as connection:
-        yield connection
 
 
 def test_what_is_unknown_stands_in_a_callout_as_text(both: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from pipelines.commands.options import PUBLISHED, DatabaseOption
+from pipelines.commands.options import PUBLISHED, DatabaseOption, OwnFileOption
 from pipelines.console import Output
 
 LOOPBACK = "127.0.0.1"
@@ -34,15 +34,7 @@ def explore(
     no_browser: Annotated[
         bool, typer.Option("--no-browser", help="Only print the address.")
     ] = False,
-    own: Annotated[
-        Path | None,
-        typer.Option(
-            "--with",
-            metavar="FILE",
-            help="Columns of yours: CSV or Parquet by rfq_id, quote_id or market_ticker; fair_yes"
-            " is your fair value.",
-        ),
-    ] = None,
+    own: OwnFileOption = None,
     list_: Annotated[bool, typer.Option("--list", help="Print the names of the pages.")] = False,
 ) -> None:
     """Explore the published file in a browser, on pages with controls, until interrupted.

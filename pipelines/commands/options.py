@@ -27,6 +27,15 @@ UnknownHostOption = Annotated[
     bool,
     typer.Option("--allow-unknown-host", help="Read a host that is none of the exchange's own."),
 ]
+OwnFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--with",
+        metavar="FILE",
+        help="Columns of yours: CSV or Parquet by rfq_id, quote_id or market_ticker; fair_yes is"
+        " your fair value.",
+    ),
+]
 PUBLISHED = Path("rfq.duckdb")
 SANDBOX = Path("sandbox.duckdb")
 # Where unset means another file with --sandbox.

@@ -13,6 +13,7 @@ from pipelines.commands.options import (
     STALE_AFTER,
     BaseUrlOption,
     DatabaseOption,
+    OwnFileOption,
     UnknownHostOption,
     span_of,
 )
@@ -162,15 +163,7 @@ def report(
     role: Annotated[
         Role | None, typer.Option(help="One part alone.", show_default="what the account is")
     ] = None,
-    own: Annotated[
-        Path | None,
-        typer.Option(
-            "--with",
-            metavar="FILE",
-            help="Columns of yours: CSV or Parquet by rfq_id, quote_id or market_ticker; fair_yes"
-            " is your fair value.",
-        ),
-    ] = None,
+    own: OwnFileOption = None,
     only: Annotated[
         list[str] | None,
         typer.Option(metavar="COLUMN=VALUE", help="Count only these rows of the --with FILE."),

@@ -452,6 +452,8 @@ class Watch:
                 is_waiting = self._load is not None and not self._load.done()
                 if not (is_waiting and self._landing.land_aside()):
                     self._landings.submit(self._landing.land).result()
+        if self._n_waiting:
+            _log.warning("%s rows that were seen are not stored", f"{self._n_waiting:,}")
         while self._build is not None and not (self._build.cancel() or self._build.done()):
             self._interrupt_build()
             with suppress(TimeoutError):

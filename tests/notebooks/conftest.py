@@ -2,9 +2,10 @@
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 from filelock import FileLock
 
@@ -12,9 +13,9 @@ from pipelines import job
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import ManualClock, Market, serve, simulate
 from pipelines.store.database import Database
-from tests.accounts import Shown, of_desk, of_maker, published
+from tests.accounts import Shown, of_both, of_desk, of_maker, published
 from tests.conftest import NOON
-from tests.metrics.markets import closed_rfq, quote
+from tests.metrics.markets import closed_rfq, quote, rfq
 from tests.running import UNHURRIED, access_of, ignore
 
 ACCOUNTS = ("desk", "maker")
@@ -60,6 +61,27 @@ def hostile(tmp_path: Path) -> Path:
         seen = {"rfq_creator_id": "stranger", "market_ticker": ticker}
         quotes.append(quote(f"q{n}", f"r{n}", 1, creator_id="A") | seen)
     return published(tmp_path / "hostile.duckdb", Shown("A", rfqs, quotes)).path
+
+
+@pytest.fixture(scope="session")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An account that asks and quotes, of a market worked by hand."""
+    return published(tmp_path_factory.mktemp("both") / "both.duckdb", of_both()).path
+
+
+@pytest.fixture(scope="session")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that holds one RFQ and no quote."""
+    path = tmp_path_factory.mktemp("one") / "one.duckdb"
+    return published(path, Shown("desk", [rfq("only", 0)])).path
+
+
+@pytest.fixture(scope="session")
+def known(both: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A connection to the same file, and nothing in it beside."""
+    with duckdb.connect(both, read_only=True) as connection:
+        connection.execute("set timezone = 'UTC'")
+        yield connection
 
 
 @pytest.fixture(scope="session")

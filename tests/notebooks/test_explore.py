@@ -3,8 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from datetime import timedelta
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -19,17 +17,12 @@ from notebooks.explore.content import content, head
 from notebooks.explore.opening import Published, Source, opened, version
 from notebooks.explore.pages import NAMES, PAGES
 from notebooks.explore.view import View
-from notebooks.report.charts import made
 from notebooks.report.scope import ask, open_scope
-from tests.accounts import Shown, of_both, published
-from tests.metrics.markets import MIDNIGHT, rfq
-from tests.notebooks.conftest import HOSTILE_TICKERS
+from tests.notebooks.exploring import DAY, TODAY, chart_rows, html, told, written
 from tests.notebooks.written_pages import WrittenPage
 from tests.running import Command
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-DAY = MIDNIGHT.date()
-TODAY = {"since": str(DAY), "until": str(DAY + timedelta(days=1)), "zone": "UTC"}
 # Each page as `python notebooks/page.py` runs it, all of them in one interpreter.
 RUN_ALL = """
 import runpy, sys
@@ -44,32 +37,6 @@ try:
 except Exception as error:
     print(error)
 """
-
-
-@pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An account that asks and quotes, of a market worked by hand."""
-    return published(tmp_path_factory.mktemp("both") / "both.duckdb", of_both()).path
-
-
-@pytest.fixture(scope="module")
-def one(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file that holds one RFQ and no quote."""
-    path = tmp_path_factory.mktemp("one") / "one.duckdb"
-    return published(path, Shown("desk", [rfq("only", 0)])).path
-
-
-def written(path: Path, page: str, own: Path | None = None, **controls: str) -> WrittenPage:
-    """What a page says at an address, and whether its SQL is there."""
-    return WrittenPage(html(path, page, own, **controls))
-
-
-def html(path: Path, page: str, own: Path | None = None, **controls: str) -> str:
-    return content(opened(Source(path, own)), PAGES[page], controls)
-
-
-def told(page: WrittenPage) -> str:
-    return " ".join(" ".join(page.text).split())
 
 
 # The command
@@ -167,14 +134,6 @@ def test_the_sql_of_each_chart_stands_alone_and_gives_its_rows(
             rows = ask(found.connection, each.query)
             alone: pl.DataFrame = known.sql(scope.in_full(each.query)).pl()
             assert_frame_equal(rows, alone, check_dtypes=False)
-
-
-@pytest.fixture(scope="module")
-def known(both: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A connection to the same file, and nothing in it beside."""
-    with duckdb.connect(both, read_only=True) as connection:
-        connection.execute("set timezone = 'UTC'")
-        yield connection
 
 
 def test_the_sql_that_is_shown_runs_in_rfq_sql(rfq: Command, both: Path, tmp_path: Path) -> None:
@@ -278,22 +237,6 @@ def test_the_best_prices_are_of_the_quotes_that_stood(both: Path) -> None:
     first, last = rows.row(0, named=True), rows.row(-1, named=True)
     assert (first["from_s"], first["best_bid_cents"], first["best_ask_cents"]) == (0.5, 40.0, 50.0)
     assert (last["from_s"], last["best_ask_cents"]) == (10.0, 48.0)
-
-
-def chart_rows(
-    path: Path, page: str, chart: str, own: Path | None = None, **controls: str
-) -> pl.DataFrame:
-    found, of = opened(Source(path)), PAGES[page]
-    assert found.connection is not None
-    address = read(found.connection, TODAY | controls)
-    scope = open_scope(
-        *(found.connection, address.window, of.role, own),
-        chosen=address.chosen,
-        is_of_market=of.is_of_market,
-    )
-    view = View(found.connection, scope, address)
-    (wanted,) = (each for each in PAGES[page].charts(view) if each.name == chart)
-    return made(found.connection, wanted).rows
 
 
 # Of some columns of each chart, its rows in the market of `of_both`.
@@ -406,123 +349,6 @@ def test_the_league_is_sorted_by_what_is_chosen(both: Path) -> None:
 
     assert by_won[0] == "A"
     assert sorted(by_won) == sorted(by_answer)
-
-
-# What goes wrong
-
-
-@pytest.mark.parametrize(
-    ("controls", "named"),
-    [
-        ({"series": "NOPE"}, "series “NOPE” is not in this file"),
-        ({"market": "KX<script>"}, "market “KX<script>” is not in this file"),
-        ({"legs": "1,99"}, "number of legs “99” is not in this file"),
-        ({"legs": "two"}, "number of legs “two” is no number"),
-        ({"size": "huge"}, "size “huge” is not in this file"),
-        ({"maker": "nobody"}, "maker “nobody” is not in this file"),
-        ({"rfq_id": "'; drop table"}, "RFQ “'; drop table” is not in this file"),
-        ({"unit": "furlongs"}, "unit “furlongs” is none of cents"),
-        ({"zone": "Mars"}, "zone “Mars” is none of"),
-        ({"role": "king"}, "role “king” is none of"),
-        ({"sort": "luck"}, "sort “luck” is none of"),
-        ({"since": "tomorrow"}, "'tomorrow' is no day"),
-        ({"since": "2026-02-30"}, "'2026-02-30' is no day"),
-        ({"since": "2026-01-05", "until": "2026-01-05"}, "is not before until"),
-        ({"sereis": "KX"}, "“sereis” is no control"),
-        ({"market": "K" * 20_000}, "is not in this file"),
-        ({"market": "a\0b"}, "is not in this file"),
-    ],
-)
-def test_a_value_that_is_unknown_is_named(
-    known: duckdb.DuckDBPyConnection, controls: dict[str, str], named: str
-) -> None:
-    problems = " ".join(read(known, controls).problems)
-
-    assert named in problems
-    assert len(problems) < 200
-
-
-def test_what_is_unknown_stands_in_a_callout_as_text(both: Path) -> None:
-    text = html(both, "today", market="<script>alert(1)</script>", since="tomorrow")
-
-    assert "<script>" not in text
-    assert text.count("data-problem>") == 2
-    assert "market “<script>alert(1)</script>” is not in this file" in told(WrittenPage(text))
-
-
-def test_what_is_not_in_the_file_is_empty_and_not_everything(both: Path) -> None:
-    page = written(both, "fills", **TODAY, series="NOPE")
-
-    assert "`rfq run` loads what is new" not in told(page)
-    assert "meets what is chosen, so every figure is empty" in told(page)
-    assert page.figures["n_rfq_own", f"{DAY}T00:00:00Z"][:2] == (0, 0)
-
-
-def _make_nothing(path: Path) -> None:
-    """There is no file."""
-
-
-def _make_other(path: Path) -> None:
-    with duckdb.connect(path) as connection:
-        connection.execute("create table t (a int)")
-
-
-@pytest.mark.parametrize(
-    ("make", "said"),
-    [
-        (_make_nothing, "does not exist: `rfq run` makes it"),
-        (Path.touch, "is empty: `rfq run` makes it"),
-        (Path.mkdir, "is no file"),
-        (lambda path: path.write_text("no database" * 1000), "cannot be read"),
-        (_make_other, "`rfq build` makes it anew"),
-    ],
-    ids=["none", "empty", "folder", "text", "other"],
-)
-@pytest.mark.parametrize("page", ["today", "rfq"])
-def test_a_file_that_shows_nothing_says_what_to_run(
-    tmp_path: Path, make: Any, said: str, page: str
-) -> None:
-    make(tmp_path / "rfq.duckdb")
-
-    assert said in told(written(tmp_path / "rfq.duckdb", page))
-
-
-def test_an_older_file_is_named_as_such(both: Path, tmp_path: Path) -> None:
-    """One that lacks a table that a chart asks for."""
-    path = tmp_path / "older.duckdb"
-    path.write_bytes(both.read_bytes())
-    with duckdb.connect(path) as connection:
-        connection.execute("drop table marts.trust")
-
-    assert "was published by an earlier version" in told(written(path, "trust"))
-
-
-def test_a_file_of_ones_own_that_cannot_be_joined_is_named(both: Path, tmp_path: Path) -> None:
-    own = tmp_path / "own.csv"
-    own.write_text("rfq_id,fair_yes\na,0.5\na,0.6\n")
-
-    assert "'a' stands in 2 rows" in told(written(both, "today", own))
-
-
-def test_a_desk_on_the_makers_page_is_told_whose_it_is(by_hand: dict[str, Path]) -> None:
-    page = written(by_hand["desk"], "maker", **TODAY)
-
-    assert "this account has made none" in told(page)
-    assert page.charts == {}
-
-
-def test_one_rfq_and_nothing_else_is_a_page(one: Path) -> None:
-    for page in NAMES:
-        assert 'data-state="shown"' in html(one, page, **TODAY), page
-        assert 'data-state="shown"' in html(one, page), page
-
-
-def test_hostile_tickers_are_text(hostile: Path) -> None:
-    for page in NAMES:
-        text = html(hostile, page, **TODAY, market=HOSTILE_TICKERS[0])
-        assert "<script" not in text, page
-        assert "\x1b" not in text, page
-        assert len(text) < 400_000, page
 
 
 # One as_of

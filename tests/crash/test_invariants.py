@@ -18,6 +18,7 @@ from pipelines.store.errors import DataRefused
 from pipelines.store.invariants import demand_sound
 from tests.conftest import NOON
 from tests.running import UNHURRIED, Command, access_of, ignore
+from transforms.keys import WHOLE
 from transforms.marts import MARTS
 
 Run = Callable[..., Outcome]
@@ -300,7 +301,7 @@ def test_a_mart_that_fails_leaves_the_last_good_file(
     def failing(rfq_facts: Any) -> Any:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(building, "MARTS", {**MARTS, failing: ("rfq_id",)})
+    monkeypatch.setattr(building, "MARTS", {**MARTS, failing: WHOLE})
 
     with pytest.raises(ZeroDivisionError):
         job.rebuild(database)

@@ -48,8 +48,6 @@ class CredentialsRefused(ExchangeError):
 class ClockRefused(CredentialsRefused):
     """401, where the signature bears a time that is not the exchange's."""
 
-    advice = "Signatures carry the time: correct this machine's clock."
-
 
 class CredentialsUnusable(ExchangeError):
     """A key was given that cannot sign, that others can read, or that may write."""

@@ -11,7 +11,7 @@ from notebooks.explore.opening import Published, Unreadable, told
 from notebooks.explore.pages import PAGES, Page
 from notebooks.explore.view import View
 from notebooks.report.attention import attention, verdicts
-from notebooks.report.charts import Chart, Wanted, made
+from notebooks.report.chart import Chart, Wanted, made
 from notebooks.report.figures import OF_MARKET, OF_RECORD, Found, figures, values, written
 from notebooks.report.page import cell, notes, range_of, rendered, rfc3339, verdict_of
 from notebooks.report.scope import open_scope

@@ -6,7 +6,8 @@ from functools import partial
 from notebooks.explore.address import Sort
 from notebooks.explore.forms import steps
 from notebooks.explore.view import View
-from notebooks.report.charts import INTERVAL, KIND, LEGS, MOST_ROWS, Wanted
+from notebooks.report.chart import MOST_ROWS, Wanted
+from notebooks.report.charts import INTERVAL, KIND, LEGS
 from notebooks.report.drawing import bars, quartiles, rates
 from notebooks.report.window import Unit
 

@@ -5,7 +5,8 @@ from functools import partial
 
 from notebooks.explore.desk import ecdf, holding
 from notebooks.explore.view import View
-from notebooks.report.charts import INTERVAL, MOST_ROWS, Wanted
+from notebooks.report.chart import MOST_ROWS, Wanted
+from notebooks.report.charts import INTERVAL
 from notebooks.report.drawing import bars, rates
 
 NO_RIVALS = (

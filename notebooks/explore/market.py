@@ -6,7 +6,8 @@ from functools import partial
 import polars as pl
 
 from notebooks.explore.view import View
-from notebooks.report.charts import LEGS, MOST_ROWS, Wanted, arrivals
+from notebooks.report.chart import MOST_ROWS, Wanted
+from notebooks.report.charts import LEGS, arrivals
 from notebooks.report.drawing import bars, heat, once, rates
 
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

@@ -6,7 +6,7 @@ from typing import Any
 
 from notebooks.explore.forms import lanes, prices
 from notebooks.explore.view import View
-from notebooks.report.charts import Wanted
+from notebooks.report.chart import Wanted
 from notebooks.report.scope import ask, literal
 
 _MOST_PICKS = 25

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from notebooks.explore import desk, maker, market, one_rfq
 from notebooks.explore.one_rfq import Pick
 from notebooks.explore.view import View
-from notebooks.report.charts import Wanted
+from notebooks.report.chart import Wanted
 
 _ROLES = {
     "requester": "This page is of RFQs that you ask, and this account has asked none: it needs the"

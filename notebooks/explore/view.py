@@ -9,7 +9,8 @@ from typing import Any
 import duckdb
 
 from notebooks.explore.address import Address
-from notebooks.report.charts import Wanted, wanted_charts
+from notebooks.report.chart import Wanted
+from notebooks.report.charts import wanted_charts
 from notebooks.report.drawing import rates
 from notebooks.report.scope import Scope
 

@@ -1,61 +1,22 @@
-"""The charts of a page: the rows of each by SQL, and what is drawn and said of those rows alone."""
+"""The charts of a page: what there is to draw for whom, and the rows of each by SQL."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from functools import partial
 from importlib.resources import files
-from typing import Any
 
 import duckdb
-import polars as pl
 
+from notebooks.report.chart import MOST_ROWS, Chart, Wanted, made
 from notebooks.report.drawing import bars, calendar, curves, quartiles, rates
-from notebooks.report.figures import MIN_N
-from notebooks.report.scope import Scope, ask
-from notebooks.report.window import Unit, seconds, short_id
+from notebooks.report.scope import Scope
+from notebooks.report.window import Unit
 
-# Series and makers that a chart has room for; the rows of the workbook and the pages have all.
-MOST_ROWS = 12
 LEGS = """
 case when n_legs <= 5 then n_legs::varchar when n_legs <= 10 then '6-10'
     when n_legs > 10 then '11 or more' else 'not shown' end
 """
 KIND = "case when n_legs <> 1 then 'combos' else 'singles' end"
 INTERVAL = "marts.wilson_low({hits}, {n}) as low, marts.wilson_high({hits}, {n}) as high"
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """Rows, the picture of them, and what the picture is and rests on."""
-
-    name: str
-    title: str
-    note: str
-    rows: pl.DataFrame
-    picture: str | None
-    section: str
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def description(self) -> str:
-        """What a screen reader says in the place of the picture."""
-        told = "; ".join(_told(row) for row in self.rows.head(MOST_ROWS).to_dicts())
-        more = self.rows.height - MOST_ROWS
-        rest = f"; and {more} more rows" if more > 0 else ""
-        return f"{self.title}. {self.note} {told or 'Nothing to show'}{rest}."
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A chart to be made: its rows by *query*, its picture by *draw*."""
-
-    name: str
-    title: str
-    note: str
-    section: str
-    query: str
-    draw: Callable[[pl.DataFrame], str]
-    n: str = "n"
 
 
 def charts(
@@ -68,24 +29,6 @@ def charts(
     return (made(connection, each, names) for each in wanted_charts(scope, unit))
 
 
-def made(
-    connection: duckdb.DuckDBPyConnection, wanted: Wanted, names: Mapping[str, str] | None = None
-) -> Chart:
-    """Ask for the rows of a chart, and draw it."""
-    rows = ask(connection, wanted.query)
-    if "id" in rows.columns:
-        rows = _named(rows, names or {})
-    return Chart(
-        wanted.name,
-        wanted.title,
-        wanted.note,
-        rows,
-        wanted.draw(rows) if rows.height else None,
-        wanted.section,
-        tuple(_warnings(rows, wanted.n)),
-    )
-
-
 def wanted_charts(scope: Scope, unit: Unit) -> Iterator[Wanted]:
     """What there is to draw for the roles that are shown."""
     if "requester" in scope.shown:
@@ -95,38 +38,6 @@ def wanted_charts(scope: Scope, unit: Unit) -> Iterator[Wanted]:
     if not scope.shown:
         yield arrivals(scope)
     yield _coverage(scope)
-
-
-def _warnings(rows: pl.DataFrame, n: str) -> Iterator[str]:
-    if n not in rows.columns or not rows.height:
-        return
-    thin = rows.filter(pl.col(n) < MIN_N).height
-    if thin:
-        of = f"{thin} of {rows.height}"
-        yield f"{of} rows rest on fewer than {MIN_N}: not to be read alone."
-
-
-def _named(rows: pl.DataFrame, known: Mapping[str, str]) -> pl.DataFrame:
-    """Who it is by a name that is known, else by the first 8 characters of the id."""
-    names = [known.get(id_) or short_id(id_) for id_ in rows["id"]]
-    return rows.with_columns(pl.Series("id", names)).rename({"id": "who"})
-
-
-def _told(row: dict[str, Any]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {told_cell(name, v)}" for name, v in row.items())
-
-
-def told_cell(name: str, value: Any) -> str:
-    """A cell as people read it, by what its column's name says it holds."""
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        if name.endswith(("rate", "ratio", "share", "low", "high", "incidence")):
-            return f"{100 * value:.1f} %"
-        if name.endswith("_s"):
-            return seconds(value)
-        return f"{value:,.2f}"
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 # For who asks
@@ -312,16 +223,25 @@ def _executed_shares() -> Wanted:
         "Quotes on own RFQs of the window. 1 / the sum of squared shares is how many makers of"
         " equal size that would be.",
         "Makers",
-        "select nullif(maker_id, 'unknown') as id, count(*) as n,"
-        " sum(executed_contracts)::double as contracts,"
-        " contracts / sum(contracts) over () as share,"
-        " sum(contracts * contracts) over () / pow(sum(contracts) over (), 2) as hhi,"
-        " 1 / hhi as equal_makers"
-        " from quoted where is_now and visibility = 'own' and executed_ts is not null"
-        " and not is_self_quote group by id having contracts > 0"
-        f" order by id is null, contracts desc, id limit {MOST_ROWS + 1}",
+        _shares_of(
+            "nullif(maker_id, 'unknown')",
+            "makers",
+            "quoted where is_now and visibility = 'own' and not is_self_quote",
+        ),
         lambda rows: bars(rows, "who", "contracts", "share", "%"),
         n="",
+    )
+
+
+def _shares_of(id_: str, whose: str, executed: str) -> str:
+    """SQL of the contracts that each id has executed of all, the largest first."""
+    return (
+        f"select {id_} as id, count(*) as n, sum(executed_contracts)::double as contracts,"
+        " contracts / sum(contracts) over () as share,"
+        " sum(contracts * contracts) over () / pow(sum(contracts) over (), 2) as hhi,"
+        f" 1 / hhi as equal_{whose} from {executed} and executed_ts is not null"
+        " group by id having contracts > 0"
+        f" order by id is null, contracts desc, id limit {MOST_ROWS + 1}"
     )
 
 
@@ -443,6 +363,21 @@ def _of_maker(scope: Scope, unit: Unit) -> Iterator[Wanted]:
         " where is_now group by id"
         f" order by id is null, n_quoted desc, n_seen desc, id limit {MOST_ROWS + 1}",
         lambda rows: rates(rows, "who", "hit_ratio", is_lying=True),
+    )
+    yield Wanted(
+        "requester_concentration",
+        "Whom you depend on: contracts executed, by requester",
+        "Your quotes of the window on RFQs of others; an execution shows who asked. 1 / the sum of"
+        " squared shares is how many requesters of equal size that would be.",
+        "Requesters",
+        _shares_of(
+            "requester_id_last",
+            "requesters",
+            "(from quoted where is_now and is_made_by_viewer and visibility = 'quoted')"
+            " left join (select rfq_id, requester_id_last from asked) using (rfq_id) where true",
+        ),
+        lambda rows: bars(rows, "who", "contracts", "share", "%"),
+        n="",
     )
     own = f"{hits} where is_now and {seen}"
     yield from _tags(scope, "my_", "Hit ratio", "hit_ratio", own)

@@ -15,7 +15,8 @@ import duckdb
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from notebooks.report.attention import Item, attention, verdicts
-from notebooks.report.charts import Chart, charts, told_cell
+from notebooks.report.chart import Chart, told_cell
+from notebooks.report.charts import charts
 from notebooks.report.figures import Found, figures, values, written
 from notebooks.report.scope import EVERYTHING, Scope
 from notebooks.report.window import PageError, Unit, cut

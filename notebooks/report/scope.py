@@ -32,9 +32,9 @@ _FILLED_BY = """left join (
 # are RFQs of others that the account quoted, `seen` all of others.
 _ASKED = """
 select
-    rfq_id, series_ticker, requester_id_first, requester_side, visibility, capture, n_legs,
-    is_combo, size_bucket, created_ts, end_ts, end_cause, state, is_matured, is_decided,
-    outcome_bucket, n_makers, time_to_first_quote_s, time_to_fill_s,
+    rfq_id, series_ticker, requester_id_first, requester_id_last, requester_side, visibility,
+    capture, n_legs, is_combo, size_bucket, created_ts, end_ts, end_cause, state, is_matured,
+    is_decided, outcome_bucket, n_makers, time_to_first_quote_s, time_to_fill_s,
     requester_price_dollars, executed_contracts, premium_dollars, cover_bid, cover_distance,
     cover_savings_dollars, effective_spread, composite_spread, market_ticker,
     created_ts >= {since} as is_now,

@@ -10,7 +10,7 @@ from notebooks.explore.content import content
 from notebooks.explore.opening import Source, opened
 from notebooks.explore.pages import PAGES
 from notebooks.explore.view import View
-from notebooks.report.charts import made
+from notebooks.report.chart import made
 from notebooks.report.scope import open_scope
 from tests.metrics.markets import MIDNIGHT
 from tests.notebooks.written_pages import WrittenPage

@@ -460,6 +460,13 @@ def test_the_curves_let_closing_compete_and_censor_what_is_open(write: Any, desk
     assert [row[6] for row in rows if row[0] == "combos"] == ["0.0 %"]
 
 
+def test_a_maker_sees_on_which_requesters_its_fills_rest(write: Any, maker: Path) -> None:
+    """One quote was executed, of 100 contracts, and the execution showed who had asked."""
+    rows = write(maker, *ONE_DAY).charts["requester_concentration"].cells
+
+    assert rows == [["stranger", "1", "100.00", "100.0 %", "1.00", "1.00"]]
+
+
 def test_what_was_rejected_and_who_leads_in_lapses_needs_attention(
     write_figures: Any, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
@@ -64,14 +64,12 @@ def wanted(text: str) -> Wanted:
     return Wanted(processes=int(found["n"] or len(os.sched_getaffinity(0))))
 
 
-@contextmanager
-def executing(asked: Wanted, *, is_insecure: bool = False) -> Iterator["Elsewhere"]:
+def executing(asked: Wanted, *, is_insecure: bool = False) -> AbstractContextManager["Elsewhere"]:
     """Open the executor, and see that it computes what this process would.
 
     Raises `ExecutorRefused`, `ExecutorUnavailable`.
     """
-    with _processes(asked.processes) if asked.processes else _dask(asked, is_insecure) as opened:
-        yield opened
+    return _processes(asked.processes) if asked.processes else _dask(asked, is_insecure)
 
 
 class Elsewhere(Here, ABC):

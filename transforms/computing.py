@@ -63,20 +63,25 @@ class Computation:
             self._forget_moved(marts)
         else:
             self._execute("nothing_before")
-        partitions = map(self._partition, self._parts("parts_of_rfqs"))
-        for made in self._builder.build_all((rows, sent(self._settings)) for rows in partitions):
+        settings, of_all = sent(self._settings), self._rows_of_all()
+        parts = self._parts("parts_of_rfqs")
+        partitions = ((of_all | self._rows_of_part(part), settings) for part in parts)
+        for made in self._builder.build_all(partitions):
             for mart in marts:
                 self._tables.store(mart.__name__, read(made[mart.__name__]))
             for mart, sums in self._with_sums():
                 self._add(mart, sums, read(made[mart.__name__]).lazy())
 
-    def _partition(self, part: int) -> Rows:
-        """Return the rows that tell the facts of a part of the RFQs, as they are sent."""
-        relations = _read_of_rfqs(part)
-        return {
-            name: written(self._connection.sql(relations.get(name) or relation(name)).pl())
-            for name in NAMES
-        }
+    def _rows_of_all(self) -> Rows:
+        """Return the rows that every part needs, whichever its RFQs are, as they are sent."""
+        return {name: self._sent(relation(name)) for name in NAMES if name in LOGS}
+
+    def _rows_of_part(self, part: int) -> Rows:
+        """Return the rows of a part of the RFQs, as they are sent."""
+        return {name: self._sent(query) for name, query in _read_of_rfqs(part).items()}
+
+    def _sent(self, query: str) -> bytes:
+        return written(self._connection.sql(query).pl())
 
     def _forget_moved(self, marts: list[Mart]) -> None:
         """Take the moved RFQs out of tables and sums, and count what has matured as such."""

@@ -8,7 +8,7 @@ import sys
 import threading
 import webbrowser
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated
@@ -17,8 +17,7 @@ import typer
 
 from pipelines.commands.options import PUBLISHED, DatabaseOption, OwnFileOption
 from pipelines.console import Output
-
-LOOPBACK = "127.0.0.1"
+from pipelines.serving import LOOPBACK, listening
 
 
 def explore(
@@ -84,17 +83,15 @@ def _tell(url: str, *, is_shown: bool) -> None:
 def _listening(port: int) -> Iterator[socket.socket]:
     from pipelines.store.errors import DatabaseError
 
-    try:
-        listener = socket.create_server((LOOPBACK, port))
-    except OSError as error:
-        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-            raise
-        raise DatabaseError(
-            f"port {port} is not to be had: choose another one with --port, or 0 for any"
-        ) from None
-    with listener:
-        # Else the body of each answer waits 40 ms for its headers to be acknowledged.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with ExitStack() as stack:
+        try:
+            listener = stack.enter_context(listening(port))
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+                raise
+            raise DatabaseError(
+                f"port {port} is not to be had: choose another one with --port, or 0 for any"
+            ) from None
         yield listener
 
 

@@ -26,13 +26,12 @@ from pipelines.sandbox.faults import Faults
 from pipelines.sandbox.market import Market
 from pipelines.sandbox.operations import BASE_PATH
 from pipelines.sandbox.routes import Front, Served
+from pipelines.serving import LOOPBACK, listening
 from pipelines.stopping import until_stopped
 
-LOOPBACK = "127.0.0.1"
 # Clients that ask every 5 or 60 s use their connection again; one that is cut as they do looks to
 # them like a fault of the network.
 KEEP_ALIVE_S = 120
-WAITING_CONNECTIONS = 1024
 
 
 class Protocol(H11Protocol):
@@ -75,16 +74,6 @@ def serve_front(front: Front, port: int = 0) -> Iterator[Exchange]:
         finally:
             server.should_exit = True
             thread.join()
-
-
-@contextmanager
-def listening(port: int) -> Iterator[socket.socket]:
-    """Listen on loopback; what is accepted is answered without delay."""
-    with socket.create_server((LOOPBACK, port), backlog=WAITING_CONNECTIONS) as listener:
-        # An answer is written in two pieces, headers and body. Without this the second waits for
-        # the acknowledgement of the first, which comes 40 ms later.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        yield listener
 
 
 def _exchange(front: Front, listener: socket.socket) -> Exchange:

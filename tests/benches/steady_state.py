@@ -166,7 +166,11 @@ class Spent:
         of = module.Computation
         for name in ("_add_up", "_of_key", "_of_whole"):
             self._follow(of, name, lambda args: args[1].__name__)
-        parts = (("_partition", "rows of facts"), ("_add", "sums"), ("_forget_moved", "taken off"))
+        parts = (
+            ("_rows_of_part", "rows of facts"),
+            ("_add", "sums"),
+            ("_forget_moved", "taken off"),
+        )
         for name, label in parts:
             self._follow(of, name, lambda _, label=label: label)
         self._follow(partition, "build_partition", lambda _: "facts")

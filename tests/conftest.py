@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from pipelines import entry, job
+from pipelines import effects, entry, job
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, ManualClock, Market, serve
 from pipelines.store.database import Database
@@ -25,6 +25,12 @@ settings.load_profile("gate")
 collect_ignore = [] if importlib.util.find_spec("lifelines") else ["peers"]
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _a_command_of_its_own() -> None:
+    """What an earlier test in this process did and how long it took is nobody else's to tell."""
+    effects.begin(None)
 
 
 @pytest.fixture

@@ -70,13 +70,14 @@ def test_a_query_that_python_holds_is_sql() -> None:
     assert changed("x.py", source) == ['x = "select a from b where a < c"']
 
 
-def test_every_area_is_of_files_and_tests_that_exist() -> None:
+def test_every_file_has_an_area_of_tests_that_exist() -> None:
     areas = tomllib.loads((HERE / "areas.toml").read_text())["areas"]
     sources = [
         str(path.relative_to(ROOT))
         for folder in FOLDERS
         for path in (ROOT / folder).rglob("*")
-        if path.suffix in (".py", ".sql")
+        # A section's own file may hold a docstring and nothing to change.
+        if path.suffix in (".py", ".sql") and len(path.read_text().splitlines()) > 1
     ]
 
     assert all(area_of(each) for each in sources)

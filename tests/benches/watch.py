@@ -73,7 +73,7 @@ class Drive:
         return self._at_s
 
     def wait(self, seconds: float, woken: Event) -> None:
-        from tests.watching import Over
+        from tests.watch.driven import Over
 
         if woken.is_set():
             woken.clear()
@@ -107,7 +107,7 @@ def work(asked: dict[str, Any]) -> None:
     from pipelines.operations import logs
     from pipelines.store.database import Database
     from tests.running import ignore
-    from tests.watching import watched
+    from tests.watch.driven import watched
 
     logs.begin()
     logs.set_format(logs.LogFormat.JSON)

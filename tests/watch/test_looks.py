@@ -1,0 +1,157 @@
+"""What a watch sees on a market whose clock is driven, and when it is stored."""
+
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipelines import building, job
+from pipelines.operations.runs import read_record
+from pipelines.sandbox import Account, Market, Shape, serve, unfold
+from pipelines.sandbox.faults import ErrorOrder
+from pipelines.store.database import Database
+from tests.benches.watch import asked_of, figures, kill_again_and_again, market_of
+from tests.extraction.conftest import PROFILE
+from tests.running import access_of, ignore, read
+from tests.watch.deals import REACH, Deals, Watching, at, no_builds, told
+from tests.watch.driven import raw
+
+
+def test_a_quote_that_vanishes_with_its_rfq_is_held_though_the_market_list_fails(
+    watching: Watching, deals: Deals, market: Market, database: Database
+) -> None:
+    """It lived for twelve seconds between two cycles, of which a run would find the RFQ alone.
+
+    Another RFQ lived from right after the look at 30 s to right before that at 35 s. The market's
+    list is refused in the cycle at the beginning, and answered in that at 60 s.
+    """
+    # The first refusal is met by the look at our open RFQs.
+    market.faults.errors += [ErrorOrder(400, "invalid", "GetRFQs")] * 2
+    acts = [*deals.acts(1, at_s=7, lives_s=13), *deals.acts(2, at_s=30.5, lives_s=4)]
+
+    watching(62, acts, every_s=60)
+
+    # The last cycle is under way; the test ends it with 0.
+    assert [each.exit_code for each in read_record(database.path).runs] == [78, 0, 0]
+    held = raw(database, "select id, observed_ts from raw.quote_versions")
+    assert held == [(deals.quotes[1], at(10))]
+    assert raw(database, "select id, observed_ts from raw.rfq_versions where status = 'open'") == [
+        (deals.rfqs[1], at(10))
+    ]
+    # The look at 15 s came 5 s or more after the creation, and 1 s or more before the end.
+    assert dict(read(database, "select rfq_id, capture from marts.rfq_facts")) == {
+        deals.rfqs[1]: "live",
+        deals.rfqs[2]: "late",
+    }
+    ((looked_s, by_hour),) = read(
+        database, "select hours_looked * 3600, looked_s_by_hour from marts.trust"
+    )
+    assert looked_s == pytest.approx(by_hour[12])
+    assert 50 <= looked_s <= 60
+
+
+def test_what_was_seen_lands_within_a_minute_and_nothing_new_lands_nothing(
+    watching: Watching, deals: Deals, database: Database
+) -> None:
+    """Every look is noted all the same."""
+    watching(190, deals.acts(1, at_s=62, lives_s=20), threads=no_builds())
+
+    # The load at the start and, at 120 s, of what came at 63 s; nothing at 60 s and at 180 s.
+    assert raw(database, "select load, is_whole from raw.loads") == [(1, True), (2, True)]
+    assert raw(database, "select load, observed_ts from raw.quote_versions") == [(2, at(65))]
+    found = raw(
+        database,
+        "select side, first_served_ts, last_served_ts, n_looks, longest_pause_s, len(after_ms)"
+        " from raw.look_stretches order by side, first_served_ts",
+    )
+    made = [row[1:] for row in found if row[0] == "made"]
+    assert [row[1:] for row in found if row[0] == "received"] == made
+    assert [last for _, last, *_ in made] == [at(60), at(120), at(180), at(185)]
+    assert made[0][0] <= at(5)
+    assert [n_looks for _, _, n_looks, *_ in made[1:]] == [12, 12, 1]
+    assert {pause for *_, pause, _ in made[1:]} == {5.0}
+    assert [row[2] for row in made] == [row[4] for row in made]
+
+
+def test_a_cycle_that_is_late_is_skipped_and_counted_and_the_looks_go_on(
+    watching: Watching, deals: Deals, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The build of the first lasts for ever, so those at 60 and at 120 s are left out."""
+    watching(125, deals.acts(1, 62, 20), every_s=60, threads=no_builds())
+
+    assert [each.figures["n_skipped"] for each in told(caplog, "cycle_skipped")] == [1, 2]
+    # What came while the build was at work was stored within a minute of it.
+    loads = "select load, observed_ts from raw.quote_versions"
+    assert raw(database, loads) == [(2, at(65))]
+
+
+def test_what_is_stored_while_a_build_is_at_work_is_for_the_next(
+    exchange: Any,
+    desk: Account,
+    deals: Deals,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A quote of before the moment that the build shows is stored right after it has begun."""
+    for _, act in deals.acts(1, 0, 20)[:2]:
+        act()
+    job.load(database, access_of(exchange, desk, REACH), ignore)
+    build, begun = building.build, []
+
+    def building_on(connection: Any, *args: Any, on_begun: Any, **more: Any) -> Any:
+        def store() -> None:
+            on_begun()
+            if not begun:
+                begun.append(True)
+                connection.cursor().execute(_ANOTHER)
+
+        return build(connection, *args, on_begun=store, **more)
+
+    monkeypatch.setattr(building, "build", building_on)
+    count = "select count(*) from staging.quotes"
+    job.rebuild(database)
+    before = read(database, count)
+    job.rebuild(database)
+
+    assert (before, read(database, count)) == ([(1,)], [(2,)])
+
+
+_ANOTHER = """
+use private;
+insert into raw.loads select max(load) + 1, 'test', true, null from raw.loads;
+insert into raw.quote_versions select * replace (
+    '7b4b2c5e-4b0c-4d6f-9b1a-0c2d3e4f5a6b' as id, (select max(load) from raw.loads) as load
+) from raw.quote_versions
+"""
+
+
+# The benchmark, as the gate and the nightly profile run it
+
+
+def test_a_minute_of_a_busy_market_is_held_as_the_ledger_has_it(
+    watching: Watching, market: Market, desk: Account, database: Database
+) -> None:
+    """Some of the RFQs are over by then. The build at 70 s is the only one."""
+    unfold(market, seed=5, rfqs_per_day=60_000, shape=Shape(desk_share=0.9))
+    market.faults.errors += [ErrorOrder(400, "invalid", "GetRFQs")] * 2
+
+    watching(72, every_s=70)
+
+    found = figures(market, desk, database.path, at(69))
+    assert found["own RFQs of 10 s or more"] >= 5
+    assert found["live, of these"] >= 0.95
+    assert found["answers held of those given on them"] >= 0.97
+    ledger, shown = "hit ratio, 10 s or more, by the ledger", "hit ratio, 10 s or more, of live"
+    assert found[shown] == pytest.approx(found[ledger], abs=0.003)
+
+
+@pytest.mark.skipif(PROFILE != "nightly", reason="it takes a quarter of an hour")
+def test_a_hundred_kills_lose_nothing_that_had_landed(tmp_path: Path) -> None:
+    wanted = Namespace(busy=False, quiet=False, seed=1)
+    market = market_of(wanted)
+    with serve(market) as exchange:
+        found = kill_again_and_again(asked_of(exchange, "desk", tmp_path), 100, tmp_path, seed=2)
+
+    assert (found.lost, found.unsaid) == (0, 0)
+    assert found.said > 20

@@ -11,10 +11,11 @@ import duckdb
 import pyarrow as pa
 import pytest
 
+from pipelines.kalshi.client.json_body import ListPage
 from pipelines.kalshi.client.transport import LATEST
 from pipelines.kalshi.entities import QUOTE, RFQ
 from pipelines.kalshi.fields import EARLIEST, LONGEST_TEXT, MOST_LEGS
-from pipelines.kalshi.pages import BadPage, next_cursor, read_pages, read_record
+from pipelines.kalshi.pages import BadPage, cut, read_pages, read_record
 from pipelines.kalshi.versions import Versions, keys
 from transforms.raw import create_raw_tables
 
@@ -147,7 +148,31 @@ def test_an_empty_page_has_no_rows() -> None:
     ],
 )
 def test_the_cursor_is_found_wherever_it_stands(body: bytes, cursor: str | None) -> None:
-    assert next_cursor(RFQ, body) == cursor
+    assert (cut(RFQ, body).cursor or None) == cursor
+
+
+def test_rows_are_cut_out_in_the_bytes_in_which_they_came() -> None:
+    body = b'{"rfqs": [ {"id" : "1"} ,\n {"of": [{"id": "]}"}]} ], "cursor": "x", "next": [{}]}'
+
+    assert cut(RFQ, body) == ListPage(2, "x", (b'{"id" : "1"}', b'{"of": [{"id": "]}"}]}'))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"rfqs": [{"id": NaN}]}',
+        b'\xef\xbb\xbf{"rfqs": [{}]}',
+        b'{"rfqs": [{"id": "\\ud800"}]}',
+        b'{"rfqs": [{"id": %s}]}' % (b"9" * 10_000),
+    ],
+    ids=["not a number", "byte order mark", "half a character", "many digits"],
+)
+def test_a_page_in_odd_json_is_a_page_all_the_same(body: bytes) -> None:
+    """Some of it is not cut into rows, so that every sweep reads it again."""
+    page = cut(RFQ, body)
+
+    assert (page.n_rows, page.cursor) == (1, None)
+    assert page.rows in (None, (body[body.index(b"{", 1) : -2],))
 
 
 @pytest.mark.parametrize(
@@ -163,12 +188,13 @@ def test_the_cursor_is_found_wherever_it_stands(body: bytes, cursor: str | None)
         b'{"rfqs": [',
         b"[" * 200_000,
         b"\xff\xfe",
+        b'{"rfqs": [{"id": "\xff"}]}',
         b"",
     ],
 )
 def test_a_page_without_its_list_never_means_no_rows(body: bytes) -> None:
     with pytest.raises(BadPage):
-        read_pages(RFQ, [body]) if next_cursor(RFQ, body) is None else None
+        read_pages(RFQ, [body]) if cut(RFQ, body).cursor is None else None
 
 
 @pytest.mark.parametrize(
@@ -198,7 +224,7 @@ def test_a_broken_row_is_set_aside_and_the_others_are_read(
 @pytest.mark.parametrize("row", [5, "row", None, []])
 def test_a_row_that_is_no_object_makes_its_page_bad(row: object) -> None:
     with pytest.raises(BadPage, match="no object"):
-        read_pages(RFQ, [page(RFQ_ROW), page(RFQ_ROW, row)])
+        cut(RFQ, page(RFQ_ROW, row))
 
 
 def test_a_rejected_row_is_kept_without_its_private_fields() -> None:

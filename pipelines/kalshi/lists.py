@@ -7,9 +7,22 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 from pipelines.kalshi.client.errors import ExchangeUnavailable
+from pipelines.kalshi.entities import Entity
 from pipelines.kalshi.extraction import Extraction
 from pipelines.kalshi.paging import Batch, read_list
-from pipelines.kalshi.reading import DONE, NOT_DUE, Ending, Reading, Row, Step, Steps, Swept
+from pipelines.kalshi.reading import (
+    DONE,
+    NOT_DUE,
+    Ending,
+    Reading,
+    Row,
+    SeenAgain,
+    Step,
+    Steps,
+    Swept,
+    Taken,
+)
+from pipelines.kalshi.report import Sight
 from pipelines.kalshi.watermark import DAY, Window, slices, windows
 
 _log = logging.getLogger(__name__)
@@ -159,36 +172,75 @@ def _read_window(reading: Reading, window: Window) -> Sweeps:
 def _verified(reading: Reading, window: Window | None, sweeps: int) -> Sweeps:
     """Sweep until two sweeps in a row agree; the watermark is when the first began.
 
-    None where neither the exchange's clock nor a row told it.
+    None where neither the exchange's clock nor a row told it. Rows that come again in the bytes in
+    which they came before are not read again, and count as seen.
 
     A row that leaves its place while pages are read can make us skip another one, but then the
     next sweep misses it. A sweep of one page was answered at one moment and needs no second.
     """
     started: datetime | None = None
     previous: set[int] | None = None
+    known = _Known(reading.pass_.entity)
     for sweep in range(sweeps):
         found: set[int] = set()
         served: datetime | None = None
         pages = 0
-        for batch in _batches(reading, window):
+        for batch in _batches(reading, window, known):
             served = batch.served_ts if batch.is_first else served
             if sweep == 0 and batch.is_first:
                 started = started or batch.earned_ts
             pages += batch.pages
             taken = yield batch
-            found |= taken.seen
+            found.update(taken.rejected, taken.versions, known.versions(batch.again))
+            if batch.again:
+                yield known.sights(batch)
+            known.add(batch, taken)
         if pages <= 1 or found == previous:
             return Swept(started, is_verified=True, served_ts=served, sweeps=sweep + 1)
         previous = found
     return Swept(started, is_verified=False, sweeps=sweeps)
 
 
-def _batches(reading: Reading, window: Window | None) -> Iterator[Batch]:
+class _Known:
+    """What the sweeps of one list have read, by the fingerprints of its rows' bytes."""
+
+    def __init__(self, entity: Entity) -> None:
+        self._entity = entity
+        self._versions: dict[bytes, int] = {}
+        self._lasting: dict[bytes, tuple[str, bool]] = {}
+
+    def __contains__(self, print_: object) -> bool:
+        return print_ in self._versions
+
+    def add(self, batch: Batch, taken: Taken) -> None:
+        """Remember what stands for each row of *batch*, unless some of them were purged."""
+        if len(taken.versions) != len(batch.prints):
+            return
+        self._versions.update(zip(batch.prints, taken.versions, strict=True))
+        rows = batch.rows.table.select(("id", "status")).to_pydict()
+        for print_, id_, status in zip(batch.prints, rows["id"], rows["status"], strict=True):
+            if status not in self._entity.over:
+                self._lasting[print_] = (id_, status == "open")
+
+    def versions(self, again: Iterable[bytes]) -> Iterator[int]:
+        """What stands for the version of each row."""
+        return map(self._versions.__getitem__, again)
+
+    def sights(self, batch: Batch) -> SeenAgain:
+        """When those rows of *batch* that are not over were seen again."""
+        key, seen_ts = self._entity.key, batch.ended_ts
+        lasting = (self._lasting[print_] for print_ in batch.again if print_ in self._lasting)
+        return SeenAgain(
+            {(key, id_): Sight(seen_ts, seen_ts if is_open else None) for id_, is_open in lasting}
+        )
+
+
+def _batches(reading: Reading, window: Window | None, known: _Known) -> Iterator[Batch]:
     entity = reading.pass_.entity
     if window is None:
-        yield from read_list(entity, reading.fetch())
+        yield from read_list(entity, reading.fetch(), known=known)
         return
     since = datetime.fromtimestamp(window.min_ts, UTC)
     fetch = reading.fetch(min_ts=window.min_ts, max_ts=window.max_ts)
-    for batch in read_list(entity, fetch):
+    for batch in read_list(entity, fetch, known=known):
         yield replace(batch, asked_since=since)

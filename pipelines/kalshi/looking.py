@@ -212,6 +212,8 @@ class Look:
                         answer = is_full_after(reading, swept)
                     case Row("passes", values):
                         answer, moment = None, values["served_ts"]
+                    case SeenAgain(sights):
+                        reading.report.add_sights(sights)
         except StopIteration as end:
             ending: Ending = end.value
             return ending, moment
@@ -228,7 +230,7 @@ class Look:
         rejected = frozenset(hash(row.row_hash) for row in batch.rows.rejected)
         if not rows.num_rows:
             report.count(batch, 0)
-            return Taken(rejected, 0)
+            return Taken((), rejected, 0)
         versions = reading.extraction.versions[self.pass_.entity]
         stamped = versions.stamp(rows, batch.ended_ts, report.name)
         shown = keys(stamped)
@@ -239,7 +241,7 @@ class Look:
         if new.num_rows:
             at = pa.repeat(pa.scalar(batch.ended_ts, TIMESTAMP), new.num_rows)
             seen.versions.append(new.append_column("observed_ts", at))
-        return Taken(rejected | {hash(key) for key in shown}, new.num_rows)
+        return Taken([hash(key) for key in shown], rejected, new.num_rows)
 
     def _is_first_met(self, key: Key) -> bool:
         is_first = key not in self._known and key not in self._met

@@ -22,6 +22,7 @@ import pyarrow.json as pa_json
 
 from pipelines.kalshi.client.endpoints import UUID
 from pipelines.kalshi.client.errors import ExchangeUnavailable
+from pipelines.kalshi.client.json_body import ListPage, list_page
 from pipelines.kalshi.client.transport import LATEST
 from pipelines.kalshi.entities import Entity, is_private
 from pipelines.kalshi.fields import (
@@ -71,42 +72,31 @@ class Rows:
     rejected: tuple[Rejected, ...] = ()
 
 
-def next_cursor(entity: Entity, body: bytes) -> str | None:
-    """Return the cursor that follows a list page, or None where the list ends.
+def cut(entity: Entity, body: bytes) -> ListPage:
+    """Cut a list page into its rows. Its cursor is None or empty where the list ends.
 
     Raises `BadPage` when the body is not JSON or lacks its list: that never means "no rows".
     """
-    page = _without_rows(body)
-    if page is None or page.get(entity.key) != []:
-        page = _parse(body)
-    if not isinstance(page, dict) or not isinstance(page.get(entity.key), list):
-        raise BadPage(f"A page of {entity.key} was served without a list called {entity.key!r}")
-    cursor = page.get("cursor")
-    if cursor is not None and not isinstance(cursor, str):
-        raise BadPage(f"A page of {entity.key} was served with a cursor that is not text")
-    return cursor or None
+    try:
+        return list_page(body, entity.key)
+    except ValueError as error:
+        raise BadPage(f"A page of {entity.key} cannot be read: {error}") from None
+
+
+def page_with(entity: Entity, rows: Iterable[bytes]) -> bytes:
+    """A page that holds *rows*, the last one of its list."""
+    return b'{"%s":[%s]}' % (entity.key.encode(), b",".join(rows))
 
 
 def read_pages(entity: Entity, bodies: Sequence[bytes]) -> Rows:
-    """Parse list pages into one table typed as *entity* says, plus `unknown_fields` (JSON).
+    """Parse list pages that `cut` takes into one table typed as *entity* says.
 
-    Raises `BadPage` for one whose rows are not all objects.
+    It has a further column, `unknown_fields` (JSON). Raises `BadPage` for one that is no JSON.
     """
     try:
         return Rows(_read_typed(entity, bodies))
     except _REFUSED:
-        return _joined([_read_apart(entity, demand_objects(entity, body)) for body in bodies])
-
-
-def demand_objects(entity: Entity, body: bytes) -> list[dict[str, Any]]:
-    """Return the rows of a list page. Raises `BadPage` when one of them is no JSON object.
-
-    Such a row shows no id by which it could be found again, so the page is to be asked for again.
-    """
-    rows = _parse(body)[entity.key]
-    if not all(isinstance(row, dict) for row in rows):
-        raise BadPage(f"A page of {entity.key} was served with a row that is no object")
-    return rows  # type: ignore[no-any-return]  # it is JSON
+        return _joined([_read_apart(entity, _parse(body)[entity.key]) for body in bodies])
 
 
 def read_record(entity: Entity, body: bytes, id_: str | None = None) -> Rows:
@@ -130,22 +120,6 @@ class _NotAsDeclared(Exception):
 
 # How the fast reader says that it cannot read rows; a TypeError is a number that is no whole one.
 _REFUSED = (pa.ArrowInvalid, _NotAsDeclared, TypeError)
-
-
-def _without_rows(body: bytes) -> dict[str, Any] | None:
-    """Parse a page cut down to its envelope: the cursor is wanted long before the rows are."""
-    start, end = body.find(b"["), body.rfind(b"]")
-    if start < 0 or end < start:
-        return None
-    shell = body[: start + 1] + body[end:]
-    # A cursor between two lists would be cut out with the rows, and the list would seem to end.
-    if shell.count(b'"cursor"') != body.count(b'"cursor"'):
-        return None
-    try:
-        page = json.loads(shell)
-    except ValueError:
-        return None
-    return page if isinstance(page, dict) else None
 
 
 def _parse(body: bytes) -> Any:

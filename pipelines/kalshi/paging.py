@@ -1,16 +1,18 @@
 """Reading a list: from the top to an absent cursor, though the exchange moves underneath."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import blake2b
 from typing import TypeAlias
 
 import pyarrow.compute as pc
 
 from pipelines.kalshi.client.errors import CursorRefused, ExchangeUnavailable
+from pipelines.kalshi.client.json_body import ListPage
 from pipelines.kalshi.client.reader import Page
 from pipelines.kalshi.entities import Entity
-from pipelines.kalshi.pages import Rows, next_cursor, read_pages
+from pipelines.kalshi.pages import Rows, cut, page_with, read_pages
 
 RESTARTS = 3
 FRUITLESS_PAGES = 5
@@ -38,6 +40,10 @@ class Batch:
     earned_ts: datetime | None = None
     served_ts: datetime | None = None
     asked_since: datetime | None = None
+    prints: Sequence[bytes] = ()
+    """A fingerprint of the bytes of each row in `rows`, where a later sweep may meet them again."""
+    again: Sequence[bytes] = ()
+    """Those of the rows that an earlier sweep had read, and that are not in `rows`."""
 
 
 def served_ts(page: Page) -> datetime:
@@ -56,16 +62,22 @@ def earned_ts(page: Page, rows: Rows) -> datetime | None:
     return max(filter(None, moments), default=None)
 
 
-def read_list(entity: Entity, fetch: Fetch, cursor: str | None = None) -> Iterator[Batch]:
+def read_list(
+    entity: Entity,
+    fetch: Fetch,
+    cursor: str | None = None,
+    known: Container[bytes] | None = None,
+) -> Iterator[Batch]:
     """Yield the list in batches of 1, 2, 4 … `entity.pages_per_batch` pages, from *cursor* on.
 
+    Rows whose fingerprints are *known* are not read again; None where nothing asks for those.
     Only an absent, null or empty cursor ends a list: an empty page does not. A cursor that the
     exchange no longer takes starts the list again from the top. Raises `ExchangeUnavailable` when
     cursors repeat or keep expiring, and when pages bring nothing new.
     """
     for _ in range(RESTARTS + 1):
         try:
-            yield from _read_once(entity, fetch, cursor)
+            yield from _read_once(entity, fetch, cursor, known)
         except CursorRefused:
             cursor = None
         else:
@@ -75,38 +87,70 @@ def read_list(entity: Entity, fetch: Fetch, cursor: str | None = None) -> Iterat
     )
 
 
-def _read_once(entity: Entity, fetch: Fetch, cursor: str | None) -> Iterator[Batch]:
+def _read_once(
+    entity: Entity, fetch: Fetch, cursor: str | None, known: Container[bytes] | None
+) -> Iterator[Batch]:
     used: set[str | None] = set()
-    ids: set[str] = set()
+    found: set[str | bytes] = set()
     is_first = True
     fruitless = 0
     wanted = 1
     while True:
-        pages: list[Page] = []
+        pages: list[_Page] = []
         size = 0
         while len(pages) < wanted and size < BATCH_BYTES and (not pages or cursor):
             _refuse_repeated(entity, cursor, used)
             page = fetch(cursor)
-            cursor = next_cursor(entity, page.body)
-            pages.append(page)
+            pages.append(_Page(page, cut(entity, page.body)))
+            cursor = pages[-1].cut.cursor or None
             size += len(page.body)
-        rows = read_pages(entity, [page.body for page in pages])
-        rejected = {row.row_hash for row in rows.rejected}
-        found = (set(rows.table.column("id").to_pylist()) | rejected) - ids
-        ids |= found
-        fruitless = 0 if found else fruitless + len(pages)
+        # A list of one page was answered at one moment: no other sweep of it follows.
+        rows, prints, again = _read(entity, pages, known if cursor or not is_first else None)
+        shown = {*rows.table.column("id").to_pylist(), *again, *(r.row_hash for r in rows.rejected)}
+        fruitless = 0 if shown - found else fruitless + len(pages)
+        found |= shown
         if cursor and fruitless > FRUITLESS_PAGES:
             raise ExchangeUnavailable(
                 f"{fruitless} pages of {entity.key} in a row held nothing new"
             )
-        started_ts, ended_ts = served_ts(pages[0]), served_ts(pages[-1])
-        earned = earned_ts(pages[0], rows) if is_first else None
-        told = pages[0].served_ts
-        yield Batch(rows, len(pages), started_ts, ended_ts, cursor, is_first, earned, told)
+        first, last = pages[0].served, pages[-1].served
+        earned = earned_ts(first, rows) if is_first else None
+        times = (served_ts(first), served_ts(last), cursor, is_first, earned, first.served_ts)
+        yield Batch(rows, len(pages), *times, prints=prints, again=again)
         if not cursor:
             return
         is_first = False
         wanted = min(2 * wanted, entity.pages_per_batch)
+
+
+@dataclass(frozen=True, slots=True)
+class _Page:
+    """A page as it was served, and its rows as they were cut out."""
+
+    served: Page
+    cut: ListPage
+
+
+def _read(
+    entity: Entity, pages: Sequence[_Page], known: Container[bytes] | None
+) -> tuple[Rows, Sequence[bytes], Sequence[bytes]]:
+    """Read the rows of *pages* that are not *known*; return them, their prints, and the others'."""
+    if known is None or any(page.cut.rows is None for page in pages):
+        return read_pages(entity, [page.served.body for page in pages]), (), ()
+    printed = [(_print(row), row) for page in pages for row in page.cut.rows or ()]
+    again = [print_ for print_, _ in printed if print_ in known]
+    if not again:
+        rows = read_pages(entity, [page.served.body for page in pages])
+    else:
+        unknown = [row for print_, row in printed if print_ not in known]
+        rows = read_pages(entity, [page_with(entity, unknown)])
+    prints = [print_ for print_, _ in printed if print_ not in known]
+    return rows, () if rows.rejected else prints, again
+
+
+def _print(row: bytes) -> bytes:
+    """No two rows that anybody will ever be served have the same one."""
+    return blake2b(row, digest_size=16).digest()
 
 
 def _refuse_repeated(entity: Entity, cursor: str | None, used: set[str | None]) -> None:

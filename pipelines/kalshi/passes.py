@@ -191,7 +191,7 @@ def _new_versions(reading: Reading, batch: Batch) -> Generator[Any, None, Taken]
     rejected = frozenset(hash(row.row_hash) for row in batch.rows.rejected)
     if not rows.num_rows:
         report.count(batch, 0)
-        return Taken(rejected, 0)
+        return Taken((), rejected, 0)
     if entity is RFQ:
         extraction.see(rows)
     versions = extraction.versions[entity]
@@ -206,7 +206,7 @@ def _new_versions(reading: Reading, batch: Batch) -> Generator[Any, None, Taken]
     back = extraction.gone[entity].seen_again(rows, batch.ended_ts)
     if back.num_rows:
         yield to_raw(extraction, "tombstones", back)
-    return Taken(rejected | {hash(key) for key in keys(stamped)}, new.num_rows)
+    return Taken([hash(key) for key in keys(stamped)], rejected, new.num_rows)
 
 
 def is_full_after(reading: Reading, swept: Swept) -> bool:

@@ -4,7 +4,7 @@ A pass reads and decides; it writes nothing. It yields what it met, and whoever 
 the rows into raw, folds the report of them and, at the end, stores the pass's state.
 """
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias
@@ -23,9 +23,14 @@ ERRORS_OF_ONE_LIST = (ExchangeUnavailable, RequestRefused)
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The answer to a `Batch`: a number for each version and rejected row in it, how many new."""
+    """The answer to a `Batch`: numbers that stand for what it showed, and how many were new.
 
-    seen: frozenset[int]
+    Equal numbers stand for equal versions, or for equal rejected rows.
+    """
+
+    versions: Sequence[int]
+    """One for each row, in order, that was not purged."""
+    rejected: frozenset[int]
     new_versions: int
 
 

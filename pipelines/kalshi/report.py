@@ -85,7 +85,8 @@ class PassReport:
             self._count_older(batch, batch.asked_since)
         self.ended_ts = batch.ended_ts
         self.pages += batch.pages
-        self.rows_seen += batch.rows.table.num_rows + len(batch.rows.rejected)
+        read = batch.rows.table.num_rows + len(batch.rows.rejected)
+        self.rows_seen += read + len(batch.again)
         self.new_versions += new_versions
         self.reject(*batch.rows.rejected)
         self.reached_ts = _last_change(batch.rows.table) or self.reached_ts

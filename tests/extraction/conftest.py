@@ -1,11 +1,14 @@
 """Profiles of the property test, and a market with its parties."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from pipelines.kalshi import paging
+from pipelines.kalshi.entities import Entity
+from pipelines.kalshi.pages import Rows, read_pages
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.accounts import Party, stranger
 from tests.extraction.loading import Store, empty_market
@@ -71,3 +74,17 @@ def other() -> Party:
 @pytest.fixture
 def reader(market: Market, me: Party) -> InProcessReader:
     return InProcessReader(market, me)
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ids of the rows that pages were read for, in order."""
+    ids: list[str] = []
+
+    def noting(entity: Entity, bodies: Sequence[bytes]) -> Rows:
+        rows = read_pages(entity, bodies)
+        ids.extend(rows.table.column("id").to_pylist())
+        return rows
+
+    monkeypatch.setattr(paging, "read_pages", noting)
+    return ids

@@ -1,6 +1,8 @@
 """Lists that shift, loop, end early or come in another order; HAZARDS.md has them all."""
 
 from dataclasses import replace
+from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.accounts import Party
 from tests.extraction.exchange_objects import BY_TWOS, MARKET, create_rfq, create_rfqs, status
 from tests.extraction.loading import NOON, SMALL, Store, run
-from tests.extraction.reading import InProcessReader
+from tests.extraction.reading import InProcessReader, serve_changed
 
 
 def test_a_row_skipped_because_another_left_its_page_is_found(
@@ -27,6 +29,73 @@ def test_a_row_skipped_because_another_left_its_page_is_found(
     run(store, reader, replace(SMALL, rfqs_per_page=1))
 
     assert store.current("rfqs").keys() == {first, second, third}
+
+
+def test_a_second_sweep_reads_no_row_again_that_comes_in_the_same_bytes(
+    store: Store, market: Market, clock: ManualClock, me: Party, reader: Any, parsed: list[str]
+) -> None:
+    """As the first ends, one RFQ is closed and one created: the third agrees with the second."""
+    ids = create_rfqs(market, clock, me, 5)
+
+    def change() -> None:
+        clock.advance(10)
+        market.delete_rfq(me, ids[1])
+        ids.append(create_rfq(market, me, 5))
+        clock.advance(1)
+
+    reader.before_page["rfqs"] = {3: change}
+    run(store, reader, BY_TWOS)
+
+    assert sorted(parsed) == sorted([*ids, ids[1]])
+    assert store.rows("select id, status from raw.rfq_versions order by 1, 2") == sorted(
+        [*((id_, "open") for id_ in ids), (ids[1], "closed")]
+    )
+    seen = "select rows_seen, new_versions, sweeps, is_verified from raw.extraction_runs"
+    assert store.rows(f"{seen} where pass = 'rfqs_self'") == [(5 + 6 + 6, 7, 3, True)]
+    # What is open was seen ten seconds later than at first.
+    again = "select id, last_seen_ts - timestamptz '2026-11-20 12:00:00+00' from raw.last_seen"
+    assert {id_ for id_, after in store.rows(again) if after >= timedelta(seconds=10)} == {*ids} - {
+        ids[1]
+    }
+
+
+def test_sweeps_agree_though_rows_come_in_other_bytes(
+    store: Store, market: Market, clock: ManualClock, me: Party, reader: Any, parsed: list[str]
+) -> None:
+    """The exchange may name the fields of a row in any order, and in another one each time."""
+    ids = create_rfqs(market, clock, me, 5)
+    turn = count()
+
+    def turned(row: dict[str, Any]) -> dict[str, Any]:
+        fields = list(row.items())
+        by = next(turn) % len(fields)
+        return dict(fields[by:] + fields[:by])
+
+    serve_changed(reader, turned, "rfqs")
+    run(store, reader, BY_TWOS)
+
+    assert sorted(parsed) == sorted(2 * ids)
+    seen = "select rows_seen, new_versions, sweeps, is_verified from raw.extraction_runs"
+    assert store.rows(f"{seen} where pass = 'rfqs_self'") == [(10, 5, 2, True)]
+
+
+def test_rows_that_cannot_be_read_are_counted_in_every_sweep(
+    store: Store, market: Market, clock: ManualClock, me: Party, reader: Any, parsed: list[str]
+) -> None:
+    """One of six is broken. What came in one batch with it is read again, and nothing else."""
+    ids = create_rfqs(market, clock, me, 6)
+    broken = ids[2]
+
+    def break_it(row: dict[str, Any]) -> dict[str, Any]:
+        return row | {"contracts_fp": "many"} if row["id"] == broken else row
+
+    serve_changed(reader, break_it, "rfqs")
+    run(store, reader, BY_TWOS)
+
+    seen = "select rows_seen, rejected_rows, new_versions from raw.extraction_runs"
+    assert store.rows(f"{seen} where pass = 'rfqs_self'") == [(12, 2, 5)]
+    # Newest first, in a batch of one page and one of two.
+    assert sorted(parsed) == sorted([*ids[4:], *(2 * [ids[3], ids[1], ids[0]])])
 
 
 def test_an_expired_cursor_starts_the_list_again(
@@ -59,7 +128,8 @@ def test_a_page_served_twice_is_stored_once(
     store: Store, market: Market, clock: ManualClock, me: Party, reader: Any
 ) -> None:
     ids = create_rfqs(market, clock, me, 5)
-    market.faults.repeated_page = 1
+    # The second and the third page are read at once.
+    market.faults.repeated_page = 2
 
     run(store, reader, BY_TWOS)
 

@@ -14,10 +14,11 @@ from pipelines.kalshi import by_id, market_list, pages, paging, passes, watermar
 from pipelines.kalshi import lists as list_passes
 from pipelines.kalshi.client import session
 from pipelines.kalshi.client.errors import ExchangeError
+from pipelines.kalshi.client.json_body import ListPage
 from pipelines.kalshi.entities import Entity
 from pipelines.kalshi.extraction import Extraction, Limits
 from pipelines.kalshi.pages import Rows
-from pipelines.kalshi.reading import NOT_DUE
+from pipelines.kalshi.reading import NOT_DUE, SeenAgain
 from pipelines.kalshi.report import PassReport
 from pipelines.kalshi.versions import Tombstones, Versions
 from pipelines.kalshi.watermark import Watermark, Window
@@ -134,6 +135,16 @@ def a_load_may_hand_a_version_on_twice(patch: Patch) -> None:
     patch.setattr(Versions, "_is_first_here", lambda self, key: True)
 
 
+@kills(9, lists.test_a_second_sweep_reads_no_row_again_that_comes_in_the_same_bytes)
+def what_comes_again_was_not_seen(patch: Patch) -> None:
+    patch.setattr(list_passes._Known, "versions", lambda self, again: iter(()))
+
+
+@kills(9, lists.test_a_second_sweep_reads_no_row_again_that_comes_in_the_same_bytes)
+def what_comes_again_is_not_open_any_more(patch: Patch) -> None:
+    patch.setattr(list_passes._Known, "sights", lambda self, batch: SeenAgain({}))
+
+
 @kills(9, lists.test_pages_that_bring_nothing_new_for_ever_are_an_error)
 def fruitless_pages_go_on(patch: Patch) -> None:
     patch.setattr(paging, "FRUITLESS_PAGES", 5_000)
@@ -141,17 +152,18 @@ def fruitless_pages_go_on(patch: Patch) -> None:
 
 @kills(10, lists.test_an_empty_page_with_a_cursor_is_not_the_end)
 def an_empty_page_ends_the_list(patch: Patch) -> None:
-    usual = paging.next_cursor
+    usual = paging.cut
 
-    def next_cursor(entity: Any, body: bytes) -> str | None:
-        return None if b'"rfqs": []' in body else usual(entity, body)
+    def cut(entity: Entity, body: bytes) -> ListPage:
+        page = usual(entity, body)
+        return page if page.n_rows else replace(page, cursor=None)
 
-    patch.setattr(paging, "next_cursor", next_cursor)
+    patch.setattr(paging, "cut", cut)
 
 
 @kills(11, lists.test_a_page_without_its_list_is_not_an_empty_one)
 def a_missing_list_is_an_empty_one(patch: Patch) -> None:
-    patch.setattr(paging, "next_cursor", lambda entity, body: None)
+    patch.setattr(paging, "cut", lambda entity, body: ListPage(0, None, None))
     none = pa.table({"id": pa.array([], pa.string())})
     patch.setattr(paging, "read_pages", lambda entity, bodies: Rows(none))
 
@@ -250,12 +262,13 @@ def exchanges_share_a_watermark(patch: Patch) -> None:
 
 @kills(20, lists.test_a_page_shorter_than_asked_for_is_not_the_last)
 def a_short_page_ends_the_list(patch: Patch) -> None:
-    usual = paging.next_cursor
+    usual = paging.cut
 
-    def next_cursor(entity: Any, body: bytes) -> str | None:
-        return None if body.count(b'"created_ts"') < 3 else usual(entity, body)
+    def cut(entity: Entity, body: bytes) -> ListPage:
+        page = usual(entity, body)
+        return replace(page, cursor=None) if page.n_rows < 3 else page
 
-    patch.setattr(paging, "next_cursor", next_cursor)
+    patch.setattr(paging, "cut", cut)
 
 
 @kills(21, time.test_a_clock_far_ahead_does_not_carry_the_watermark_away)
@@ -307,6 +320,7 @@ def a_row_that_is_no_object_is_left_out(patch: Patch) -> None:
         kept = [json.dumps({entity.key: rows}).encode() for rows in objects]
         return pages.read_pages(entity, kept)
 
+    patch.setattr(paging, "cut", lambda entity, body: ListPage(0, None, None))
     patch.setattr(paging, "read_pages", read_pages)
 
 

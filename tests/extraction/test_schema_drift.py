@@ -14,7 +14,7 @@ import pytest
 from pipelines.kalshi.client.errors import ExchangeUnavailable
 from pipelines.kalshi.entities import QUOTE, RFQ, Entity
 from pipelines.kalshi.extraction import Limits
-from pipelines.kalshi.pages import BadPage, Rows, next_cursor, read_pages, read_record
+from pipelines.kalshi.pages import BadPage, Rows, cut, read_pages, read_record
 from pipelines.kalshi.versions import Versions
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.accounts import Party
@@ -188,7 +188,7 @@ def test_a_number_beyond_all_bounds_is_set_aside(entity: Entity, name: str, numb
     good = json.dumps(ROWS[entity.key])
     body = f'{{"{entity.key}": [{good}, {row}]}}'.encode()
 
-    assert next_cursor(entity, body) is None
+    assert cut(entity, body).cursor is None
     rows = read_pages(entity, [body])
 
     assert (rows.table.num_rows, len(rows.rejected)) == (1, 1)
@@ -287,7 +287,7 @@ def test_a_page_with_a_number_that_json_does_not_know_is_refused(entity: Entity)
 def test_a_list_that_becomes_an_object_is_an_error_and_never_empty(entity: Entity) -> None:
     for body in (b'{"%s": {}}', b'{"%sV2": []}', b'{"%s": [], "cursor": 7}'):
         with pytest.raises(BadPage):
-            next_cursor(entity, body % entity.key.encode())
+            cut(entity, body % entity.key.encode())
 
 
 @pytest.mark.parametrize("legs", [{"side": "yes"}, "none", [5], [{"side": {"of": "yes"}}]])

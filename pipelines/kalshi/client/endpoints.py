@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 from pipelines.kalshi.client.errors import CursorRefused, RequestRefused
-from pipelines.kalshi.client.json_body import json_object
+from pipelines.kalshi.client.json_body import json_object, list_page
 from pipelines.kalshi.client.session import Check
 
 _LONGEST_CURSOR = 4096
@@ -52,15 +52,11 @@ def lists(key: str, limit: int) -> Check:
     """A check that a body is a page of at most ten times *limit* objects under *key*."""
 
     def check(body: bytes) -> None:
-        page = json_object(body)
-        rows, cursor = page.get(key), page.get("cursor")
-        if not isinstance(rows, list):
-            raise ValueError(f"the body had no list under {key!r}")
-        if len(rows) > MOST_ROWS_PER_ROW_ASKED * limit:
-            raise ValueError(f"the page held {len(rows):,} {key} where {limit:,} were asked for")
-        if cursor and not _is_cursor(cursor):
+        page = list_page(body, key)
+        if page.n_rows > MOST_ROWS_PER_ROW_ASKED * limit:
+            raise ValueError(f"the page held {page.n_rows:,} {key} where {limit:,} were asked for")
+        if page.cursor and not _is_cursor(page.cursor):
             raise ValueError("the page's cursor was no text that could be one")
-        demand_objects(rows, key)
 
     return check
 
@@ -77,12 +73,6 @@ def holds(key: str) -> Check:
 
 def _is_cursor(value: Any) -> bool:
     return isinstance(value, str) and len(value) <= _LONGEST_CURSOR and value.isascii()
-
-
-def demand_objects(rows: list[Any], key: str) -> None:
-    """Raises ValueError for a list with a row that is no object: it shows no id to find it by."""
-    if not all(isinstance(row, dict) for row in rows):
-        raise ValueError(f"a row under {key!r} was no object")
 
 
 def text_under(body: bytes, key: str) -> str:

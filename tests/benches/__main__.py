@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 # `{folder}` is kept between the runs of one command.
 BENCHES: dict[str, tuple[str, str]] = {
     "steady_state": ("1000000 {folder} 3", "3000 {folder} 1"),
+    "market_day": ("10000000 {folder}", "3000 {folder} 1"),
     "publish": ("", "2000"),
     "marts_build": ("", "2000 500"),
     "extract": ("100000 3", "1000 1"),

@@ -34,6 +34,7 @@ from pipelines.store.publish import (
     free_bytes,
     has_published,
     is_damage,
+    last_published,
     leave_older_layout,
     note_draft,
     note_phases,
@@ -73,6 +74,12 @@ class Work:
     """Why the published file is kept under another name: somebody has changed or damaged it."""
     raw: Lock = field(default_factory=Lock, repr=False, compare=False)
     """Who loads into raw while this is built holds it from the number of a load to its last row."""
+
+
+def work_on(database: Database, directory: Path, raw: "Lock | None" = None) -> Work:
+    """What a run goes on from now; *raw* is held by whoever loads while it builds."""
+    last = last_published(database.path, directory, is_ours=database.is_loaded)
+    return Work(database, directory, last, raw=raw or Lock())
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +198,7 @@ def settings_of(
         _scope(connection),
         maturity_s=maturity_s,
         known_until=moments.known_until,
+        is_market_complete=moments.is_market_complete,
     )
 
 

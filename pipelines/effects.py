@@ -27,6 +27,8 @@ class _Effects:
     on_phase: Callable[[str], None] | None = None
     new_versions: int = 0
     rejected: int = 0
+    taken_s: dict[str, float] = field(default_factory=dict)
+    taken_versions: int = 0
 
 
 class _Process:
@@ -103,6 +105,15 @@ def phase(name: str) -> Iterator[None]:
 def phase_seconds() -> dict[str, float]:
     """How long each phase took so far, in seconds."""
     return {name: _process.effects.seconds.get(name, 0.0) for name in PHASES}
+
+
+def take_phases() -> tuple[dict[str, float], int]:
+    """How long each phase took, and how many versions were added, since this was taken last."""
+    effects, seconds = _process.effects, phase_seconds()
+    took_s = {name: seconds[name] - effects.taken_s.get(name, 0.0) for name in PHASES}
+    new_versions = effects.new_versions - effects.taken_versions
+    effects.taken_s, effects.taken_versions = seconds, effects.new_versions
+    return took_s, new_versions
 
 
 def watch_phases(on_phase: Callable[[str], None] | None) -> None:

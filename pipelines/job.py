@@ -10,8 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from threading import Lock
-from typing import Any
+from typing import Any, TypeAlias
 
 import duckdb
 
@@ -27,9 +26,11 @@ from pipelines.building import (
     settings_of,
     shown_moments,
     viewer,
+    work_on,
 )
 from pipelines.destination import forget_old_loads, own_settings
 from pipelines.kalshi.client.api_keys import demand_reading_key
+from pipelines.kalshi.client.errors import ExchangeError
 from pipelines.kalshi.client.origin import origins_of_exchange
 from pipelines.kalshi.client.reader import ExchangeReader, open_reader
 from pipelines.kalshi.extraction import Extraction, Limits, Progress
@@ -39,6 +40,7 @@ from pipelines.kalshi.reading import Pass
 from pipelines.kalshi.settings import REJECTED_SHARE, ExchangeSettings
 from pipelines.loading import Loader
 from pipelines.operations import recording
+from pipelines.publishing import Publisher
 from pipelines.stopping import stoppable
 from pipelines.store.database import Database
 from pipelines.store.errors import DatabaseError, DataRefused
@@ -68,6 +70,12 @@ _OTHER_ACCOUNT = (
 )
 _log = logging.getLogger(__name__)
 
+Between: TypeAlias = Callable[[Extraction], None]
+
+
+def _nothing(extraction: Extraction) -> None:
+    """Do nothing between two loads."""
+
 
 def run(
     database: Database,
@@ -77,23 +85,27 @@ def run(
     accept_loss: bool = False,
     maturity_s: float = MATURITY_S,
 ) -> Outcome:
-    """Load, build and publish under one lock; the last published file stays if anything fails.
+    """Load, build and publish under one lock; the last published file stays if a rule is broken.
+
+    What is ours is published as soon as it is read, also where the market's list takes long or
+    fails.
 
     What was published and the private file has lost is read again. What the exchange no longer has
     of it ends the run with `DataRefused`, unless told to *accept_loss*: then it is counted.
     """
     with at_work(database) as work, extracting(work, access, on_progress) as extraction:
-        connection = extraction.connection
-        new_versions = _load(extraction, work)
+        publisher = Publisher(work, access.account, maturity_s)
+        try:
+            new_versions = _load(extraction, work, publisher.between)
+        except ExchangeError:
+            publisher.after_failure(extraction)
+            raise
         was_lost = read_lost_again(
-            extraction, work, lambda anew: _load(anew, work), accept_loss=accept_loss
+            extraction, publisher.work, lambda anew: _load(anew, work), accept_loss=accept_loss
         )
         # Marts cannot go on from what they were built of, if that is not there any more.
-        return build_and_publish(
-            *(connection, work, new_versions, extraction.limits),
-            account=access.account,
-            maturity_s=maturity_s,
-            afresh=was_lost,
+        return publisher.at_the_end(
+            extraction.connection, new_versions, extraction.limits, afresh=was_lost
         )
 
 
@@ -279,12 +291,6 @@ def at_work(database: Database) -> Iterator[Work]:
             yield work_on(database, directory)
 
 
-def work_on(database: Database, directory: Path, raw: "Lock | None" = None) -> Work:
-    """What a run goes on from now; *raw* is held by whoever loads while it builds."""
-    last = last_published(database.path, directory, is_ours=database.is_loaded)
-    return Work(database, directory, last, raw=raw or Lock())
-
-
 @contextmanager
 def extracting(
     work: Work,
@@ -326,29 +332,43 @@ def reader_of(access: ExchangeSettings, **client: Any) -> AbstractContextManager
     return open_reader(access.base_url, access.signer, allow_unknown_host=allowed, **client)
 
 
-def _load(extraction: Extraction, work: Work) -> dict[str, int]:
+def _load(extraction: Extraction, work: Work, between: Between = _nothing) -> dict[str, int]:
     """Load everything with dlt in a directory of its own."""
     with work.database.loading_directory(work.directory) as directory, own_settings(directory):
-        return load_by(Loader(extraction.connection, directory), extraction)
+        return load_by(Loader(extraction.connection, directory), extraction, between=between)
 
 
 def load_by(
-    loader: Loader, extraction: Extraction, passes: tuple[Pass, ...] | None = None
+    loader: Loader,
+    extraction: Extraction,
+    passes: tuple[Pass, ...] | None = None,
+    between: Between = _nothing,
 ) -> dict[str, int]:
     """Try every list, then raise what the first that failed met: each counts for itself.
 
     Return new versions by raw table. *passes* are all of the extraction's scope, unless named.
+    *between* is called after each load that has left something for the next one.
     """
-    before = _versions(extraction.connection)
+    before = noted = _versions(extraction.connection)
+
+    def note() -> None:
+        nonlocal noted
+        held = _versions(extraction.connection)
+        effects.note_loaded(sum(held.values()) - sum(noted.values()), _rejected(extraction))
+        noted = held
+
+    def after_a_part() -> None:
+        note()
+        between(extraction)
+
     with effects.phase("load"):
-        failures = loader.load(extraction, passes or passes_of(extraction.reach.scope))
+        wanted = passes or passes_of(extraction.reach.scope)
+        failures = loader.load(extraction, wanted, after_a_part)
         forget_old_loads(extraction.connection)
-    after = _versions(extraction.connection)
-    new_versions = {table: rows - before[table] for table, rows in after.items()}
-    effects.note_loaded(sum(new_versions.values()), _rejected(extraction))
+    note()
     if failures:
         raise failures[0]
-    return new_versions
+    return {table: rows - before[table] for table, rows in noted.items()}
 
 
 def _rejected(extraction: Extraction) -> int:

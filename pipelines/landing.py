@@ -52,9 +52,15 @@ class Landing:
     """What waits in *looks*, on its way to raw."""
 
     def __init__(
-        self, work: Work, access: ExchangeSettings, looks: Sequence[Look], client: dict[str, Any]
+        self,
+        work: Work,
+        access: ExchangeSettings,
+        looks: Sequence[Look],
+        client: dict[str, Any],
+        between: job.Between,
     ) -> None:
         self._work, self._access, self._looks, self._client = work, access, looks, client
+        self._between = between
         self._stack = ExitStack()
         self._loader: Loader | None = None
         self.extraction: Extraction | None = None
@@ -98,7 +104,8 @@ class Landing:
         extraction, loader = self._renewed()
         changed = [found for look in self._looks if (found := look.changed()) is not None]
         extraction.quotes_changed_in_window = sum(changed) if changed else None
-        new_versions = job.load_by(loader, extraction, self._passes(extraction))
+        passes = self._passes(extraction)
+        new_versions = job.load_by(loader, extraction, passes, self._between)
         was_lost = False
         if self._is_first:
             was_lost = job.read_lost_again(

@@ -44,13 +44,23 @@ class Loader:
         pipeline.sync_destination()
         return _states(pipeline)
 
-    def load(self, extraction: Extraction, passes: tuple[Pass, ...]) -> list[ExchangeError]:
-        """Run *passes*, in as many loads as it takes: each is kept if a later one fails."""
+    def load(
+        self,
+        extraction: Extraction,
+        passes: tuple[Pass, ...],
+        between: Callable[[], None] = lambda: None,
+    ) -> list[ExchangeError]:
+        """Run *passes*, in as many loads as it takes: each is kept if a later one fails.
+
+        *between* is called after each that has left something for the next one.
+        """
         failures: list[ExchangeError] = []
         while passes:
             load = self.load_once(extraction, passes)
             failures += load.failures()
             passes = load.left()
+            if passes:
+                between()
         return failures
 
     def load_once(self, extraction: Extraction, passes: tuple[Pass, ...]) -> Load:

@@ -26,7 +26,7 @@ from typing import Any, Protocol
 import duckdb
 
 from pipelines import effects, job, stopping
-from pipelines.building import Work, build_and_publish
+from pipelines.building import Work, work_on
 from pipelines.commands.failures import ending
 from pipelines.kalshi.client.errors import (
     ClockRefused,
@@ -44,6 +44,7 @@ from pipelines.kalshi.looking import LOOKED_AT, Look
 from pipelines.kalshi.settings import ExchangeSettings
 from pipelines.landing import LONGEST_PAUSE, Landing
 from pipelines.operations import recording
+from pipelines.publishing import Publisher
 from pipelines.spans import told_moment, told_span
 from pipelines.store.database import Database
 from pipelines.store.errors import DatabaseBusy
@@ -183,7 +184,7 @@ class Watch:
         self._work, self._access, self._maturity_s, self._pace = work, access, maturity_s, pace
         self._looking, self._looks = looking, looking.looks
         self._stop, self._woken = Event(), Event()
-        self._landing = Landing(work, access, self._looks, self._client())
+        self._landing = Landing(work, access, self._looks, self._client(), self._publish_ours)
         self._landings, self._builds = pace.threads(), pace.threads()
         self._load: Future[Any] | None = None
         self._build: Future[Any] | None = None
@@ -398,11 +399,13 @@ class Watch:
         self, loaded: tuple[dict[str, int], bool] | None, error: BaseException | None
     ) -> BaseException | None:
         """Build and publish what was loaded, and record how the cycle ended; return what failed."""
-        if loaded is not None:
-            try:
+        try:
+            if loaded is not None:
                 self._publish(*loaded)
-            except Exception as failure:  # noqa: BLE001 -- whatever it is, quotes are looked at
-                error = failure
+            elif isinstance(error, ExchangeError) and (extraction := self._landing.extraction):
+                self._publisher().after_failure(extraction)
+        except Exception as failure:  # noqa: BLE001 -- whatever it is, quotes are looked at
+            error = failure
         if self._stop.is_set():
             # How the command ends is recorded instead.
             return error
@@ -421,15 +424,20 @@ class Watch:
         extraction = self._landing.extraction
         if extraction is None:
             return
-        work = job.work_on(self._work.database, self._work.directory, self._work.raw)
         with extraction.connection.cursor() as connection:
             self._building = connection
-            build_and_publish(
-                *(connection, work, new_versions, extraction.limits),
-                account=self._access.account,
-                maturity_s=self._maturity_s,
-                afresh=was_lost,
+            self._publisher().at_the_end(
+                connection, new_versions, extraction.limits, afresh=was_lost
             )
+
+    def _publish_ours(self, extraction: Extraction) -> None:
+        """Publish between two parts of the market's list, in the thread that loads."""
+        if not self._stop.is_set():
+            self._publisher().between(extraction)
+
+    def _publisher(self) -> Publisher:
+        work = work_on(self._work.database, self._work.directory, self._work.raw)
+        return Publisher(work, self._access.account, self._maturity_s)
 
     def _take_build(self) -> None:
         if self._build is None or not self._build.done():

@@ -47,6 +47,7 @@ class Shown:
     compared: tuple[int, int] | None = None
     scope: str = "market"
     maturity_s: int = 300
+    is_market_complete: bool = True
     passes: Sequence[ExchangeObject] = field(
         default_factory=lambda: [
             {"side": side, "served_ts": at(20)} for side in ("made", "received")
@@ -73,8 +74,10 @@ def published(path: Path, shown: Shown) -> Database:
                 "insert into raw.coverage values ('', $1, 1, true, $2, $3, 0)",
                 [MIDNIGHT, *shown.compared],
             )
-        settings = Settings(as_of, shown.viewer, scope=shown.scope, maturity_s=shown.maturity_s)
-        build(connection, MARTS, settings)
+        asked = {
+            name: getattr(shown, name) for name in ("scope", "maturity_s", "is_market_complete")
+        }
+        build(connection, MARTS, Settings(as_of, shown.viewer, **asked))
         describe(connection)
     return Database(path)
 

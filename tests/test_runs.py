@@ -193,8 +193,8 @@ def test_a_status_of_json_has_the_keys_that_were_promised(rfq: Command, shown: D
     told = json.loads(line)
     assert (ended.code, told["verdict"]) == (4, "failing")
     keys = (
-        "verdict reason checked_ts published_ts as_of age_s runs passes gaps exchange account"
-        " files free_bytes days_until_full checks"
+        "verdict reason checked_ts published_ts as_of age_s is_market_complete runs passes gaps"
+        " exchange account files free_bytes days_until_full checks"
     )
     assert " ".join(told) == keys
     assert told["runs"][0] == {

@@ -178,6 +178,17 @@ def test_a_maker_is_told_what_it_quoted_won_and_let_lapse(said: Say) -> None:
     assert said.queries == ["select * from marts.my_day"]
 
 
+def test_where_the_market_is_not_read_no_share_of_it_is_told(said: Say) -> None:
+    """Of the RFQs that the maker saw some are not there to be counted."""
+    maker = said(Shown("A", *of_maker(), is_market_complete=False))
+
+    _, why = maker[HELD]["of all RFQs"]
+    assert why.endswith("figures of the whole market are not complete")
+    assert maker[MAKER]["quoted of seen"] == ("-", why)
+    assert not any(name.startswith("quoted of seen, ") for name in maker[MAKER])
+    assert maker[MAKER]["won"][0] == "1"
+
+
 def test_a_maker_is_told_its_own_latency_and_spread_singles_and_combos_apart(said: Say) -> None:
     """After 1 s and 2 s, at 0.05 and 0.10; the combo after 0.5 s, at 0.10."""
     maker = said(Shown("A", *of_maker()))

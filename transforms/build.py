@@ -171,13 +171,15 @@ def _told_of(builder: Here) -> tuple[str, list[str], int]:
 def _sign(connection: duckdb.DuckDBPyConnection, settings: Settings, builder: Here) -> None:
     """Say in the database itself what its marts show: no number without its moment and scope."""
     moments = (settings.as_of, settings.known_until or settings.as_of)
+    is_complete = settings.is_market_complete
     sees = "every quote" if settings.viewer_id is None else "quotes it made or received"
     connection.execute(
         "create or replace table marts.build_info as select $1::timestamptz as as_of,"
         " $2::timestamptz as known_until, coalesce(max(load), 0) as load, now() as built_ts,"
         " $3 as scope, $4 as viewer_sees, $5::double as maturity_s, $6 as executor,"
-        " $7::varchar[] as workers, $8::bigint as n_partitions from raw.loads",
-        [*moments, settings.scope, sees, settings.maturity_s, *_told_of(builder)],
+        " $7::varchar[] as workers, $8::bigint as n_partitions,"
+        " $9::boolean as is_market_complete from raw.loads",
+        [*moments, settings.scope, sees, settings.maturity_s, *_told_of(builder), is_complete],
     )
 
 

@@ -23,3 +23,5 @@ class Settings:
     # Nobody ends an RFQ of a stranger in our sight: expiry was observed after 10,810 s.
     longest_life_s: float = 10_860.0
     known_until: datetime | None = None
+    # Whether every RFQ of strangers that was listed up to as_of has been read.
+    is_market_complete: bool = True

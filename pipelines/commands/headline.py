@@ -11,6 +11,8 @@ import duckdb
 
 Row = dict[str, Any]
 MIN_N_FOR_P90 = 50
+INCOMPLETE = "the market's list is still being read: figures of the whole market are not complete"
+_NOT_READ = "scope is self: RFQs that you did not quote are not read"
 _KINDS = {False: "singles", True: "combos"}
 _MOST_SIZES = 6
 
@@ -24,7 +26,7 @@ from ({query})
 
 _HELD = """
 select
-    as_of, maturity_s, scope,
+    as_of, maturity_s, scope, scope = 'market' and not is_market_complete as is_market_left,
     (select count(*) from marts.quote_facts) as n_quotes,
     rfqs.*,
     n_own > 0 or exists (from marts.makers where visibility = 'own') as is_desk,
@@ -225,7 +227,8 @@ def headline(connection: duckdb.DuckDBPyConnection) -> list[Part]:
         lines = [*_as_desk(connection, f"{held['maturity_s']:g} s")]
         parts.append(Part("as a desk: your own RFQs", lines, _TRY["desk"]))
     if held["is_maker"]:
-        lines = [*_as_maker(connection, held["scope"])]
+        unread = _NOT_READ if held["scope"] == "self" else None
+        lines = [*_as_maker(connection, INCOMPLETE if held["is_market_left"] else unread)]
         parts.append(Part("as a maker: your quotes on RFQs of others", lines, _TRY["maker"]))
     if not (held["is_desk"] or held["is_maker"]):
         lines = [*_of_market(connection, held, record)]
@@ -238,6 +241,8 @@ def _held(held: Row, record: Row) -> Iterator[Line]:
     others = held["n_rfq"] - own - quoted
     whose = f"your own {own:,}; of others {quoted:,} that you quoted, {others:,} that you did not"
     yield Line("RFQs", f"{held['n_rfq']:,}", whose)
+    if held["is_market_left"]:
+        yield Line("of all RFQs", "some are missing", INCOMPLETE)
     yield Line("quotes", f"{held['n_quotes']:,}", "")
     verdicts = ", ".join(
         f"{record[f'n_{each}']:,} {each}" for each in ("clean", "partial", "missing")
@@ -293,15 +298,16 @@ def _answered(connection: duckdb.DuckDBPyConnection) -> Line:
     return Line("answered within 5 s", _figure(share, ".1%"), f"{rests_on}; watched: {seen}")
 
 
-def _as_maker(connection: duckdb.DuckDBPyConnection, scope: str) -> Iterator[Line]:
+def _as_maker(connection: duckdb.DuckDBPyConnection, unread: str | None) -> Iterator[Line]:
+    """What a maker asks; *unread* says why RFQs of others are not all there to be counted."""
     capture = _shown(connection, "quoted")
-    if scope == "market":
+    if unread is None:
         for row in _rows(connection, _QUOTED, capture=capture):
             rests_on = f"{row['n_quoted']:,} of {row['n']:,} of others, {capture}, {_interval(row)}"
             share = _figure(row["share"], ".1%")
             yield Line(f"quoted of seen, {_KINDS[row['is_combo']]}", share, rests_on)
     else:
-        yield Line("quoted of seen", "-", "scope is self: RFQs that you did not quote are not read")
+        yield Line("quoted of seen", "-", unread)
     (at_all,) = _rows(connection, _WON_AT_ALL)
     rests_on = f"of {at_all['n_quoted']:,} RFQs that you quoted, watched live or not"
     yield Line("won", f"{at_all['n_won']:,}", rests_on)

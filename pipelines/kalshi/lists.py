@@ -32,6 +32,9 @@ SWEEPS_BEFORE_HALVING = 2
 
 # Observed: an RFQ that nobody closes is closed by the exchange after three hours.
 RFQ_LIFETIME = timedelta(hours=3)
+# What is ours is published at most every five minutes while the market's list is read, and shows
+# our own RFQs as they were read last.
+OWN_RFQS_REST = timedelta(minutes=4)
 # For how long it counts that a list of quotes has shown what only a filter by update shows.
 FILTER_SHOWN_FOR = timedelta(days=7)
 
@@ -91,11 +94,18 @@ def whole_list(reading: Reading) -> Steps:
 
 
 def own_rfqs(reading: Reading) -> Steps:
-    """Read all of our own RFQs: once a day beside the market's list, else every time."""
+    """Read all of our own RFQs: once a day beside a market's list that shows them, else each time.
+
+    While a part of the market's list is left, and in the later loads of a run, every few minutes.
+    """
     extraction, before = reading.extraction, reading.watermark.value
-    is_daily = extraction.reach.scope == "market" and not extraction.reach.since
-    if is_daily and before and extraction.now < before + DAY:
-        return NOT_DUE
+    is_first = reading.pass_.name not in extraction.finished
+    is_beside_market = extraction.reach.scope == "market" and not extraction.reach.since
+    if before and (is_beside_market or not is_first):
+        is_left = "is_left" in reading.watermark_of("rfqs_market").state
+        rests = DAY if is_beside_market and not is_left else OWN_RFQS_REST
+        if extraction.now < before + rests:
+            return NOT_DUE
     return (yield from whole_list(reading))
 
 

@@ -33,6 +33,8 @@ def market_rfqs(reading: Reading) -> Steps:
     boundary = _boundary(reading)
     report.note_gone_rows(boundary)
     sweep = MarketSweep(reading.state, boundary, extraction)
+    # However the pass ends, until a sweep is over our own RFQs are not told by the market's list.
+    reading.state["is_left"] = True
     try:
         yield from _read_market(reading, sweep)
     except ERRORS_OF_ONE_LIST as failure:
@@ -40,15 +42,16 @@ def market_rfqs(reading: Reading) -> Steps:
         sweep.fail()
         return Ending(failure=failure, is_order_held=sweep.is_order_held)
     sweep.may_vouch &= report.may_vouch
+    has_more = not sweep.is_done or sweep.is_top_due
     if sweep.is_done:
         began = sweep.finish()
         if sweep.may_vouch:
             reading.watermark.advance(*began)
     else:
         sweep.pause()
-    # What an earlier run began with is old: once that sweep is over, the top is due again.
-    has_more = not sweep.is_done or sweep.is_resumed_from_another_run
-    return Ending(has_more=has_more, is_order_held=sweep.is_order_held)
+    if not has_more and sweep.may_vouch:
+        del reading.state["is_left"]
+    return Ending(has_more=has_more, is_verified=not has_more, is_order_held=sweep.is_order_held)
 
 
 def _boundary(reading: Reading) -> datetime | None:
@@ -103,7 +106,8 @@ class MarketSweep:
         paused: dict[str, Any] = state.get("paused", {})
         self.resume_at: str | None = paused.get("cursor")
         self._run_id: str = paused.get("run_id", extraction.run_id)  # of the run that began it
-        self.is_resumed_from_another_run = self._run_id != extraction.run_id
+        self._is_from_another_run = self._run_id != extraction.run_id
+        self._is_of_a_span = extraction.reach.since is not None
         self.is_order_held: bool = paused.get("is_order_held", True)
         self.may_vouch: bool = paused.get("may_vouch", True)
         self.is_done = False
@@ -115,6 +119,17 @@ class MarketSweep:
         self._clock_skew_s = paused.get("clock_skew_s", extraction.reader.clock_skew_s)
         self._lowest_ts: datetime | None = None
         self._ids: set[str] = set()
+
+    @property
+    def is_top_due(self) -> bool:
+        """Whether the list is to be read from its top once more when this sweep is over.
+
+        What an earlier load began with is old by then. The one sweep that comes after it is short,
+        and may take several loads as well: it calls for no other, unless another run began it. Nor
+        does a span that is read again, as all of it would be read once more.
+        """
+        is_last = self._is_of_a_span or "comes_after" in self._state
+        return self._is_from_another_run or (self.resume_at is not None and not is_last)
 
     def ask(self, cursor: str | None) -> None:
         """Note that the page at *cursor* is asked for."""
@@ -158,6 +173,10 @@ class MarketSweep:
 
     def finish(self) -> tuple[datetime | None, float | None]:
         """Return the watermark that a complete sweep earns, if any: when it began, which clock."""
+        if self.is_top_due:
+            self._state["comes_after"] = True
+        else:
+            self._state.pop("comes_after", None)
         self._state.pop("paused", None)
         self._state["is_order_held"] = self.is_order_held
         return self._started_ts, self._clock_skew_s

@@ -35,15 +35,16 @@ from transforms.raw import raw_schema
 
 _MADE = {"user_filter": "self"}
 _RECEIVED = {"rfq_user_filter": "self"}
+_FLEETING = {"is_fleeting": True, "is_ours": True}
 
 PASSES = (
     Pass("backfill_made", "quotes", QUOTE, lists.quotes_of_a_span, _MADE, names_span=True),
-    Pass("quotes_made", "quotes", QUOTE, lists.updated_quotes, _MADE, is_fleeting=True),
+    Pass("quotes_made", "quotes", QUOTE, lists.updated_quotes, _MADE, **_FLEETING),
     Pass("backfill_received", "quotes", QUOTE, lists.quotes_of_a_span, _RECEIVED, names_span=True),
-    Pass("quotes_received", "quotes", QUOTE, lists.updated_quotes, _RECEIVED, is_fleeting=True),
+    Pass("quotes_received", "quotes", QUOTE, lists.updated_quotes, _RECEIVED, **_FLEETING),
+    Pass("rfqs_self", "rfqs", RFQ, lists.own_rfqs, _MADE, is_ours=True),
     Pass("rfqs_open", "rfqs", RFQ, coverage.open_rfqs_compared, {"status": "open"}, sweeps=1),
     Pass("rfqs_market", "rfqs", RFQ, market_list.market_rfqs, sweeps=1),
-    Pass("rfqs_self", "rfqs", RFQ, lists.own_rfqs, {"user_filter": "self"}),
     Pass("quotes_by_id", "quotes_by_id", QUOTE, by_id.quotes_by_id, sweeps=1),
     Pass("rfqs_by_id", "rfqs_by_id", RFQ, by_id.rfqs_by_id, sweeps=1),
 )
@@ -107,7 +108,7 @@ class Load:
     def left(self) -> tuple[Pass, ...]:
         """The passes of the next load, none if this was the last one.
 
-        What may vanish is read again before what a full load has left.
+        What is ours is come to again before what a full load has left.
         """
         if self.ends_run or not self.is_full:
             return ()
@@ -117,7 +118,7 @@ class Load:
         ending = self.endings.get(each.name)
         if ending is None or ending.has_more:
             return True
-        return each.is_fleeting and not ending.failure
+        return each.is_ours and not ending.failure
 
 
 def items_of(

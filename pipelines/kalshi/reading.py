@@ -106,7 +106,9 @@ class Pass:
     sweeps: int = 0
     """How often the list is read in any case; 0 where that is counted as it happens."""
     is_fleeting: bool = False
-    """Whether what it reads may vanish within the hour: every load of a run reads it again."""
+    """Whether what it reads may vanish within the hour."""
+    is_ours: bool = False
+    """Whether it lists what is ours: every load of a run comes to it again."""
 
 
 @dataclass(slots=True)

@@ -38,6 +38,7 @@ class _Recording:
     has_begun = False
     alerts = Alerts()
     started: Errand | None = None
+    remark: str | None = None
 
 
 _recording = _Recording()
@@ -47,6 +48,7 @@ def forget() -> None:
     """Record nothing: a command begins that is no run, as far as is known."""
     _recording.run = _recording.database = _recording.started = None
     _recording.has_begun, _recording.alerts = False, Alerts()
+    _recording.remark = None
 
 
 def expect() -> None:
@@ -66,6 +68,11 @@ def place(database: Database) -> None:
 def run_id() -> str:
     """The id of the run that is recorded, or a new one."""
     return _recording.run.run_id if _recording.run else uuid4().hex
+
+
+def remark(said: str) -> None:
+    """Let the record say this of the run, unless it fails."""
+    _recording.remark = said
 
 
 def begin() -> None:
@@ -94,6 +101,7 @@ def end(code: int, message: str | None, error: BaseException | None) -> None:
         # Nothing was run.
         forget()
         return
+    message = message or _recording.remark
     ended = replace(
         run,
         ended_ts=datetime.now(UTC),

@@ -135,6 +135,8 @@ class Shown:
 
     published_ts: datetime
     as_of: datetime
+    is_market_complete: bool
+    scope: str
     exchange: str | None
     account: str | None
     passes: tuple[Pass, ...]
@@ -191,7 +193,9 @@ def judged(
     runs: Sequence[Run], published_ts: datetime | None, now: datetime, stale_after: timedelta
 ) -> tuple[Verdict, str]:
     """Return the verdict and why: failing goes first, as it says what to do."""
-    codes = [run.exit_code for run in runs if run.exit_code is not None]
+    ended = [run for run in runs if run.exit_code is not None]
+    last_run = ended[-1] if ended and ended[-1].exit_code == 0 else None
+    codes = [run.exit_code for run in ended]
     if codes and codes[-1] in WANTS_SOMEBODY:
         return Verdict.FAILING, f"the last run {told_code(codes[-1])}"
     last = codes[-FAILURES_IN_A_ROW:]
@@ -204,7 +208,9 @@ def judged(
     ago = f"published {told_span(age_s)} ago"
     limit = told_span(stale_after.total_seconds())
     if age_s > stale_after.total_seconds():
-        return Verdict.STALE, f"{ago}, which is longer than {limit}"
+        # What a run that ended well says is why it has not published.
+        said = f": {last_run.message}" if last_run and last_run.message else ""
+        return Verdict.STALE, f"{ago}, which is longer than {limit}{said}"
     return Verdict.FRESH, ago
 
 
@@ -233,11 +239,15 @@ def _read(connection: duckdb.DuckDBPyConnection) -> Shown:
     def rows(query: str) -> list[Any]:
         return connection.execute(query).fetchall()
 
-    ((published_ts, as_of),) = rows("select built_ts, as_of from marts.build_info")
+    ((published_ts, as_of, is_complete, scope),) = rows(
+        "select built_ts, as_of, is_market_complete, scope from marts.build_info"
+    )
     stamp = read_stamp(connection, CATALOG)
     return Shown(
         published_ts,
         as_of,
+        is_market_complete=is_complete,
+        scope=scope,
         exchange=stamp.exchange if stamp else None,
         account=stamp.account_fingerprint if stamp else None,
         passes=tuple(Pass(*row) for row in rows(_PASSES)),

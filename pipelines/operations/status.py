@@ -34,6 +34,9 @@ def show_status(found: Standing, database: Database, *, as_json: bool = False) -
 
 
 def _warnings(found: Standing) -> Iterator[str]:
+    shown = found.shown
+    if shown is not None and shown.scope == "market" and not shown.is_market_complete:
+        yield "The market's list is still being read: figures of the whole market are not complete."
     days = found.days_until_full
     if days is not None and days < 1:
         yield (
@@ -170,6 +173,7 @@ def as_object(found: Standing) -> dict[str, Any]:
         "published_ts": _moment(shown.published_ts if shown else None),
         "as_of": _moment(shown.as_of if shown else None),
         "age_s": found.age_s,
+        "is_market_complete": shown.is_market_complete if shown else None,
         "runs": [_run(run) for run in reversed(found.runs[-SHOWN_RUNS:])],
         "passes": [
             {

@@ -15,7 +15,8 @@ from pipelines.store.stamp import quoted_text
 _LOOKED_THROUGH = ("rfq_versions", "quote_versions", "last_seen", "rejected_rows")
 _NOTE = """
 insert into raw.publications by name
-select load, as_of, known_until, maturity_s from {published}.marts.build_info as shown
+select load, as_of, known_until, maturity_s, {is_complete} as is_market_complete
+from {published}.marts.build_info as shown
 where (select database_id from {published}.raw.stamp) = (select database_id from raw.stamp)
     and not exists (
         from raw.publications as noted
@@ -24,7 +25,8 @@ where (select database_id from {published}.raw.stamp) = (select database_id from
     )
 """
 _SHOWN_AT = """
-select load, as_of, known_until, maturity_s from raw.publications
+select load, as_of, known_until, maturity_s, coalesce(is_market_complete, true)
+from raw.publications
 where known_until <= $1 order by rowid desc limit 1
 """
 
@@ -40,7 +42,9 @@ def note_publication(connection: duckdb.DuckDBPyConnection, catalog: str) -> Non
         [catalog],
     ).fetchall()
     if {("load",), ("known_until",)} <= set(columns):
-        connection.execute(_NOTE.format(published=catalog))
+        name = "is_market_complete"
+        is_complete = name if (name,) in columns else "null::boolean"
+        connection.execute(_NOTE.format(published=catalog, is_complete=is_complete))
 
 
 def shown_at(
@@ -53,8 +57,8 @@ def shown_at(
     """
     found = connection.execute(_SHOWN_AT, [moment]).fetchall()
     if found:
-        ((load, as_of, known_until, maturity_s),) = found
-        return load, Moments(as_of, known_until), maturity_s
+        ((load, as_of, known_until, maturity_s, is_complete),) = found
+        return load, Moments(as_of, known_until, is_complete), maturity_s
     ((first,),) = connection.execute("select min(known_until) from raw.publications").fetchall()
     known = (
         "none that noted what it published has ended yet: `rfq run`"

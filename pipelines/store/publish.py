@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal, TypeAlias
 from uuid import uuid4
@@ -39,6 +40,9 @@ _log = logging.getLogger(__name__)
 COMPACTS_ABOVE_BYTES = 1_000_000_000
 # Copying takes too long above this share of the time between runs, and never below so many seconds.
 COPIES_IN_A_SHARE_OF, COPIES_IN_S = 0.1, 1.0
+# While the market's list is being read, what is ours is published again after so long, and builds
+# take no larger share of the time than copying may.
+OURS_EVERY_S = 300.0
 
 # What a comparison with the last published file reads.
 _COMPARED = (
@@ -47,11 +51,18 @@ _COMPARED = (
     "select as_of from published.marts.build_info",
 )
 # How the rows of a log are told that a draft does not have yet, where it is not by their load.
-_NEW = {"run_phases": "run_id not in (select run_id from draft.raw.run_phases)"}
+_NEW = {
+    "run_phases": "(run_id, ended_ts) not in (select (run_id, ended_ts) from draft.raw.run_phases)"
+}
 _PHASES = """
 insert into raw.run_phases by name
 select $run_id as run_id, load, now() as ended_ts, {}
 from (select max(load) as load from raw.published_files)
+"""
+# A clock that was set back tells nothing of how long ago it was.
+_LAST_PHASES = """
+select ended_ts, copy_s, copy_s + build_s + check_s + publish_s, now()
+from raw.run_phases where ended_ts <= now() order by rowid desc limit 1
 """
 _NOTE = """
 insert into raw.published_files by name
@@ -224,9 +235,46 @@ def free_bytes(connection: duckdb.DuckDBPyConnection) -> int:
     return int(free)
 
 
+def copies_from(connection: duckdb.DuckDBPyConnection) -> datetime | None:
+    """Return from when on copying takes its share of the time at most; None where it does now.
+
+    What an earlier version published is not waited with: commands of this one could not read it.
+    """
+    is_of_earlier = connection.execute(
+        "select is_market_complete is null from raw.publications order by rowid desc limit 1"
+    ).fetchall()
+    if is_of_earlier != [(False,)]:
+        return None
+    for ended_ts, copy_s, _, now in connection.execute(_LAST_PHASES).fetchall():
+        from_ts: datetime = ended_ts + timedelta(seconds=copy_s / COPIES_IN_A_SHARE_OF)
+        if copy_s > COPIES_IN_S and now < from_ts:
+            return from_ts
+    return None
+
+
+def copy_seconds(connection: duckdb.DuckDBPyConnection) -> float:
+    """How long copying what was published before the last publication took."""
+    ((copy_s,),) = connection.execute(
+        "select coalesce(arg_max(copy_s, rowid), 0.0) from raw.run_phases"
+    ).fetchall()
+    return float(copy_s)
+
+
+def is_due_again(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the last publication is so long ago that a run publishes before its end."""
+    for ended_ts, _, took_s, now in connection.execute(_LAST_PHASES).fetchall():
+        rests_s = max(OURS_EVERY_S, took_s / COPIES_IN_A_SHARE_OF)
+        if now < ended_ts + timedelta(seconds=rests_s):
+            return False
+    return True
+
+
 def note_phases(connection: duckdb.DuckDBPyConnection, run_id: str) -> None:
-    """Note in raw where the time of this run went, and say so where copying took too much of it."""
-    seconds = effects.phase_seconds()
+    """Note in raw where the time went since the run had published last, or had begun.
+
+    Say so where copying took too much of it.
+    """
+    seconds, new_versions = effects.take_phases()
     ((since_s,),) = connection.execute(
         "select epoch(now()) - epoch(max(ended_ts)) from raw.run_phases"
     ).fetchall()
@@ -234,10 +282,11 @@ def note_phases(connection: duckdb.DuckDBPyConnection, run_id: str) -> None:
     if since_s is not None and seconds["copy"] > most_s:
         _log.warning(
             "copying the published file took %.0f s of the %.0f s since the last run had "
-            "published: run less often, or keep the files on XFS or btrfs, where it takes none",
+            "published: runs publish only as often as keeps it under a tenth of the time. Keep the "
+            "files on XFS or btrfs, where it takes none",
             *(seconds["copy"], since_s),
         )
-    new_versions, rejected = effects.loaded()
+    _, rejected = effects.loaded()
     noted = {
         **{f"{name}_s": took_s for name, took_s in seconds.items()},
         "n_new_versions": new_versions,

@@ -66,4 +66,7 @@ POINTS = {
     "publish: before the replace": Point("pipelines.store.publish", "_sync", "after", 1),
     "publish: after the replace": Point("pipelines.store.publish", "_sync", "before", 2),
     "publish: done": Point("pipelines.building", "replace_published", "after"),
+    "publish: while a part of the market's list is left": Point(
+        "pipelines.publishing", "Publisher.publish_ours", "after", in_slices=True
+    ),
 }

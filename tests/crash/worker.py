@@ -102,10 +102,15 @@ def arm(point: Point, act: Callable[[], None]) -> None:
 
 
 def read_in_slices() -> None:
-    """Let this process read two rows at a time, and begin a new load after each page."""
+    """Let this process read two rows at a time, and begin a new load after each page.
+
+    What is ours is published between any two of them.
+    """
     from pipelines.kalshi import market_list
     from pipelines.kalshi.extraction import LoadSettings
+    from pipelines.store import publish
 
+    publish.OURS_EVERY_S, publish.COPIES_IN_A_SHARE_OF = 0.0, float("inf")
     market_list.OURS_WAIT_AT_MOST = timedelta(0)
     LoadSettings.rows_per_page = lambda self, key: 2  # type: ignore[method-assign]
 

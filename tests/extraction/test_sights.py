@@ -255,7 +255,7 @@ def test_what_is_shown_is_what_every_list_has_been_read_up_to(
 
     run(store, reader, MARKET)
 
-    assert last_moments(store.connection) == Moments(began, clock.now())
+    assert last_moments(store.connection) == Moments(began, clock.now(), is_market_complete=True)
     assert clock.now() > began + timedelta(seconds=20)
 
 
@@ -270,7 +270,7 @@ def test_a_list_that_nothing_vouches_for_holds_back_what_is_shown(
 
     run(store, reader)
 
-    assert last_moments(store.connection) == Moments(NOON, after(600))
+    assert last_moments(store.connection) == Moments(NOON, after(600), is_market_complete=False)
 
 
 def test_a_list_that_was_never_verified_is_shown_as_it_was_read(
@@ -284,4 +284,5 @@ def test_a_list_that_was_never_verified_is_shown_as_it_was_read(
         clock.advance(60)
         run(store, reader)
 
-    assert last_moments(store.connection) == Moments(after(120), after(120))
+    shown = Moments(after(120), after(120), is_market_complete=False)
+    assert last_moments(store.connection) == shown

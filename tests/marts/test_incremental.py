@@ -24,7 +24,7 @@ from tests.metrics.markets import (
     rfq,
 )
 from transforms import build as building
-from transforms import partition
+from transforms import last_build, partition
 from transforms.build import HOUR, RFQ, build
 from transforms.marts import MARTS
 from transforms.marts.arrivals import arrivals
@@ -259,6 +259,7 @@ def test_an_incremental_history_equals_a_build_of_everything(
         with monkeypatch.context() as in_parts:
             in_parts.setattr(building, "ROWS_PER_PART", FEW_ROWS)
             in_parts.setattr(partition, "FEW_ROWS", 0)
+            in_parts.setattr(last_build, "BUILDS_ALL_ABOVE", 1.0)
             build(history.connection, MARTS, settings)
         if number % 4 == 0:
             assert differences(history.connection, settings) == {}

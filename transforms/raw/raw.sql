@@ -28,7 +28,8 @@ create table if not exists raw.publications (
     load bigint not null,  -- the last one whose rows are in it
     as_of timestamptz not null,
     known_until timestamptz not null,
-    maturity_s double  -- M of its rates; NULL where it was not noted
+    maturity_s double,  -- M of its rates; NULL where it was not noted
+    is_market_complete boolean  -- every RFQ listed up to as_of was read; NULL where it was not noted
 );
 
 -- One row per file that was made to be published, noted before it was put in place. A run goes on from the
@@ -41,8 +42,8 @@ create table if not exists raw.published_files (
     noted_ts timestamptz not null
 );
 
--- One row per run that published: where its time went, by the clock on the wall. The published file has
--- those of the runs before.
+-- One row per publication: where the time went since the run had published last, or had begun, by the
+-- clock on the wall. The published file has those of the publications before.
 create table if not exists raw.run_phases (
     run_id varchar not null,
     load bigint not null,  -- the last one whose rows were published
@@ -254,6 +255,7 @@ alter table raw.rejected_rows add column if not exists id varchar;
 alter table raw.rejected_rows add column if not exists rfq_id varchar;
 alter table raw.rejected_rows add column if not exists is_read_again boolean;
 alter table raw.publications add column if not exists maturity_s double;
+alter table raw.publications add column if not exists is_market_complete boolean;
 alter table raw.accepted_losses add column if not exists load bigint default 0;
 alter table raw.rfq_versions add column if not exists load bigint default 0;
 alter table raw.quote_versions add column if not exists load bigint default 0;

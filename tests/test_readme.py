@@ -10,6 +10,8 @@ import pytest
 
 from pipelines.cli import app
 from pipelines.kalshi.client.errors import ExchangeError
+from pipelines.kalshi.entities import ENTITIES
+from pipelines.kalshi.source import REJECTED
 from pipelines.stopping import SIGNALS
 from transforms.build import build
 from transforms.catalogue import LOGS, describe
@@ -66,6 +68,12 @@ def test_each_published_table_has_its_row(published: set[str]) -> None:
 
     assert set(shown) == published
     assert len(shown) == len(set(shown))
+
+
+def test_each_table_of_another_home_has_its_row() -> None:
+    shown = first_cells(section("Other homes"), r"\w+_(?:versions|rows)")
+
+    assert shown == [*(entity.table for entity in ENTITIES), REJECTED]
 
 
 def test_each_exit_code_has_its_row() -> None:

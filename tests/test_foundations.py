@@ -20,7 +20,7 @@ OURS = {"notebooks", "pipelines", "transforms", "tests"}
 # Asked for by others at run time: dlt's destination, and DuckDB for moments with a time zone.
 NOT_IMPORTED = {"pytz", "sqlglot"}
 COMMANDS = {"duckdb-cli", "mypy", "pytest-xdist", "ruff"}
-RUNS = ["notebooks", "report", "scale", "shell"]
+RUNS = ["notebooks", "postgres", "report", "scale", "shell"]
 PINNED = re.compile(r"^([\w.\[\]-]+)==(\S+)", re.MULTILINE)
 
 
@@ -55,7 +55,7 @@ def locked(name: str) -> dict[str, str]:
     [
         (("pipelines", "transforms"), ("scale",)),
         (("notebooks",), ("notebooks", "report")),
-        (("tests",), ("dev", "peers", "scale")),
+        (("tests",), ("dev", "peers", "postgres", "scale")),
     ],
 )
 def test_what_is_imported_is_declared(folders: tuple[str, ...], extras: tuple[str, ...]) -> None:

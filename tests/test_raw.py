@@ -46,14 +46,25 @@ def test_bounds_are_of_columns_that_exist() -> None:
 
 
 def test_arrow_knows_each_column_as_the_database_does() -> None:
-    """A table of each schema goes into the raw table of that name as it is."""
+    """What was read from the text of `raw.sql`, beside what DuckDB makes of it."""
     with duckdb.connect() as connection:
-        connection.execute("set timezone = 'Asia/Tokyo'")
+        connection.execute("set timezone = 'UTC'")
         create_raw_tables(connection)
-        for (table,) in connection.execute("select table_name from duckdb_tables()").fetchall():
-            connection.register("_rows", raw_schema(table).empty_table())
-            connection.execute(f"insert into raw.{table} by name from _rows")
+        tables = connection.execute("select table_name from duckdb_tables()").fetchall()
+        for (table,) in tables:
+            described = connection.execute(f"describe raw.{table}").fetchall()
+            stored = connection.sql(f"from raw.{table}").to_arrow_table().schema
+            known = raw_schema(table)
+            assert [(each.name, "YES" if each.nullable else "NO") for each in known] == [
+                (name, null) for name, _, null, *_ in described
+            ]
+            legs = known.get_field_index("mve_selected_legs")
+            types = [
+                pa.string() if place == legs else each.type for place, each in enumerate(known)
+            ]
+            assert types == stored.types, table
 
+    assert len(tables) > 15
     fields = QUOTE.fields
     assert fields.field("yes_bid_dollars").type == pa.decimal128(18, 6)
     assert fields.field("created_ts").type == TIMESTAMP

@@ -1,8 +1,10 @@
 """The README's tables of commands, tables and exit codes say what the code has."""
 
+import ast
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 
 import duckdb
@@ -10,6 +12,8 @@ import pytest
 
 from pipelines.cli import app
 from pipelines.kalshi.client.errors import ExchangeError
+from pipelines.kalshi.entities import ENTITIES
+from pipelines.kalshi.source import REJECTED
 from pipelines.stopping import SIGNALS
 from transforms.build import build
 from transforms.catalogue import LOGS, describe
@@ -66,6 +70,29 @@ def test_each_published_table_has_its_row(published: set[str]) -> None:
 
     assert set(shown) == published
     assert len(shown) == len(set(shown))
+
+
+def test_each_table_of_another_home_has_its_row() -> None:
+    shown = first_cells(section("Other homes"), r"\w+_(?:versions|rows)")
+
+    assert shown == [*(entity.table for entity in ENTITIES), REJECTED]
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_what_a_recipe_imports_of_ours_is_there(page: str) -> None:
+    text = (Path(__file__).parents[1] / page).read_text()
+    recipes = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+    named = [
+        getattr(import_module(node.module), alias.name)
+        for recipe in recipes
+        for node in ast.walk(ast.parse(recipe))
+        if isinstance(node, ast.ImportFrom) and node.module
+        if node.module.startswith(("pipelines", "transforms"))
+        for alias in node.names
+    ]
+
+    assert named
 
 
 def test_each_exit_code_has_its_row() -> None:

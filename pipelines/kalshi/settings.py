@@ -11,7 +11,7 @@ who downloads a folder and runs `rfq` in it would not know.
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -212,13 +212,35 @@ def configured_access(
     """Read all settings; *base_url* is the command line's. Raises `ConfigurationError` and kin."""
     found = _places(SECTION, NAMES)
     values = {setting.name: _value(setting, found) for setting in SETTINGS}
+    values["base_url"] = _own_host(found, values["base_url"]) if base_url is None else base_url
+    return _access(values, allow_unknown_host=allow_unknown_host)
+
+
+def given_access(given: Mapping[str, object]) -> ExchangeSettings:
+    """Read the settings *given* by name; None for one that is not. Raises `ConfigurationError`."""
+    return _access({setting.name: _given(setting, given.get(setting.name)) for setting in SETTINGS})
+
+
+def _given(setting: Setting, value: object) -> Any:
+    if value is None:
+        return setting.usual
+    try:
+        return setting.kind.read(value)
+    except ValueError:
+        raise ConfigurationError(
+            f"{setting.name} of the source kalshi is not {setting.kind.expected}",
+            advice="Change it, or leave it out to have the default.",
+        ) from None
+
+
+def _access(values: Mapping[str, Any], *, allow_unknown_host: bool = False) -> ExchangeSettings:
     signer = load_signer(
         values["api_key_id"] or "",
         private_key=values["private_key"],
         private_key_path=values["private_key_path"],
     )
     return ExchangeSettings(
-        base_url=_own_host(found, values["base_url"]) if base_url is None else base_url,
+        base_url=values["base_url"],
         signer=signer,
         reach=LoadSettings(
             scope=values["scope"],

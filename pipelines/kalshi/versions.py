@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.kalshi.entities import Entity
+from pipelines.kalshi.hashing import version_hashes
 from transforms.raw import TIMESTAMP, raw_schema, with_conditions
 
 Key: TypeAlias = tuple[str, str]
@@ -28,7 +29,6 @@ class Versions:
         self._cursor = connection.cursor()
         self._cursor.execute("set timezone = 'UTC'")
         self._schema = raw_schema(entity.table)
-        self._hash = _hash_expression(entity)
         self._given_to_dlt: set[Key] = set()
         self._load = 0
 
@@ -65,9 +65,7 @@ class Versions:
 
     def hashes(self, rows: pa.Table) -> pa.Array:
         """Return the version hash of each row; it depends on nothing but the row."""
-        with self._registered(rows) as cursor:
-            found = cursor.execute(f"select md5({self._hash}) from _rows").fetchall()  # noqa: S608
-        return pa.array([text for (text,) in found], pa.string())
+        return version_hashes(self.entity, rows)
 
     def told_apart(self, stamped: pa.Table) -> tuple[pa.Table, pa.Table]:
         """Return the rows whose version neither raw nor this load holds, and the others."""
@@ -124,23 +122,6 @@ def keys(stamped: pa.Table) -> list[Key]:
     """Return (id, version_hash) of each row, in order."""
     ids = stamped.column("id").to_pylist()
     return list(zip(ids, stamped.column("version_hash").to_pylist(), strict=True))
-
-
-def _hash_expression(entity: Entity) -> str:
-    # A NULL drops out together with its name, so a field that the exchange adds later changes no
-    # old hash. chr(31) separates fields and occurs in no JSON text unescaped.
-    names = [*entity.fields.names, "unknown_fields"]
-    parts = ", ".join(f"'{name}=' || {_text(entity, name)}" for name in names)
-    return f"concat_ws(chr(31), {parts})"
-
-
-def _text(entity: Entity, name: str) -> str:
-    if name == "unknown_fields":
-        return name
-    kind = entity.fields.field(name).type
-    if pa.types.is_timestamp(kind):
-        return f"epoch_us({name})::varchar"
-    return f"to_json({name})::varchar" if pa.types.is_list(kind) else f"{name}::varchar"
 
 
 GONE = with_conditions("""

@@ -1,5 +1,6 @@
 """What reads `raw.sql`: it makes the tables, and tells their columns as Arrow knows them."""
 
+import re
 from functools import cache
 from importlib.resources import files
 
@@ -21,39 +22,54 @@ LEGS = pa.list_(
 
 # What DuckDB keeps as JSON: legs arrive as a list, everything else as text.
 _JSON = {"mve_selected_legs": LEGS}
+_ARROW = {
+    "bigint": pa.int64(),
+    "boolean": pa.bool_(),
+    "double": pa.float64(),
+    "integer[]": pa.list_(pa.int32()),
+    "timestamptz": TIMESTAMP,
+    "varchar": pa.string(),
+}
+_TABLE = re.compile(
+    r"^create table if not exists raw\.(\w+) \(\n(.*?)^\);", re.DOTALL | re.MULTILINE
+)
+_COLUMN = re.compile(
+    r"^ +(?P<name>\w+) (?P<kind>[a-z]+(?:\[\])?(?:\(\d+, \d+\))?)(?P<must> not null)?", re.MULTILINE
+)
 
 
 def create_raw_tables(connection: duckdb.DuckDBPyConnection) -> None:
     """Create the raw tables that are not there yet, and the columns that older ones lack."""
-    connection.execute((files("transforms.raw") / "raw.sql").read_text())
+    connection.execute(_declared())
 
 
 def raw_schema(table: str) -> pa.Schema:
-    """Return the columns of a raw table, in the order of `raw.sql`; KeyError if there is none."""
+    """Return the columns of a raw table, in the order of `raw.sql`; KeyError if there is none.
+
+    They are read from its text, since a load elsewhere than into DuckDB has no DuckDB to ask.
+    """
     return _schemas()[table]
 
 
 @cache
 def _schemas() -> dict[str, pa.Schema]:
-    with duckdb.connect() as connection:
-        create_raw_tables(connection)
-        tables = connection.execute(
-            "select table_name from duckdb_tables() where schema_name = 'raw'"
-        ).fetchall()
-        return {table: _schema(connection, table) for (table,) in tables}
+    return {table: _schema(columns) for table, columns in _TABLE.findall(_declared())}
 
 
-def _schema(connection: duckdb.DuckDBPyConnection, table: str) -> pa.Schema:
-    described = connection.execute(f"describe raw.{table}").fetchall()
-    stored = connection.sql(f"from raw.{table}").to_arrow_table().schema
+def _declared() -> str:
+    return (files("transforms.raw") / "raw.sql").read_text()
+
+
+def _schema(columns: str) -> pa.Schema:
     return pa.schema(
-        pa.field(name, _arrow_type(name, kind, stored.field(name).type), nullable=null == "YES")
-        for name, kind, null, *_ in described
+        pa.field(found["name"], _arrow_type(found["name"], found["kind"]), not found["must"])
+        for found in _COLUMN.finditer(columns)
     )
 
 
-def _arrow_type(name: str, kind: str, stored: pa.DataType) -> pa.DataType:
-    if kind == "JSON":
+def _arrow_type(name: str, kind: str) -> pa.DataType:
+    if kind == "json":
         return _JSON.get(name, pa.string())
-    # DuckDB names the zone of the session, and all our times are UTC.
-    return TIMESTAMP if kind == "TIMESTAMP WITH TIME ZONE" else stored
+    if kind.startswith("decimal"):
+        return pa.decimal128(*map(int, re.findall(r"\d+", kind)))
+    return _ARROW[kind]

@@ -27,8 +27,12 @@ class Item:
 def attention(
     connection: duckdb.DuckDBPyConnection, scope: Scope, found: Sequence[Found], unit: Unit
 ) -> list[Item]:
-    """The first seven: the record, what was rejected, one thing of each kind, then figures."""
+    """The first seven: the record, what was rejected, one thing of each kind, then figures.
+
+    Without the whole market, what is counted of it comes before all.
+    """
     items = [
+        *_market(connection, scope),
         *_days(connection, scope),
         *_rejected(connection, scope),
         *_new_leader_in_lapses(connection),
@@ -37,6 +41,15 @@ def attention(
         *_unusual(found, unit),
     ]
     return list(islice(items, MOST))
+
+
+def _market(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Iterator[Item]:
+    ((is_complete,),) = connection.execute(
+        "select is_market_complete from marts.build_info"
+    ).fetchall()
+    if scope.sees_market and not is_complete:
+        text = "The market's list is still being read: RFQs of others are not all counted yet."
+        yield Item("market", text, "chart-coverage")
 
 
 def _days(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Iterator[Item]:

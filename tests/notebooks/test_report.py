@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from notebooks.report.window import Unit, Window, Zone
-from tests.accounts import Shown, by, published
+from tests.accounts import Shown, by, of_maker, published
 from tests.metrics.markets import MIDNIGHT, closed_rfq, followed
 from tests.metrics.markets import rfq as rfq_object
 from tests.notebooks.conftest import HOSTILE_TICKERS
@@ -465,6 +465,18 @@ def test_a_maker_sees_on_which_requesters_its_fills_rest(write: Any, maker: Path
     rows = write(maker, *ONE_DAY).charts["requester_concentration"].cells
 
     assert rows == [["stranger", "1", "100.00", "100.0 %", "1.00", "1.00"]]
+
+
+def test_a_market_that_was_not_read_to_its_end_comes_first(
+    write_figures: Any, tmp_path: Path
+) -> None:
+    shown = Shown("A", *of_maker(), is_market_complete=False)
+
+    page = write_figures(published(tmp_path / "rfq.duckdb", shown).path, *ONE_DAY)
+
+    kind, text = page.attention[0]
+    assert kind == "market"
+    assert text.startswith("The market's list is still being read")
 
 
 def test_what_was_rejected_and_who_leads_in_lapses_needs_attention(

@@ -30,6 +30,9 @@ LOCK_WITHIN_S = 0.25
 LOCK_EVERY_S = 0.05
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DEFAULT_NAME = "rfq.duckdb"
+# DuckDB takes four fifths of the machine unless told otherwise. What it needs more than this it
+# writes to the folder of the run.
+MEMORY_BYTES = 1_500_000_000
 # The longest name that is made beside a published file: NAME.private.duckdb.wal.damaged-<moment>.
 LONGEST_SUFFIX = ".private.duckdb.wal.damaged-20261128T120000000000"
 # What the files are called in queries: their own names may be those of schemas of ours.
@@ -398,6 +401,13 @@ def _use_private(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnec
     return connection
 
 
+def limit_memory(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let DuckDB take so much memory, or half of the machine's where that is less, and no more."""
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit_mb = min(MEMORY_BYTES, physical // 2) // 1_000_000
+    connection.execute(f"set memory_limit = '{limit_mb}MB'")
+
+
 @contextmanager
 def _connected(path: Path, directory: Path | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open the private file at *path* to write, whatever state its log is in."""
@@ -406,6 +416,7 @@ def _connected(path: Path, directory: Path | None = None) -> Iterator[duckdb.Duc
     was_logged = _holds_something(log)
     with duckdb.connect() as memory:
         memory.execute(f"set temp_directory = {quoted_text(spilled)}")
+        limit_memory(memory)
         _attach(memory, path, log)
         connection = PrivateConnection(memory)
         if was_logged:

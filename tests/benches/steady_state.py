@@ -128,6 +128,7 @@ def build_once(path: Path, as_of: datetime, note: Connection | None = None) -> N
     """Build in *path*; tell *note* seconds of CPU and wall by table, rows, and peak memory."""
     import duckdb
 
+    from pipelines.store.database import limit_memory
     from transforms import build as building
     from transforms import partition
     from transforms.marts import MARTS
@@ -137,6 +138,7 @@ def build_once(path: Path, as_of: datetime, note: Connection | None = None) -> N
     if note:
         spent.follow_the_build(building, partition)
     with spent.taken("whole build"), duckdb.connect(path) as connection:
+        limit_memory(connection)
         rows = building.build(connection, MARTS, Settings(as_of=as_of, viewer_id=VIEWER))
     if note:
         note.send((dict(spent.seconds), rows, time.process_time(), _peak_mb()))

@@ -25,6 +25,7 @@ from transforms.partition import Here
 from transforms.reading import FOREIGN, VISIBLE, Inputs
 from transforms.settings import Settings
 from transforms.staging import CHANGED, EVERYTHING, TABLES, restage, stage
+from transforms.tables import lent
 
 __all__ = ["DAY", "HOUR", "PARTITION", "RFQ", "WHOLE", "Key", "Mart", "Sums", "build"]
 
@@ -157,9 +158,8 @@ def _find_fast_markets(
         "from staging.quotes where confirmed_ts is not null"
         " and rfq_id in (select rfq_id from doubted_rfqs)"
     )
-    connection.register("_rows", fast_markets(places, quotes, settings).collect().to_arrow())
-    _execute(connection, "fast_markets")
-    connection.unregister("_rows")
+    with lent(connection, fast_markets(places, quotes, settings).collect()):
+        _execute(connection, "fast_markets")
     if goes_on and connection.execute("select count(*) from changed_markets").fetchall() != [(0,)]:
         _execute(connection, "staged")
 

@@ -15,7 +15,7 @@ from transforms.keys import DAY, HOUR, PARTITION, RFQ, WHOLE, Key, Mart, Sums, a
 from transforms.partition import NAMES, Here, Rows, engine_for, read, sent, written
 from transforms.reading import LOGS, SENT, Inputs, relation, sent_rfqs
 from transforms.settings import Settings
-from transforms.tables import Tables, same
+from transforms.tables import Tables, lent, same
 
 _PARTS = {PARTITION: "parts_of_partitions", DAY: "parts_of_days", HOUR: "parts_of_hours"}
 _BEFORE = {name: f"from before_{name}" for name in ("rfq_facts", "quote_facts")}
@@ -124,14 +124,13 @@ class Computation:
         """Take what the mart holds of the keys of *change* out of it."""
         if not self._goes_on:
             return change.clear().lazy()
-        self._connection.register("_change", change.select(sums.columns).to_arrow())
-        held = self._connection.sql(
-            f"from marts.{mart.__name__} as held semi join _change as touched on"
-            f" {same(sums.columns)}"
-        )
-        rows: pl.DataFrame = held.pl()
-        self._tables.delete(mart.__name__, sums.columns, "_change")
-        self._connection.unregister("_change")
+        with lent(self._connection, change.select(sums.columns), "_change"):
+            held = self._connection.sql(
+                f"from marts.{mart.__name__} as held semi join _change as touched on"
+                f" {same(sums.columns)}"
+            )
+            rows: pl.DataFrame = held.pl()
+            self._tables.delete(mart.__name__, sums.columns, "_change")
         return rows.lazy().select(
             *sums.columns, pl.col(change.columns[len(sums.columns) :]).fill_null(0)
         )

@@ -1,9 +1,11 @@
 """The tables of the marts: rows put in, rows taken out, and a count of both that is checked."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import duckdb
 import polars as pl
+import pyarrow as pa
 
 from transforms.marts.rfq_facts import TOLD_BY_QUOTES
 from transforms.reading import FOREIGN, VISIBLE
@@ -14,6 +16,36 @@ _SHOWN_QUOTES = "insert into shown_quotes select distinct cohort_date, market_ti
 _IS_VISIBLE = (
     "(visibility <> 'foreign' or rfq_id in (select rfq_id from parts_of_rfqs where has_quotes))"
 )
+
+
+class _Lent:
+    """Rows that DuckDB reads as often as it asks, until they are taken back."""
+
+    def __init__(self, rows: pa.Table) -> None:
+        self.rows: pa.Table | None = rows
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        if self.rows is None:
+            raise ValueError("these rows were taken back")
+        return self.rows.__arrow_c_stream__(requested_schema)
+
+
+@contextmanager
+def lent(
+    connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, name: str = "_rows"
+) -> Iterator[None]:
+    """Let statements read *frame* by *name* within the block.
+
+    DuckDB keeps what it was given to the end of its transaction: of ten million RFQs all facts were
+    in memory at the end of a build. So it is given something that lets go of them.
+    """
+    rows = _Lent(frame.to_arrow())
+    connection.register(name, rows)
+    try:
+        yield
+    finally:
+        connection.unregister(name)
+        rows.rows = None
 
 
 class Tables:
@@ -40,19 +72,17 @@ class Tables:
             self._store_rfq_facts(frame)
             self._show_rfq_facts()
         else:
-            self._connection.register("_rows", frame.to_arrow())
-            self._create(f"marts.{name}", "from _rows")
-            self._connection.execute(f"insert into marts.{name} by name from _rows")
-            if name == QUOTE_FACTS:
-                self._connection.execute(_SHOWN_QUOTES)
-            self._connection.unregister("_rows")
+            with lent(self._connection, frame):
+                self._create(f"marts.{name}", "from _rows")
+                self._connection.execute(f"insert into marts.{name} by name from _rows")
+                if name == QUOTE_FACTS:
+                    self._connection.execute(_SHOWN_QUOTES)
         self._expected[name] += frame.height
 
     def replace(self, name: str, frame: pl.DataFrame) -> None:
         """Make a mart anew."""
-        self._connection.register("_rows", frame.to_arrow())
-        self._connection.execute(f"create or replace table marts.{name} as from _rows")
-        self._connection.unregister("_rows")
+        with lent(self._connection, frame):
+            self._connection.execute(f"create or replace table marts.{name} as from _rows")
         self._expected[name] = frame.height
 
     def delete(self, name: str, key: tuple[str, ...], touched: str) -> None:
@@ -85,17 +115,16 @@ class Tables:
         )
 
     def _store_rfq_facts(self, frame: pl.DataFrame) -> None:
-        self._connection.register("_rows", frame.to_arrow())
         left_out = {VISIBLE: "is_matured", FOREIGN: ", ".join(["is_matured", *TOLD_BY_QUOTES])}
-        for table, condition in ((VISIBLE, _IS_VISIBLE), (FOREIGN, f"not {_IS_VISIBLE}")):
-            stored = f"select * exclude ({left_out[table]}) from _rows"  # noqa: S608
-            self._create(table, stored)
-            self._connection.execute(f"insert into {table} by name {stored} where {condition}")
-        self._connection.execute(
-            "insert into shown_rfqs select distinct cohort_date, market_ticker,"  # noqa: S608
-            f" date_trunc('hour', created_ts), {_IS_VISIBLE} from _rows"
-        )
-        self._connection.unregister("_rows")
+        with lent(self._connection, frame):
+            for table, condition in ((VISIBLE, _IS_VISIBLE), (FOREIGN, f"not {_IS_VISIBLE}")):
+                stored = f"select * exclude ({left_out[table]}) from _rows"  # noqa: S608
+                self._create(table, stored)
+                self._connection.execute(f"insert into {table} by name {stored} where {condition}")
+            self._connection.execute(
+                "insert into shown_rfqs select distinct cohort_date, market_ticker,"  # noqa: S608
+                f" date_trunc('hour', created_ts), {_IS_VISIBLE} from _rows"
+            )
 
     def _create(self, table: str, rows: str) -> None:
         described = self._connection.execute(f"describe {rows}").fetchall()

@@ -1,7 +1,12 @@
-"""What a mart's table is filled with can be read: a case that a database once got wrong."""
+"""What a mart's table is filled with can be read, and is in memory no longer than that takes."""
+
+import weakref
 
 import duckdb
 import polars as pl
+import pyarrow as pa
+
+from transforms.tables import lent
 
 
 def test_rows_that_follow_an_insert_of_none_are_seen() -> None:
@@ -19,3 +24,25 @@ def test_rows_that_follow_an_insert_of_none_are_seen() -> None:
         assert connection.execute("select count(distinct rfq_id) from facts").fetchall() == [
             (300_000,)
         ]
+
+
+class Frame:
+    """Rows of which it is known whether anybody has them still."""
+
+    def to_arrow(self) -> pa.Table:
+        rows = pa.table({"n": [1, 2]})
+        self.rows = weakref.ref(rows)
+        return rows
+
+
+def test_rows_that_were_stored_are_let_go_of_before_the_transaction_ends() -> None:
+    """DuckDB would keep all that it was given until then, and a build is one transaction."""
+    frame = Frame()
+    with duckdb.connect() as connection:
+        connection.execute("begin")
+        with lent(connection, frame):  # type: ignore[arg-type]  # it is asked for its rows alone
+            connection.execute("create table stored as from _rows")
+            connection.execute("insert into stored from _rows where n = 2")
+
+        assert frame.rows() is None
+        assert connection.execute("from stored order by n").fetchall() == [(1,), (2,), (2,)]

@@ -9,29 +9,8 @@ import duckdb
 # rows that they speak of: they count for nothing.
 _IS_STORED = "load not in (select load from raw.loads where not is_whole)"
 # The last report of a pass tells how far it has read. One that was never verified has no watermark
-# and counts from its beginning, so that what it shows is shown. What is read once a day or by id
-# holds nothing back.
-_READ_TO = f"""
-with reports as (
-    select pass, coalesce(watermark_after_ts, started_ts) as read_to, rowid as place
-    from raw.extraction_runs
-    where {_IS_STORED}
-        and (account_fingerprint, scope) is not distinct from ($1::varchar, $2::varchar)
-),
-lists as (
-    select if(bool_or(pass = 'rfqs_market'), 'rfqs_market', 'rfqs_self') as pass from reports
-    union all select unnest(['quotes_made', 'quotes_received'])
-),
-last as (
-    select arg_max(read_to, place) as read_to
-    from reports semi join lists using (pass)
-    group by pass
-)
-select min(read_to) from last
-"""  # noqa: S608 -- no input in it
-# How far each list was read by its last report; where the market's was not read to its end, our own
-# RFQs are known as far as their own list was read.
-_READ = f"""
+# and counts from its beginning, so that what it shows is shown.
+_LAST_REPORTS = f"""
 with reports as (
     select
         pass, coalesce(watermark_after_ts, started_ts) as read_to,
@@ -47,6 +26,19 @@ last as (
         arg_max(has_watermark, place) as has_watermark
     from reports group by pass
 )
+"""  # noqa: S608 -- no input in it
+# What is read once a day or by id holds nothing back.
+_READ_TO = f"""
+{_LAST_REPORTS}
+select min(read_to) from last where pass in (
+    'quotes_made', 'quotes_received',
+    (select if(bool_or(pass = 'rfqs_market'), 'rfqs_market', 'rfqs_self') from last)
+)
+"""  # noqa: S608 -- no input in it
+# Where the market's list was not read to its end, our own RFQs are known as far as their own list
+# was read.
+_READ = f"""
+{_LAST_REPORTS}
 select
     min(read_to) filter (pass in ('quotes_made', 'quotes_received')),
     max(read_to) filter (pass = 'rfqs_self' or pass = 'rfqs_market' and has_watermark),

@@ -139,13 +139,12 @@ def _read(
         return read_pages(entity, [page.served.body for page in pages]), (), ()
     printed = [(_print(row), row) for page in pages for row in page.cut.rows or ()]
     again = [print_ for print_, _ in printed if print_ in known]
-    if not again:
-        rows = read_pages(entity, [page.served.body for page in pages])
-    else:
-        unknown = [row for print_, row in printed if print_ not in known]
-        rows = read_pages(entity, [page_with(entity, unknown)])
-    prints = [print_ for print_, _ in printed if print_ not in known]
-    return rows, () if rows.rejected else prints, again
+    unknown = [each for each in printed if each[0] not in known]
+    bodies = [page.served.body for page in pages]
+    if again:
+        bodies = [page_with(entity, (row for _, row in unknown))]
+    rows = read_pages(entity, bodies)
+    return rows, () if rows.rejected else [print_ for print_, _ in unknown], again
 
 
 def _print(row: bytes) -> bytes:

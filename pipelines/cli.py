@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -114,16 +114,11 @@ def run(
     from pipelines import job
     from pipelines.build_settings import configured_maturity_s
     from pipelines.commands.progress import shown_progress
-    from pipelines.kalshi.settings import configured_access
-    from pipelines.sandbox_access import sandbox_access
+    from pipelines.sandbox_access import access_to
 
     files = recorded(database or (SANDBOX if sandbox else PUBLISHED))
     maturity_s = configured_maturity_s()
-    reached: AbstractContextManager[Any]
-    if sandbox:
-        reached = sandbox_access(files.exchange())
-    else:
-        reached = nullcontext(configured_access(base_url, allow_unknown_host=allow_unknown_host))
+    reached = access_to(files, base_url, sandbox=sandbox, allow_unknown_host=allow_unknown_host)
     with shown_progress() as on_progress, reached as access:
         job.run(files, access, on_progress, accept_loss=accept_loss, maturity_s=maturity_s)
     _show(files)

@@ -1,8 +1,7 @@
 """`rfq watch`, as it is typed."""
 
-from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -60,8 +59,8 @@ def watch(
     Examples: `rfq watch` · `rfq watch --sandbox` · `rfq watch --quotes-every 2s --every 10m`
     """
     from pipelines.build_settings import configured_maturity_s
-    from pipelines.kalshi.settings import configured, configured_access
-    from pipelines.sandbox_access import sandbox_access
+    from pipelines.kalshi.settings import configured
+    from pipelines.sandbox_access import access_to
     from pipelines.watch import Pace, demand_range
     from pipelines.watch import watch as go_on
 
@@ -69,10 +68,8 @@ def watch(
     maturity_s = configured_maturity_s()
     (retention_days,) = (7,) if sandbox else configured("retention_days")
     demand_range(quotes_every, every, timedelta(days=retention_days))
-    reached: AbstractContextManager[Any]
-    if sandbox:
-        reached = sandbox_access(files.exchange(), goes_on=True)
-    else:
-        reached = nullcontext(configured_access(base_url, allow_unknown_host=allow_unknown_host))
+    reached = access_to(
+        *(files, base_url), sandbox=sandbox, allow_unknown_host=allow_unknown_host, goes_on=True
+    )
     with reached as access:
         go_on(files, access, maturity_s, Pace(quotes_every, every))

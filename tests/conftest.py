@@ -48,13 +48,13 @@ def market(clock: ManualClock) -> Market:
 @pytest.fixture
 def desk(market: Market) -> Account:
     """The requester whose key the runs use."""
-    return market.add_account("desk")
+    return market.add_account("desk", key="ed25519")
 
 
 @pytest.fixture
 def maker(market: Market) -> Account:
     """A maker who quotes the desk's RFQs."""
-    return market.add_account("maker")
+    return market.add_account("maker", key="ed25519")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests.running import Command, access_of, ignore, read
 
 Run = Callable[..., job.Outcome]
 # Each run is built again after the last of them.
-RUNS = 10 if PROFILE == "nightly" else 4
+RUNS = 10 if PROFILE == "nightly" else 3
 QUICK = LoadSettings(history=timedelta(days=7))
 # What tells one file from another, whatever they show.
 OF_ONE_FILE = {

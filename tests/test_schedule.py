@@ -1,5 +1,6 @@
 """Runs every five minutes on a market that goes on: what is shown beside what really happened."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -46,14 +47,24 @@ class Life:
 
 def own_lives(market: Market, owner: str) -> list[Life]:
     """Every RFQ of *owner*, from the sandbox's record of all that happened."""
+    return list(_lives(market, owner.__eq__).values())
+
+
+def quoted_lives(market: Market, maker: str) -> dict[str, Life]:
+    """Every RFQ of somebody else that *maker* has quoted, by id, from the same record."""
+    lives = _lives(market, maker.__ne__)
+    return {rfq_id: life for rfq_id, life in lives.items() if maker in life.first_quotes}
+
+
+def _lives(market: Market, is_owner: Callable[[str], bool]) -> dict[str, Life]:
     lives: dict[str, Life] = {}
     for event in market.events:
         at = datetime.fromtimestamp(0, UTC) + event.at_us * MICROSECOND
-        if event.kind == "rfq_created" and event.party_id == owner:
+        if event.kind == "rfq_created" and is_owner(event.party_id):
             lives[event.rfq_id] = Life(at)
         elif life := lives.get(event.rfq_id):
             _go_on(life, event.kind, event.party_id, at)
-    return list(lives.values())
+    return lives
 
 
 def _go_on(life: Life, kind: str, party_id: str, at: datetime) -> None:

@@ -223,6 +223,44 @@ def figures(market: Any, account: Any, database: Path, until: datetime) -> dict[
     }
 
 
+def makers_figures(market: Any, account: Any, database: Path, until: datetime) -> dict[str, float]:
+    """Of the RFQs that the maker quoted and that were over by *until*, how many it won."""
+    import duckdb
+
+    from tests.test_schedule import quoted_lives
+
+    lives = quoted_lives(market, account.communications_id)
+    over = {rfq: each for rfq, each in lives.items() if each.ended and each.ended <= until}
+    long = {
+        rfq
+        for rfq, each in over.items()
+        if each.ended and (each.ended - each.created).total_seconds() >= WATCHED_FROM_S
+    }
+    won = {rfq for rfq, each in over.items() if each.winner == account.communications_id}
+    with duckdb.connect(database, read_only=True) as connection:
+        held = connection.execute(_QUOTED).fetchall()
+    decided = {rfq: is_won for rfq, _, is_won in held if rfq in over}
+    live = {rfq: is_won for rfq, capture, is_won in held if rfq in long and capture == "live"}
+    read = {rfq: is_won for rfq, is_won in decided.items() if rfq in long}
+    return {
+        "RFQs quoted and over": len(over),
+        "RFQs quoted of 10 s or more": len(long),
+        "decided in the record, of these": len(read) / len(long),
+        "live, of these": len(live) / len(long),
+        "hit ratio, 10 s or more, by the ledger": len(won & long) / len(long),
+        "hit ratio, 10 s or more, of live": sum(live.values()) / max(1, len(live)),
+        "hit ratio, 10 s or more, of all that was read": sum(read.values()) / max(1, len(read)),
+        "hit ratio of all by the ledger": len(won) / len(over),
+        "hit ratio of all that was read": sum(decided.values()) / max(1, len(decided)),
+    }
+
+
+# As `marts.my_day` counts them, by RFQ.
+_QUOTED = """
+select rfq_id, any_value(facts.capture), bool_or(mine.outcome = 'done')
+from marts.my_quotes as mine join marts.rfq_facts as facts using (rfq_id)
+where mine.outcome is not null and facts.is_decided group by rfq_id
+"""
 _OWN = """
 from marts.rfq_facts where visibility = 'own' and created_ts >= timestamptz '2026-11-20 12:00:00+00'
     and end_ts <= $1
@@ -378,9 +416,10 @@ def main(wanted: argparse.Namespace) -> None:
             for table in ("rfqs", "quotes"):
                 ((rows,),) = connection.execute(f"select count(*) from staging.{table}").fetchall()
                 print(f"{table} held: {rows:,}")
-        if not (wanted.quiet or wanted.busy) and wanted.account == "desk":
+        if not (wanted.quiet or wanted.busy):
             until = START + timedelta(hours=wanted.hours) - timedelta(seconds=1)
-            for name, value in figures(market, account, database, until).items():
+            compared = figures if wanted.account == "desk" else makers_figures
+            for name, value in compared(market, account, database, until).items():
                 print(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value:.4f}")
 
 

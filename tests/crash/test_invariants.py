@@ -120,7 +120,9 @@ def build(rfq: Command, database: Database) -> Callable[..., tuple[int, str]]:
     return build_and_say
 
 
-@pytest.mark.parametrize("rule", BREAKS)
+@pytest.mark.parametrize(
+    "rule", ["an RFQ has two current rows", "a state of a quote is stored twice"]
+)
 def test_a_broken_rule_ends_with_65_and_the_last_good_file_stays(
     rule: str,
     published: bytes,
@@ -166,9 +168,16 @@ BREAKS_OF_THE_REST = {
 
 
 @pytest.mark.parametrize(
-    ("all_is_shown_again", "breaks"), [(True, BREAKS_OF_CHANGES), (False, BREAKS_OF_THE_REST)]
+    ("arguments", "all_is_shown_again", "breaks"),
+    [
+        (("--full-refresh",), False, BREAKS),
+        ((), True, BREAKS_OF_CHANGES),
+        ((), False, BREAKS_OF_THE_REST),
+    ],
+    ids=["everything", "what changed", "the rest"],
 )
-def test_a_run_that_goes_on_finds_what_it_broke(
+def test_each_rule_that_is_broken_is_found(
+    arguments: tuple[str, ...],
     all_is_shown_again: bool,
     breaks: dict[str, str],
     published: bytes,
@@ -176,26 +185,27 @@ def test_a_run_that_goes_on_finds_what_it_broke(
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """In a build of everything, and in one that goes on and looks at what changed alone."""
     if all_is_shown_again:
         _show_all_again(database)
     found: dict[str, str] = {}
 
     def each_broken(connection: duckdb.DuckDBPyConnection, **asked: bool) -> None:
-        assert asked == {"has_last": True, "changes_alone": True}
+        assert asked == {"has_last": True, "changes_alone": not arguments}
         for rule, statements in breaks.items():
-            found[rule] = _said_of_broken(connection, statements)
+            found[rule] = _said_of_broken(connection, statements, **asked)
         demand_sound(connection, **asked)
 
     monkeypatch.setattr(building, "demand_sound", each_broken)
 
-    code, said = build()
+    code, said = build(*arguments)
 
     assert code == 0, said
     assert {rule: said for rule, said in found.items() if rule not in said} == {}
     assert found.keys() == breaks.keys()
 
 
-def _said_of_broken(connection: duckdb.DuckDBPyConnection, breaks: str) -> str:
+def _said_of_broken(connection: duckdb.DuckDBPyConnection, breaks: str, **asked: bool) -> str:
     """What the rules say of a copy of the draft, and of raw, that *breaks* has changed."""
     ((path,),) = connection.execute(
         "select path from duckdb_databases() where database_name = 'draft'"
@@ -205,7 +215,7 @@ def _said_of_broken(connection: duckdb.DuckDBPyConnection, breaks: str) -> str:
     connection.execute(f"detach draft; attach '{copy}' as draft")
     connection.execute("begin; " + breaks if not is_of_draft else breaks)
     try:
-        demand_sound(connection, has_last=True, changes_alone=True)
+        demand_sound(connection, **asked)
     except DataRefused as refused:
         return str(refused)
     finally:

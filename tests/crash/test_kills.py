@@ -16,8 +16,8 @@ from tests.crash.trial import Trial, leftovers, trial
 from tests.crash.worker import Point
 from tests.layouts import as_in_the_earlier_layout, schemas_in
 
-# Besides the named points; a release is tried with RFQ_CRASH_KILLS=500.
-KILLS = int(os.environ.get("RFQ_CRASH_KILLS", "2"))
+# Besides the named points: none in the gate, and 500 where a release is tried (RFQ_CRASH_KILLS).
+KILLS = int(os.environ.get("RFQ_CRASH_KILLS", "0"))
 AT_ONCE = 2
 KILLED = -9
 
@@ -65,6 +65,7 @@ def test_a_take_over_that_is_killed_is_made_good(tmp_path: Path, table: Table) -
     assert counts == Counter(kills=len(TAKE_OVER))
 
 
+@pytest.mark.skipif(not KILLS, reason="it repeats, at other instants, what the named points do")
 def test_a_run_killed_at_any_instant_loses_and_doubles_nothing(
     tmp_path: Path, table: Table
 ) -> None:

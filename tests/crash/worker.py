@@ -19,8 +19,9 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any, Literal
 
-# Imported once, before the fork. Not polars and not our code: those start threads.
-PRELOADED = ["dlt", "duckdb", "httpx", "cryptography.hazmat.primitives.serialization", "typer"]
+# Imported once, before the fork: all that `rfq run` imports. No thread of a library holds a lock by
+# then: polars makes its pool when it is first used, and jemalloc sees to its own.
+PRELOADED = ["pipelines.cli", "pipelines.job", "pipelines.sandbox_access", "transforms.build"]
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def _of_the_exchange(failed: BaseException | None) -> BaseException:
 TestTheJob = ExchangeAndJob.TestCase
 TestTheJob.settings = settings(
     settings.get_profile(PROFILE),
-    max_examples=40 if PROFILE == "nightly" else 2,
+    max_examples=40 if PROFILE == "nightly" else 1,
     # A history takes ten seconds, and to make it smaller would take hundreds of them.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )

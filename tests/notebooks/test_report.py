@@ -1,5 +1,6 @@
 """The morning page says what the marts say, at any window, and is one file that needs no other."""
 
+import os
 import random
 import re
 import shutil
@@ -359,6 +360,49 @@ def test_wrong_usage_ends_with_2_and_writes_nothing(
     assert (ended.code, "Traceback" in ended.err) == (code, False)
     assert said in ended.err
     assert not (tmp_path / "page.html").exists()
+
+
+@pytest.mark.parametrize("option", ["--output", "--xlsx"])
+def test_a_page_takes_the_place_of_nothing_that_it_is_not(
+    rfq: Command, desk: Path, tmp_path: Path, option: str
+) -> None:
+    """Neither of the database, nor of what is read for the page, nor of a pipe; and where one of
+    two files cannot be written none is."""
+    database, own = Path(shutil.copy(desk, tmp_path / "rfq.duckdb")), tmp_path / "own.csv"
+    own.write_text("rfq_id\n")
+    lock, pipe = tmp_path / "rfq.duckdb.lock", tmp_path / "pipe"
+    lock.touch()
+    os.mkfifo(pipe)
+    link = tmp_path / "link.html"
+    link.symlink_to(database)
+    before = {path: (path.lstat().st_ino, path.lstat().st_size) for path in tmp_path.iterdir()}
+    asked = ("report", "--database", database, "--with", own, "--output", tmp_path / "page.html")
+
+    codes = {
+        place.name: rfq(*asked, option, place).code
+        for place in (database, own, lock, pipe, link, tmp_path / ("n" * 300))
+    }
+
+    assert codes.pop("n" * 300) == 78
+    assert set(codes.values()) == {2}
+    assert before == {
+        path: (path.lstat().st_ino, path.lstat().st_size) for path in tmp_path.iterdir()
+    }
+
+
+def test_damage_that_is_found_while_reading_is_the_published_files(
+    rfq: Command, desk: Path, tmp_path: Path
+) -> None:
+    whole = bytearray(desk.read_bytes())
+    half = len(whole) // 2
+    whole[half:] = bytes(len(whole) - half)
+    (tmp_path / "rfq.duckdb").write_bytes(whole)
+
+    asked = ("report", "--output", tmp_path / "page.html", "--database", tmp_path / "rfq.duckdb")
+    ended = rfq(*asked, *ONE_DAY)
+
+    assert ended.code == 65
+    assert "rfq.duckdb is damaged: `rfq build` makes it anew" in ended.err
 
 
 def test_no_file_an_older_one_and_no_folder_end_with_78(

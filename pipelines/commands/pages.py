@@ -71,7 +71,9 @@ def write_report(database: Database, asked: Asked) -> None:
         ((as_of,),) = connection.execute("select as_of from marts.build_info").fetchall()
         shown = window(as_of, days[0], days[1], Zone(asked.zone))
         scope = open_scope(connection, shown, asked.role, asked.own_file, asked.only)
-        page = page_of(connection, scope, Unit(asked.unit), _last_run(database), asked.role, names)
+        page = page_of(
+            connection, scope, Unit(asked.unit), last_run(database.path), asked.role, names
+        )
         _written(asked.output, lambda: html(page))
         if asked.xlsx is not None:
             _written(asked.xlsx, lambda: workbook(page))
@@ -134,8 +136,9 @@ def _written(output: Path, made: Callable[[], str | bytes]) -> None:
     say(f"{output}: {output.stat().st_size:,} bytes")
 
 
-def _last_run(database: Database) -> str:
-    ended = [run for run in read_record(database.path).runs if run.exit_code is not None]
+def last_run(published: Path) -> str:
+    """How the last run of the published file at *published* ended, in a sentence."""
+    ended = read_record(published).ended
     if not ended or ended[-1].exit_code is None:
         return "No run is on record beside the file."
     last = ended[-1]

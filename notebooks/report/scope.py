@@ -259,12 +259,9 @@ def _capture(connection: duckdb.DuckDBPyConnection, role: str) -> str:
 
 
 def ask(connection: duckdb.DuckDBPyConnection, query: str) -> pl.DataFrame:
-    """The rows of *query*, their text without characters that steer a terminal or a reader.
-
-    The renderer of charts ends the process at a control character.
-    """
+    """The rows of *query*, their text without characters that steer a terminal or a reader."""
     rows: pl.DataFrame = connection.sql(query).pl()
-    return rows.with_columns(cs.string().str.replace_all(r"\p{C}", "�"))
+    return rows.with_columns(cs.string().str.replace_all(r"[\p{C}\p{Zl}\p{Zp}]", "�"))
 
 
 # Files of the reader's own

@@ -256,6 +256,22 @@ def test_values_are_those_of_sql_over_the_marts(
 # The address and the file beneath
 
 
+def test_an_rfq_is_picked_without_loading_the_page_anew(served: Served) -> None:
+    page = served.shown("rfq", zone="UTC").page
+    page.evaluate("() => { window.isTheSame = true }")
+    picked = page.locator(".picks a").nth(3)
+    name = picked.inner_text()
+
+    picked.click()
+
+    page.locator("figure[data-chart=lanes]", has_text=f"RFQ {name}").wait_for()
+    page.locator(".picks tr[aria-current=true]", has_text=name).wait_for()
+    assert "rfq_id=" in page.url
+    assert "zone=UTC" in page.url
+    assert page.evaluate("() => window.isTheSame")
+    page.close()
+
+
 def test_a_step_back_in_the_browser_takes_the_filter_off(served: Served) -> None:
     page = served.shown("trust").page
     page.get_by_label("zone", exact=True).select_option("UTC")

@@ -320,6 +320,14 @@ def test_the_default_is_the_last_complete_day_of_new_york(
     assert {at for _, at in page.figures} == starts
 
 
+def test_no_time_is_below_nothing(write_figures: Any, seed_one: dict[str, Path]) -> None:
+    """Of twenty fills the notch around the median of the times is wider than that median."""
+    told = " ".join(write_figures(seed_one["desk"]).text)
+
+    assert "0.000 s – 25.3 s" in told
+    assert not re.search(r"-[\d.]+ (s|min)\b", told)
+
+
 def test_at_most_seven_things_need_attention_each_with_its_place(
     write_figures: Any, seed_one: dict[str, Path]
 ) -> None:

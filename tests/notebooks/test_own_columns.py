@@ -148,13 +148,13 @@ def test_a_parquet_file_says_the_same(report: Report, tmp_path: Path) -> None:
     assert page.figures["edge_p50_dollars", NOW][:2] == (pytest.approx(0.1), 1)
 
 
-@pytest.mark.parametrize("name", ["a[1].csv", "*.csv", "desk=5/own.csv", "what?{1,2}.csv"])
+@pytest.mark.parametrize("name", ["desk=5/a[1].csv", "*?{1,2}.csv"])
 def test_the_file_that_is_named_is_read_and_nothing_else(
     report: Report, tmp_path: Path, name: str
 ) -> None:
     """DuckDB takes these names for patterns, and a folder's for a column."""
-    (tmp_path / "a1.csv").write_text("rfq_id,fair_yes\nfilled soon,0.99\n")
     (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).with_name("a1.csv").write_text("rfq_id,fair_yes\nfilled soon,0.99\n")
 
     ended, page = report("desk", "rfq_id,fair_yes", "filled soon,0.55", name=name)
 
@@ -164,17 +164,23 @@ def test_the_file_that_is_named_is_read_and_nothing_else(
 
 
 # Names of columns of ours, of expressions of ours, and of no language's liking.
-COLUMNS = ("own_key", "value", "capture", "is_now", "select", "a\"b'c;--", "<script>", "K" * 10_000)
+COLUMNS = (
+    ("own_key", "value", "capture"),
+    ("is_now", "select", "a\"b'c;--"),
+    ("<script>", "K" * 10_000, "written"),
+)
 
 
-@pytest.mark.parametrize("column", COLUMNS, ids=lambda name: name[:9])
-def test_a_column_is_a_tag_whatever_its_name(report: Report, column: str) -> None:
-    quoted = '"' + column.replace('"', '""') + '"'
+@pytest.mark.parametrize("columns", COLUMNS, ids=lambda names: names[0])
+def test_a_column_is_a_tag_whatever_its_name(report: Report, columns: tuple[str, ...]) -> None:
+    heading = ",".join('"' + column.replace('"', '""') + '"' for column in columns)
 
-    ended, page = report("desk", f"rfq_id,{quoted}", "filled soon,x")
+    ended, page = report("desk", f"rfq_id,{heading}", "filled soon,x,x,x")
 
     assert page is not None, ended.err
-    assert {row[0]: row[1] for row in page.charts["with_1"].cells} == {"x": "1", "no value": "4"}
+    for n in (1, 2, 3):
+        tags = {row[0]: row[1] for row in page.charts[f"with_{n}"].cells}
+        assert tags == {"x": "1", "no value": "4"}
     assert "script" not in page.tags
     assert max(map(len, page.text)) < 1_000
 

@@ -1,6 +1,8 @@
 # /// script
 # [tool.marimo.display]
 # theme = "system"
+# [tool.marimo.runtime]
+# dotenv = []
 # ///
 
 import marimo

@@ -33,10 +33,14 @@ class Block:
     is_folded: bool
 
 
-def head(page: Page, params: Mapping[str, object]) -> str:
-    """The way to the other pages, which keeps the controls, and what this page answers."""
+def head(page: Page, params: Mapping[str, object], *, is_served: bool = True) -> str:
+    """The way to the other pages, which keeps the controls, and what this page answers.
+
+    A page that `rfq explore` does not serve has no others beside it, and so no way to them.
+    """
     asked = question(given_of(params))
-    return rendered("head.html", page=page, pages=PAGES.values(), question=asked)
+    pages = list(PAGES.values())
+    return rendered("head.html", page=page, pages=pages, question=asked, is_served=is_served)
 
 
 def content(published: Published, page: Page, params: Mapping[str, object]) -> str:
@@ -77,7 +81,7 @@ def _content(
     sections: dict[str, list[Block]] = {}
     for each in wanted:
         sections.setdefault(each.section, []).append(_block(view, page, each))
-    days = verdicts(connection, scope)
+    days, served = verdicts(connection, scope), published.source.served
     return rendered(
         "content.html",
         page=page,
@@ -85,9 +89,12 @@ def _content(
         scope=scope,
         window=scope.window,
         verdict=verdict_of([verdict for _, verdict, _ in days]),
+        last_run=served.last_run() if served and page.name == "today" else "",
         notes=[*notes(connection, scope, page.role or address.role), *page.notes(view)],
         found=found,
-        items=list(_linked(view, page, found)) if page.name == "today" else None,
+        items=list(_linked(view, page, found, is_served=served is not None))
+        if page.name == "today"
+        else None,
         sections=sections,
         filters={name: address.given[name] for name in CONTROLS if name in address.given},
         picks=list(page.picks(view)),
@@ -107,13 +114,13 @@ def _block(view: View, page: Page, wanted: Wanted) -> Block:
     return Block(chart, view.scope.in_full(wanted.query), f"data:text/csv;base64,{csv}", is_folded)
 
 
-def _linked(view: View, page: Page, found: Sequence[Found]) -> Iterator[tuple[str, str, str]]:
-    """What needs attention, each with the page that has its chart."""
+def _linked(
+    view: View, page: Page, found: Sequence[Found], *, is_served: bool
+) -> Iterator[tuple[str, str, str]]:
+    """What needs attention, each with the page that has its chart; none where none is beside."""
     for item in attention(view.connection, view.scope, found, view.address.unit):
         name = item.place.removeprefix("chart-")
         holds = (each for each in PAGES.values() if name in each.holds)
         other = next(holds, page)
-        here = (
-            f"#{item.place}" if other is page else f"{view.address.link(other.name)}#{item.place}"
-        )
-        yield item.kind, item.text, here
+        way = "" if other is page else view.address.link(other.name)
+        yield item.kind, item.text, f"{way}#{item.place}" if is_served or not way else ""

@@ -70,7 +70,8 @@ def opening(of: Source, get: Callable[[], object]) -> Published:
 
 def head(page: str, address: Any) -> mo.Html:
     """The way to the other pages."""
-    return mo.Html(pages_content.head(PAGES[page], _params(address)))
+    is_served = source().served is not None
+    return mo.Html(pages_content.head(PAGES[page], _params(address), is_served=is_served))
 
 
 def content(page: str, published: Published, address: Any) -> mo.Html:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from notebooks.explore.address import question
 from notebooks.explore.forms import lanes, prices
 from notebooks.explore.view import View
 from notebooks.report.chart import Wanted
@@ -35,7 +36,7 @@ def picks(view: View) -> Iterator[Pick]:
     )
     for row in rows.iter_rows(named=True):
         rfq_id = row.pop("rfq_id")
-        link = view.address.link("rfq", rfq_id=rfq_id)
+        link = question({**view.address.given, "rfq_id": rfq_id})
         yield Pick(link, {"rfq": rfq_id[:8]} | row, rfq_id == view.address.rfq_id)
 
 

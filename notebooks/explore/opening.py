@@ -5,7 +5,7 @@ rendering is of one as_of. A rendering after that opens the newer file.
 """
 
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,11 +18,23 @@ MOST_CHOICES = 200
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """What `rfq explore` knows beside the file: how the last run ended, and where that is written.
+
+    A page that is opened by itself has none of it, and no other page beside it.
+    """
+
+    last_run: Callable[[], str]
+    record: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """Where the data is: the published file, and one of the reader's own beside it."""
 
     database: Path
     own_file: Path | None = None
+    served: Served | None = None
 
 
 class Unreadable(Exception):
@@ -40,10 +52,15 @@ class Published:
     problem: str | None = None
 
 
-def version(source: Source) -> tuple[int, int] | None:
-    """Which file is there: another one has another inode or time. None where there is none."""
+def version(source: Source) -> tuple[tuple[int, int] | None, ...]:
+    """Which file is there, and which record of runs: another one has another inode or time."""
+    files = (source.database, source.served.record if source.served else None)
+    return tuple(_version(path) for path in files if path is not None)
+
+
+def _version(path: Path) -> tuple[int, int] | None:
     try:
-        found = source.database.stat()
+        found = path.stat()
     except OSError:
         return None
     return found.st_ino, found.st_mtime_ns

@@ -9,7 +9,7 @@ import duckdb
 from notebooks.report.chart import MOST_ROWS, Chart, Wanted, made
 from notebooks.report.drawing import bars, calendar, curves, quartiles, rates
 from notebooks.report.scope import Scope
-from notebooks.report.window import Unit
+from notebooks.report.window import Unit, cut
 
 LEGS = """
 case when n_legs <= 5 then n_legs::varchar when n_legs <= 10 then '6-10'
@@ -286,7 +286,7 @@ def _tags(scope: Scope, prefix: str, title: str, rate: str, query: str) -> Itera
     for n, tag in enumerate(scope.own.tags):
         yield Wanted(
             f"{prefix}with_{n + 1}",
-            f"{title}, by your column “{tag}”",
+            f"{title}, by your column “{cut(tag)}”",
             f"RFQs of the window, joined by {scope.own.key}; the {MOST_ROWS} commonest values.",
             "By your own columns",
             f"select coalesce(left(tag_{n}::varchar, 60), 'no value') as value, {query}"

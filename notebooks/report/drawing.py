@@ -168,7 +168,7 @@ def _short(name: str) -> str:
 
 def _fitted(name: str, width: float) -> str:
     """*name*, cut in its middle where it is wider than its place; a capital is wider."""
-    longest = len(name)
+    longest = min(len(name), int(width))
     while longest > 3 and sum(7.9 if c.isupper() else 6.7 for c in cut(name, longest)) > width:
         longest -= 1
     return cut(name, longest)

@@ -4,6 +4,7 @@ A figure is an expression over the rows of one view, so that all figures of a vi
 Their names are those of METRICS.md.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -29,6 +30,10 @@ class Kind(StrEnum):
     COUNT = "count"
     CONTRACTS = "contracts"
     DOLLARS = "dollars"
+
+
+# What a median of the kind can be; the notch around that of few values reaches beyond.
+_BOUNDS = {Kind.SECONDS: (0.0, math.inf), Kind.PRICE: (0.0, 1.0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +305,8 @@ def _value(figure: Figure, cell: list[float | None] | None) -> Value:
     if middle is None or low is None or high is None or not n:
         return Value(None, 0)
     notch = NOTCH * (high - low) / n**0.5
-    return Value(middle, n, middle - notch, middle + notch)
+    least, most = _BOUNDS.get(figure.kind, (-math.inf, math.inf))
+    return Value(middle, n, max(least, middle - notch), min(most, middle + notch))
 
 
 def wilson(hits: int, n: int) -> tuple[float | None, float | None]:

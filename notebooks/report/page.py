@@ -1,6 +1,5 @@
 """The page itself: one HTML file that needs nothing else, and shows no address and no script."""
 
-import csv
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ from notebooks.report.chart import Chart, told_cell
 from notebooks.report.charts import charts
 from notebooks.report.figures import Found, figures, values, written
 from notebooks.report.scope import EVERYTHING, Scope
-from notebooks.report.window import PageError, Unit, cut
+from notebooks.report.window import Unit, cut
 
 _NOT_HERE = "fees, settlement, profit and loss, markouts, calibration, and the titles of markets"
 
@@ -80,7 +79,8 @@ def notes(connection: duckdb.DuckDBPyConnection, scope: Scope, role: str | None)
     ).fetchall()
     told = []
     whose = " of yours" if scope.shown == ("requester",) else ""
-    if not n_now and scope.chosen != EVERYTHING:
+    is_chosen = scope.chosen != EVERYTHING or bool(scope.own and scope.own.only)
+    if not n_now and is_chosen:
         told.append(
             f"No RFQ{whose} of {scope.window.named} meets what is chosen, so every figure is empty."
         )
@@ -92,7 +92,7 @@ def notes(connection: duckdb.DuckDBPyConnection, scope: Scope, role: str | None)
             " --until choose other days."
         )
     elif not n_before:
-        chosen = "" if scope.chosen == EVERYTHING else " of what is chosen"
+        chosen = " of what is chosen" if is_chosen else ""
         told.append(f"Nothing{chosen} is held of the seven days before: figures stand alone.")
     if scope.window.until_ts > scope.as_of.astimezone(UTC):
         told.append(f"The window is not over: data ends at {scope.as_of:%Y-%m-%d %H:%M} UTC.")
@@ -132,7 +132,10 @@ def _matched(connection: duckdb.DuckDBPyConnection, scope: Scope) -> str:
     ((n, n_all),) = connection.execute(
         f"select count(*) filter (is_matched), count(*) from {view} where is_now"
     ).fetchall()
-    told = f"Your file has {own.n_rows:,} rows; {n:,} of {n_all:,} rows of the window match one."
+    told = (
+        f"Your file has {own.n_rows:,} row{'s' * (own.n_rows != 1)} by {own.key};"
+        f" {n:,} of {n_all:,} rows of the window match one."
+    )
     if own.only:
         chosen = " and ".join(cut(each.replace("=", " is ", 1)) for each in own.only)
         told += f" Figures of RFQs and quotes are of its rows whose {chosen}, and of no others."
@@ -186,17 +189,6 @@ def _templates() -> Environment:
     )
 
 
-def read_names(file: Path) -> dict[str, str]:
-    """Names by id, of a CSV file with the columns id and name. Raises `PageError`."""
-    try:
-        with file.open(encoding="utf-8", newline="") as lines:
-            return {row["id"]: row["name"] for row in csv.DictReader(lines)}
-    except (OSError, UnicodeDecodeError, KeyError) as error:
-        raise PageError(
-            f"--names {file} is no CSV file with the columns id and name: {error}"
-        ) from None
-
-
 def range_of(found: Found, unit: Unit) -> str:
     """The least and the greatest of the days before."""
     if found.usual is None:
@@ -218,9 +210,7 @@ def cell(name: str, value: Any) -> str:
 def write(text: str | bytes, output: Path) -> None:
     """Put *text* in the place of *output*, whole or not at all, for its owner alone to read."""
     data = text.encode() if isinstance(text, str) else text
-    with tempfile.NamedTemporaryFile(
-        dir=output.parent, prefix=f".{output.name}.", delete=False
-    ) as draft:
+    with tempfile.NamedTemporaryFile(dir=output.parent, prefix=".rfq-", delete=False) as draft:
         try:
             draft.write(data)
             draft.flush()

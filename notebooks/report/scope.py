@@ -4,6 +4,7 @@ A quote counts in the day of its RFQ, as in every mart; one whose RFQ is gone in
 aggregated in SQL, and none of them reaches a chart.
 """
 
+import glob
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +14,7 @@ import duckdb
 import polars as pl
 import polars.selectors as cs
 
-from notebooks.report.window import PageError, Window
+from notebooks.report.window import PageError, Window, cut
 
 KEYS = ("quote_id", "rfq_id", "market_ticker")
 FAIR = "fair_yes"
@@ -258,43 +259,77 @@ def _capture(connection: duckdb.DuckDBPyConnection, role: str) -> str:
 
 
 def ask(connection: duckdb.DuckDBPyConnection, query: str) -> pl.DataFrame:
-    """The rows of *query*, their text without characters that steer a terminal or a reader.
-
-    The renderer of charts ends the process at a control character.
-    """
+    """The rows of *query*, their text without characters that steer a terminal or a reader."""
     rows: pl.DataFrame = connection.sql(query).pl()
-    return rows.with_columns(cs.string().str.replace_all(r"\p{C}", "�"))
+    return rows.with_columns(cs.string().str.replace_all(r"[\p{C}\p{Zl}\p{Zp}]", "�"))
 
 
-# A file of the reader's own
+# Files of the reader's own
 
 
-def _read_own(connection: duckdb.DuckDBPyConnection, file: Path, only: tuple[str, ...]) -> Own:
-    """Read a CSV or Parquet file into the temporary table `own_columns`, under names of ours."""
-    reader = "read_parquet" if file.suffix == ".parquet" else "read_csv"
-    as_text = "" if file.suffix == ".parquet" else ", all_varchar = true"
-    source = f"{reader}({literal(str(file.absolute()))}{as_text})"
+def read_names(connection: duckdb.DuckDBPyConnection, file: Path) -> dict[str, str]:
+    """Names by id, of a file with the columns id and name. Raises `PageError`."""
+    asked = f"--names {file}"
+    _, lower = _read_file(connection, file, asked)
+    for name in ("id", "name"):
+        if name not in lower:
+            raise PageError(f"{asked} has no column {name}: it needs id and name")
+        _demand_one(lower, name, asked)
+    _demand_keys(connection, "id", asked)
+    named = "select id::varchar as id, name::varchar as name from own_file where name is not null"
+    return dict(ask(connection, named).rows())
+
+
+def _read_file(
+    connection: duckdb.DuckDBPyConnection, file: Path, asked: str
+) -> tuple[str, list[str]]:
+    """Read a CSV or Parquet file into the temporary table `own_file`.
+
+    Returns what it is read by, and the names of its columns in small letters: a spreadsheet writes
+    its headings as it likes, and DuckDB takes any case for the same name.
+    """
+    if not file.is_file():
+        raise PageError(f"{asked} is no file")
+    # DuckDB takes signs of a path for a pattern, and folders named a=b for columns.
+    path = literal(glob.escape(str(file.absolute())))
+    is_parquet = file.suffix.lower() == ".parquet"
+    source = f"read_{'parquet' if is_parquet else 'csv'}({path}, hive_partitioning = false"
+    source += ")" if is_parquet else ", header = true, all_varchar = true)"
     try:
         connection.execute(f"create or replace temp table own_file as from {source}")
     except duckdb.Error as error:
-        raise PageError(f"--with {file}: {str(error).splitlines()[0]}") from None
+        raise PageError(f"{asked}: {str(error).splitlines()[0]}") from None
+    columns = connection.execute("describe own_file").fetchall()
+    return source, [name.lower() for name, *_ in columns]
+
+
+def _demand_one(lower: list[str], column: str, asked: str) -> None:
+    """DuckDB numbers the second column of a name, which would be left out without a word."""
+    if f"{column}_1" in lower:
+        raise PageError(f"{asked} has two columns {column}, or one {column}_1: which is meant?")
+
+
+def _read_own(connection: duckdb.DuckDBPyConnection, file: Path, only: tuple[str, ...]) -> Own:
+    """Read a file into the temporary table `own_columns`, under names of ours."""
+    asked = f"--with {file}"
+    source, lower = _read_file(connection, file, asked)
     columns = [c for c, *_ in connection.execute("describe own_file").fetchall()]
-    # A spreadsheet writes its headings as it likes, and DuckDB takes any case for the same name.
-    lower = [c.lower() for c in columns]
     key = next((key for key in KEYS if key in lower), None)
     if key is None:
-        raise PageError(f"--with {file} has no column {', '.join(KEYS[:-1])} or {KEYS[-1]}")
+        raise PageError(f"{asked} has no column {', '.join(KEYS[:-1])} or {KEYS[-1]}")
+    for column in (key, FAIR):
+        _demand_one(lower, column, asked)
     others = tuple(c for c in columns if c.lower() not in (*KEYS, FAIR))
     tags, left_out = others[:_MOST_TAGS], others[_MOST_TAGS:]
     fair = f"nullif({FAIR}::varchar, '')" if FAIR in lower else "null::varchar"
     named = "".join(f', "{_quoted(tag)}" as tag_{n}' for n, tag in enumerate(tags))
     query = (
-        f"select {key} as own_key,"
+        f"select {key}::varchar as own_key,"
         f" {fair} as written, try_cast({fair} as double) as own_fair{named},"
         f" {_wanted(file, columns, key, only)} as is_wanted from "
     )
     connection.execute(f"create or replace temp table own_columns as {query} own_file")
-    _demand_keys(connection, file, key)
+    _demand_keys(connection, key, asked)
     _demand_fair(connection, file)
     ((n_rows,),) = connection.execute("select count(*) from own_columns").fetchall()
     connection.execute("delete from own_columns where not coalesce(is_wanted, false)")
@@ -318,14 +353,16 @@ def _wanted(file: Path, columns: list[str], key: str, only: tuple[str, ...]) -> 
     return " and ".join(conditions)
 
 
-def _demand_keys(connection: duckdb.DuckDBPyConnection, file: Path, key: str) -> None:
-    twice = connection.execute(
-        "select own_key, count(*) from own_columns group by own_key"
-        " having count(*) > 1 or own_key is null order by own_key limit 1"
+def _demand_keys(connection: duckdb.DuckDBPyConnection, key: str, asked: str) -> None:
+    """Each row of `own_file` has a key, and each key one row."""
+    wrong = connection.execute(
+        f"select * from (select {key}::varchar, count(*) from own_file group by 1) as t(value, n)"
+        " where n > 1 or value is null order by value nulls first limit 1"
     ).fetchall()
-    if twice:
-        ((value, n),) = twice
-        raise PageError(f"--with {file}: {key} {value!r} stands in {n} rows, and it must in one")
+    for value, n in wrong:
+        if value is None:
+            raise PageError(f"{asked}: no {key} in {n} of its rows")
+        raise PageError(f"{asked}: {key} {cut(value)!r} stands in {n} rows, and it must in one")
 
 
 def _demand_fair(connection: duckdb.DuckDBPyConnection, file: Path) -> None:

@@ -75,7 +75,8 @@ class Window:
         last = self.until - _DAY
         if last == self.first:
             return f"{self.first:%A, %-d %B %Y}"
-        return f"{self.first:%-d %B} to {last:%-d %B %Y}"
+        year = "" if self.first.year == last.year else f" {self.first.year}"
+        return f"{self.first:%-d %B}{year} to {last:%-d %B %Y}"
 
 
 def window(as_of: datetime, since: date | None, until: date | None, zone: Zone) -> Window:
@@ -159,6 +160,7 @@ def short_id(text: str | None) -> str:
 
 
 def cut(text: str, most: int = 60) -> str:
-    """*text* cut in its middle, where it is longer than a line should be."""
+    """*text* in a line: cut in its middle where it is longer, without characters that steer."""
     half = (most - 1) // 2
-    return text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
+    short = text if len(text) <= most else f"{text[:half]}…{text[-half:]}"
+    return "".join(c if c.isprintable() else "�" for c in short)

@@ -5,10 +5,12 @@ import json
 import secrets
 import socket
 import sys
+import tempfile
 import threading
 import webbrowser
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, chdir, contextmanager
+from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated
@@ -54,18 +56,35 @@ def explore(
 
 def _serve(page: str, database: Path, own: Path | None, port: int, *, is_shown: bool) -> None:
     """Serve all pages until a signal. Raises `DatabaseError` for want of a port or marimo."""
-    from pipelines.commands.pages import with_extra
+    from pipelines.commands.pages import last_run, with_extra
     from pipelines.stopping import until_stopped
+    from pipelines.store.beside import record_path
 
-    token = secrets.token_urlsafe(24)
-    with _listening(port) as listener, with_extra("notebooks"), until_stopped():
+    token, database, own = secrets.token_urlsafe(24), database.absolute(), own and own.absolute()
+    published = database.resolve()
+    with _listening(port) as listener, with_extra("notebooks"), until_stopped(), _apart():
         from notebooks.explore import live
-        from notebooks.explore.opening import Source
+        from notebooks.explore.opening import Served, Source
 
-        live.serve(Source(database, own))
+        served = Served(partial(last_run, published), record_path(published))
+        live.serve(Source(database, own, served))
         url = f"http://{LOOPBACK}:{listener.getsockname()[1]}/{page}/?access_token={token}"
         with _served(listener, token):
             _tell(url, is_shown=is_shown)
+
+
+@contextmanager
+def _apart() -> Iterator[None]:
+    """Work in an empty folder, where marimo finds no settings but those of our pages.
+
+    It reads the first `.marimo.toml` and the first `pyproject.toml` from the working directory
+    upwards, or else the user's. One of them may load other styles, leave cells as they were, cut a
+    page, or run each page in a process of its own, which does not know what is served.
+    """
+    with tempfile.TemporaryDirectory(prefix="rfq-explore-") as folder, chdir(folder):
+        for name in (".marimo.toml", "pyproject.toml"):
+            Path(folder, name).touch()
+        yield
 
 
 def _tell(url: str, *, is_shown: bool) -> None:

@@ -10,7 +10,8 @@ from pipelines.console import say, warn
 from pipelines.operations.runs import read_record
 from pipelines.operations.standing import told_code
 from pipelines.spans import told_moment
-from pipelines.store.database import Database
+from pipelines.store.beside import lock_path, record_path
+from pipelines.store.database import Database, is_duckdb
 from pipelines.store.errors import DatabaseError
 
 EXTRA = ("jinja2", "marimo", "xlsxwriter")
@@ -57,21 +58,22 @@ def write_report(database: Database, asked: Asked) -> None:
     Raises `DatabaseError` where there is no file or an older one, `PageRefused` for wrong usage.
     """
     with with_extra("report"):
-        from notebooks.report.page import html, page_of, read_names
-        from notebooks.report.scope import open_scope
+        from notebooks.report.page import html, page_of
+        from notebooks.report.scope import open_scope, read_names
         from notebooks.report.window import PageError, Unit, Zone, read_day, window
 
         if asked.xlsx is not None:
             from notebooks.report.workbook import workbook
-    if asked.xlsx is not None and asked.xlsx.absolute() == asked.output.absolute():
-        raise PageRefused(f"--output and --xlsx are both {asked.output}: give two files")
+    _demand_places(database, asked)
     with database.reading() as connection, _told(database, PageError):
         days = [None if day is None else read_day(day) for day in (asked.since, asked.until)]
-        names = read_names(asked.names) if asked.names else None
+        names = read_names(connection, asked.names) if asked.names else None
         ((as_of,),) = connection.execute("select as_of from marts.build_info").fetchall()
         shown = window(as_of, days[0], days[1], Zone(asked.zone))
         scope = open_scope(connection, shown, asked.role, asked.own_file, asked.only)
-        page = page_of(connection, scope, Unit(asked.unit), _last_run(database), asked.role, names)
+        page = page_of(
+            connection, scope, Unit(asked.unit), last_run(database.path), asked.role, names
+        )
         _written(asked.output, lambda: html(page))
         if asked.xlsx is not None:
             _written(asked.xlsx, lambda: workbook(page))
@@ -92,22 +94,51 @@ def write_dictionary(output: Path) -> None:
     """Write what every table and column means."""
     with with_extra("report"):
         from notebooks.dictionary import dictionary
+    _demand_place(output)
     _written(output, dictionary)
+
+
+def _demand_places(database: Database, asked: Asked) -> None:
+    """Refuse, before anything is written, what would take the place of something else."""
+    if asked.xlsx is not None and asked.xlsx.resolve() == asked.output.resolve():
+        raise PageRefused(f"--output and --xlsx are both {asked.output}: give two files")
+    read = [each for each in (asked.own_file, asked.names) if each is not None]
+    of_database = (lock_path(database.path), record_path(database.path))
+    for output in filter(None, (asked.output, asked.xlsx)):
+        _demand_place(output)
+        if any(_is_same(output, each) for each in (*read, *of_database)):
+            raise PageRefused(f"{output} is there for another purpose: give another file")
+
+
+def _is_same(output: Path, other: Path) -> bool:
+    return output.exists() and other.exists() and output.samefile(other)
+
+
+def _demand_place(output: Path) -> None:
+    """Refuse what is no file or holds a database: a page may take the place of any other file."""
+    try:
+        if not output.parent.is_dir():
+            raise DatabaseError(f"the folder {output.parent} does not exist: make it first")
+        if output.is_dir():
+            raise DatabaseError(f"{output} is a folder: give the path of a file")
+        if output.exists() and not output.is_file():
+            raise PageRefused(f"{output} is no file that can be replaced: give another one")
+        if output.exists() and is_duckdb(output):
+            raise PageRefused(f"{output} is a database: give another file")
+    except OSError as error:
+        raise DatabaseError(f"{output} cannot be written: {error.strerror}") from None
 
 
 def _written(output: Path, made: Callable[[], str | bytes]) -> None:
     from notebooks.report.page import write
 
-    if not output.parent.is_dir():
-        raise DatabaseError(f"the folder {output.parent} does not exist: make it first")
-    if output.is_dir():
-        raise DatabaseError(f"{output} is a folder: give the path of a file")
     write(made(), output)
     say(f"{output}: {output.stat().st_size:,} bytes")
 
 
-def _last_run(database: Database) -> str:
-    ended = [run for run in read_record(database.path).runs if run.exit_code is not None]
+def last_run(published: Path) -> str:
+    """How the last run of the published file at *published* ended, in a sentence."""
+    ended = read_record(published).ended
     if not ended or ended[-1].exit_code is None:
         return "No run is on record beside the file."
     last = ended[-1]

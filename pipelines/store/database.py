@@ -178,7 +178,13 @@ class Database:
             if kind_of(connection, PUBLISHED) == "foreign":
                 raise DatabaseError(f"{self.path} is {_described('foreign')}: choose another file")
             connection.execute(f"use {PUBLISHED}; set timezone = 'UTC'")
-            yield connection
+            try:
+                yield connection
+            except duckdb.Error as error:
+                # DuckDB finds some damage where it reads it, and not as it opens the file.
+                if "corrupt" in str(error).lower():
+                    raise _damaged(self.path) from None
+                raise
 
     @contextmanager
     def _locked(self, within_s: float) -> Iterator[None]:
@@ -240,7 +246,7 @@ class Database:
 
     def _other_claimants(self, older: Path) -> list[Path]:
         same_stem = self.path.parent.glob(f"{glob.escape(self.path.stem)}.*")
-        claimants = {each for each in same_stem if each.stem == self.path.stem and _is_duckdb(each)}
+        claimants = {each for each in same_stem if each.stem == self.path.stem and is_duckdb(each)}
         if older.name == "rfq.private.duckdb" and not self.path.exists():
             claimants.add(self.path.with_name(DEFAULT_NAME))
         return sorted(claimants - {self.path})
@@ -344,7 +350,7 @@ def _demand_file(path: Path) -> None:
     """Raise `DatabaseError` for what is neither a DuckDB database nor an empty file nor absent."""
     if not path.exists():
         return
-    if not path.is_file() or (_holds_something(path) and not _is_duckdb(path)):
+    if not path.is_file() or (_holds_something(path) and not is_duckdb(path)):
         raise DatabaseError(
             f"{path} is not a DuckDB database and was left as it is: "
             "choose another file with --database"
@@ -357,7 +363,7 @@ def _holds_something(path: Path) -> bool:
 
 def _is_unstamped(path: Path) -> bool:
     """Whether *path* is a private file that a run made before files were stamped."""
-    if not _is_duckdb(path):
+    if not is_duckdb(path):
         return False
     # What cannot even be opened to read is not touched: nobody knows whose it is.
     with suppress(duckdb.Error), duckdb.connect(path, read_only=True) as connection:
@@ -365,7 +371,8 @@ def _is_unstamped(path: Path) -> bool:
     return False
 
 
-def _is_duckdb(path: Path) -> bool:
+def is_duckdb(path: Path) -> bool:
+    """Whether *path* is a file that DuckDB has written."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -487,4 +494,8 @@ def _attach_a_copy(connection: duckdb.DuckDBPyConnection, path: Path, directory:
     try:
         _attach_to_read(connection, copied(path, directory, "published.duckdb"))
     except duckdb.Error:
-        raise DataRefused(f"{path} is damaged: `rfq build` makes it anew") from None
+        raise _damaged(path) from None
+
+
+def _damaged(published: Path) -> DataRefused:
+    return DataRefused(f"{published} is damaged: `rfq build` makes it anew")

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -16,7 +17,8 @@ from pipelines.store.database import Database
 from tests.accounts import Shown, of_both, of_desk, of_maker, published
 from tests.conftest import NOON
 from tests.metrics.markets import closed_rfq, quote, rfq
-from tests.running import UNHURRIED, access_of, ignore
+from tests.notebooks.written_pages import WrittenPage
+from tests.running import UNHURRIED, Command, access_of, ignore
 
 ACCOUNTS = ("desk", "maker")
 HOSTILE_TICKERS = (
@@ -26,6 +28,7 @@ HOSTILE_TICKERS = (
     "@SUM(A1)",
     "K" * 10_000,
     "a\x1b[31m\x07b",
+    "-1\"'</td>\u202e\u2028\r\n{{7*7}}",
 )
 
 
@@ -88,6 +91,37 @@ def known(both: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 def seed_one(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The sandbox's market of three days of seed 1, 200 RFQs a day, until noon."""
     return made_once(tmp_path_factory, "seed-1", _run_seed_one)
+
+
+@pytest.fixture
+def write(rfq: Command, tmp_path: Path) -> Any:
+    """Write a report of a database; return the page, or how the command ended otherwise."""
+
+    def write_page(database: Path, *options: object) -> WrittenPage:
+        output = tmp_path / "page.html"
+        ended = rfq("report", "--output", output, "--database", database, *options)
+        assert ended.code == 0, ended.err
+        assert "Traceback" not in ended.err
+        return WrittenPage(output.read_text())
+
+    return write_page
+
+
+@pytest.fixture
+def write_figures(write: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The same without its charts, which take most of the time."""
+    monkeypatch.setattr("notebooks.report.page.charts", lambda *arguments: iter(()))
+    return write
+
+
+@pytest.fixture
+def desk(by_hand: dict[str, Path]) -> Path:
+    return by_hand["desk"]
+
+
+@pytest.fixture
+def maker(by_hand: dict[str, Path]) -> Path:
+    return by_hand["maker"]
 
 
 def _publish_by_hand(folder: Path) -> None:

@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 
 from notebooks.explore.address import read
 from notebooks.explore.content import content, head
-from notebooks.explore.opening import Published, Source, opened, version
+from notebooks.explore.opening import Published, Served, Source, opened, version
 from notebooks.explore.pages import NAMES, PAGES
 from notebooks.explore.view import View
 from notebooks.report.scope import ask, open_scope
@@ -204,6 +204,30 @@ def test_links_to_other_pages_keep_the_controls() -> None:
     assert page.links == [f"../{name}/?series=KX%20A&legs=1,2" for name in NAMES]
 
 
+def test_a_page_by_itself_leads_to_no_other(both: Path) -> None:
+    """As `marimo edit` opens it, with nothing beside it; its own places are there."""
+    page = WrittenPage(head(PAGES["cost"], {}, is_served=False))
+    today = html(both, "today", **TODAY)
+
+    assert page.links == []
+    assert "rfq explore serves all of them" in told(page)
+    assert "../" not in today
+    assert 'href="#chart-coverage"' in today
+
+
+def test_today_says_how_the_last_run_ended(both: Path, tmp_path: Path) -> None:
+    """A run that ends shows, also where it has published nothing."""
+    record, ends = tmp_path / "rfq.runs.jsonl", ["The last run failed."]
+    source = Source(both, served=Served(lambda: ends[-1], record))
+    before = version(source)
+
+    record.touch()
+
+    assert version(source) != before
+    assert "The last run failed." in content(opened(source), PAGES["today"], TODAY)
+    assert "The last run failed." not in content(opened(source), PAGES["fills"], TODAY)
+
+
 def test_one_rfq_has_a_lane_for_each_maker(both: Path) -> None:
     """A bar for each of two versions, accepted at 10 s, confirmed at 12 and executed at 27."""
     rows = chart_rows(both, "rfq", "lanes", rfq_id="o filled")
@@ -224,7 +248,7 @@ def test_rfqs_can_be_picked_from_a_table(both: Path) -> None:
     ]
 
     kept = "&".join(f"{name}={value}" for name, value in (TODAY | {"role": "requester"}).items())
-    assert sorted(picks[0].removeprefix("../rfq/?").split("&")) == sorted(
+    assert sorted(picks[0].removeprefix("?").split("&")) == sorted(
         [*kept.split("&"), "rfq_id=o%20young"]
     )
     assert "rfq_id=o%20open" in picks[1]

@@ -66,14 +66,31 @@ class Served:
         return watched
 
 
+# Of which each would leave a page without its figures, if marimo read it from where it is started.
+FOREIGN = """
+[runtime]
+on_cell_change = "lazy"
+output_max_bytes = 10
+dotenv = ["foreign.env"]
+[display]
+theme = "dark"
+custom_css = ["foreign.css"]
+[experimental]
+isolate_apps = true
+"""
+
+
 @pytest.fixture(scope="module")
 def served(seed_one: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     path = tmp_path_factory.mktemp("served") / "rfq.duckdb"
+    (path.parent / ".marimo.toml").write_text(FOREIGN)
+    (path.parent / "foreign.css").write_text("#page { display: none }")
     shutil.copy(seed_one["desk"], path)
     rfq = Path(sys.executable).with_name("rfq")
     with opened() as browser:
-        command = [rfq, "explore", "--no-browser", "--database", path]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        command = [rfq, "explore", "--no-browser", "--database", path.name]
+        pipes: Any = {"stdout": subprocess.PIPE, "text": True, "cwd": path.parent}
+        with subprocess.Popen(command, **pipes) as server:
             assert server.stdout is not None
             said = json.loads(server.stdout.readline())
             assert list(said) == ["url"]
@@ -237,6 +254,22 @@ def test_values_are_those_of_sql_over_the_marts(
 
 
 # The address and the file beneath
+
+
+def test_an_rfq_is_picked_without_loading_the_page_anew(served: Served) -> None:
+    page = served.shown("rfq", zone="UTC").page
+    page.evaluate("() => { window.isTheSame = true }")
+    picked = page.locator(".picks a").nth(3)
+    name = picked.inner_text()
+
+    picked.click()
+
+    page.locator("figure[data-chart=lanes]", has_text=f"RFQ {name}").wait_for()
+    page.locator(".picks tr[aria-current=true]", has_text=name).wait_for()
+    assert "rfq_id=" in page.url
+    assert "zone=UTC" in page.url
+    assert page.evaluate("() => window.isTheSame")
+    page.close()
 
 
 def test_a_step_back_in_the_browser_takes_the_filter_off(served: Served) -> None:

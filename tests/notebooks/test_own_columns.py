@@ -47,7 +47,9 @@ def test_a_fair_value_gives_the_edge_of_each_fill(report: Report) -> None:
     assert page is not None, ended.err
     value, n, _ = page.figures["edge_p50_dollars", NOW]
     assert (value, n) == (pytest.approx(0.075), 2)
-    assert "Your file has 2 rows; 2 of 6 rows of the window match one." in " ".join(page.text)
+    assert "Your file has 2 rows by rfq_id; 2 of 6 rows of the window match one." in " ".join(
+        page.text
+    )
     tags = {row[0]: row[1:3] for row in page.charts["with_1"].cells}
     assert tags == {"no value": ["3", "0"], "fast": ["1", "1"], "slow": ["1", "0"]}
 
@@ -105,28 +107,82 @@ def test_a_file_by_quote_gives_the_edge_of_fills_and_tags_a_makers_quotes(report
 def test_makers_go_by_the_names_of_a_file(
     rfq: Command, by_hand: dict[str, Path], tmp_path: Path
 ) -> None:
+    """As a spreadsheet writes it; a name that is long or steers a terminal is text, cut."""
     names, output = tmp_path / "names.csv", tmp_path / "page.html"
-    names.write_text("id,name\nA,Alpha Capital\n")
+    names.write_text("\ufeffID,Name\nA,Alpha Capital\nB," + "b\x1b" * 100_000)
     database = by_hand["desk"]
 
     ended = rfq("report", "--output", output, "--database", database, "--names", names, *ONE_DAY)
 
     assert ended.code == 0, ended.err
     cells = WrittenPage(output.read_text()).charts["makers"].cells
-    assert [row[0] for row in cells] == ["Alpha Capital", "B"]
+    assert [row[0][:13] for row in cells] == ["Alpha Capital", "b�b�b�b�b�b�b"]
+    assert "\x1b" not in output.read_text()
+    for wrong in ("", "A,Alpha", "id,name\nA,Alpha\nA,Beta", "id,name\n,Alpha"):
+        names.write_text(wrong)
+        assert rfq(*ended_by(output, database), "--names", names).code == 2, wrong
+
+
+def ended_by(output: Path, database: Path) -> tuple[object, ...]:
+    return ("report", "--output", output, "--database", database)
 
 
 def test_a_parquet_file_says_the_same(report: Report, tmp_path: Path) -> None:
+    """Also one whose keys are numbers: they match no RFQ."""
     with duckdb.connect() as connection:
         connection.execute(
             "copy (select 'filled soon' as rfq_id, 0.55 as fair_yes)"
-            f" to '{tmp_path / 'own.parquet'}' (format parquet)"
+            f" to '{tmp_path / 'own.PARQUET'}' (format parquet)"
+        )
+        connection.execute(
+            f"copy (select 1 as rfq_id) to '{tmp_path / 'numbers.parquet'}' (format parquet)"
         )
 
-    ended, page = report("desk", name="own.parquet")
+    ended, page = report("desk", name="own.PARQUET")
+    _, numbers = report("desk", name="numbers.parquet")
+
+    assert numbers is not None
+    assert "1 row by rfq_id; 0 of 6 rows of the window" in " ".join(numbers.text)
 
     assert page is not None, ended.err
     assert page.figures["edge_p50_dollars", NOW][:2] == (pytest.approx(0.1), 1)
+
+
+@pytest.mark.parametrize("name", ["desk=5/a[1].csv", "*?{1,2}.csv"])
+def test_the_file_that_is_named_is_read_and_nothing_else(
+    report: Report, tmp_path: Path, name: str
+) -> None:
+    """DuckDB takes these names for patterns, and a folder's for a column."""
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).with_name("a1.csv").write_text("rfq_id,fair_yes\nfilled soon,0.99\n")
+
+    ended, page = report("desk", "rfq_id,fair_yes", "filled soon,0.55", name=name)
+
+    assert page is not None, ended.err
+    assert page.figures["edge_p50_dollars", NOW][:2] == (pytest.approx(0.1), 1)
+    assert "with_1" not in page.charts
+
+
+# Names of columns of ours, of expressions of ours, and of no language's liking.
+COLUMNS = (
+    ("own_key", "value", "capture"),
+    ("is_now", "select", "a\"b'c;--"),
+    ("<script>", "K" * 10_000, "written"),
+)
+
+
+@pytest.mark.parametrize("columns", COLUMNS, ids=lambda names: names[0])
+def test_a_column_is_a_tag_whatever_its_name(report: Report, columns: tuple[str, ...]) -> None:
+    heading = ",".join('"' + column.replace('"', '""') + '"' for column in columns)
+
+    ended, page = report("desk", f"rfq_id,{heading}", "filled soon,x,x,x")
+
+    assert page is not None, ended.err
+    for n in (1, 2, 3):
+        tags = {row[0]: row[1] for row in page.charts[f"with_{n}"].cells}
+        assert tags == {"x": "1", "no value": "4"}
+    assert "script" not in page.tags
+    assert max(map(len, page.text)) < 1_000
 
 
 @pytest.mark.parametrize(
@@ -136,7 +192,11 @@ def test_a_parquet_file_says_the_same(report: Report, tmp_path: Path) -> None:
         (("id,book", "one,a"), "has no column quote_id, rfq_id or market_ticker"),
         (("rfq_id,fair_yes", "one,1.2"), "is a price from 0 to 1 and not '1.2'"),
         (("rfq_id,fair_yes", "one,cheap"), "is a price from 0 to 1 and not 'cheap'"),
-        ((), "own.csv"),
+        (("rfq_id,RFQ_ID", "one,two"), "has two columns rfq_id, or one rfq_id_1"),
+        (("rfq_id,fair_yes,FAIR_YES", "one,0.5,0.6"), "has two columns fair_yes"),
+        (("rfq_id,book", ",a"), "no rfq_id in 1 of its rows"),
+        (("",), "has no column quote_id, rfq_id or market_ticker"),
+        ((), "own.csv is no file"),
     ],
 )
 def test_a_file_that_cannot_be_joined_is_wrong_usage(

@@ -4,8 +4,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,22 +17,24 @@ from tests.layouts import as_in_the_earlier_layout, schemas_in
 
 # Besides the named points: none in the gate, and 500 where a release is tried (RFQ_CRASH_KILLS).
 KILLS = int(os.environ.get("RFQ_CRASH_KILLS", "0"))
-AT_ONCE = 2
+# Two databases, each killed in a test of its own, so that two processes may take one each.
+LANES = 2
 KILLED = -9
 
 # A kill: at a named point, or after that share of the time that a run takes.
 Kill = Point | float
 
 
+@pytest.mark.parametrize("lane", range(LANES))
 def test_a_run_killed_at_a_named_point_loses_and_doubles_nothing(
-    tmp_path: Path, table: Table
+    tmp_path: Path, table: Table, lane: int
 ) -> None:
-    chains = list(_in_chains([*POINTS.values()], random.Random(7)))
+    points = [*POINTS.values()][lane::LANES]
 
-    counts = _tried(tmp_path, chains)
+    counts = _tried(tmp_path / "trial", lane, _in_chains(points, random.Random(7 + lane)))
 
     table.add("named", counts)
-    assert counts == Counter(kills=len(POINTS))
+    assert counts == Counter(kills=len(points))
 
 
 @pytest.mark.parametrize("name", FIRST_RUN)
@@ -66,16 +67,17 @@ def test_a_take_over_that_is_killed_is_made_good(tmp_path: Path, table: Table) -
 
 
 @pytest.mark.skipif(not KILLS, reason="it repeats, at other instants, what the named points do")
+@pytest.mark.parametrize("lane", range(LANES))
 def test_a_run_killed_at_any_instant_loses_and_doubles_nothing(
-    tmp_path: Path, table: Table
+    tmp_path: Path, table: Table, lane: int
 ) -> None:
-    rng = random.Random(11)
-    chains = list(_in_chains([rng.random() for _ in range(KILLS)], rng))
+    rng = random.Random(11 + lane)
+    instants = [rng.random() for _ in range(KILLS)][lane::LANES]
 
-    counts = _tried(tmp_path, chains)
+    counts = _tried(tmp_path / "trial", lane, _in_chains(instants, rng))
 
     table.add("random", counts)
-    assert counts == Counter(kills=KILLS)
+    assert counts == Counter(kills=len(instants))
 
 
 def _in_chains(kills: Sequence[Kill], rng: random.Random) -> Iterator[list[Kill]]:
@@ -87,17 +89,12 @@ def _in_chains(kills: Sequence[Kill], rng: random.Random) -> Iterator[list[Kill]
         done += length
 
 
-def _tried(folder: Path, chains: Sequence[Sequence[Kill]]) -> Counter[str]:
-    """Kill, then compare, chain after chain; some databases at once. What is not 0 is counted."""
-    lanes = [chains[n::AT_ONCE] for n in range(AT_ONCE)]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        counts = pool.map(_lane, [folder / f"{n}" for n in range(AT_ONCE)], lanes)
-        return sum(counts, Counter())
+def _tried(folder: Path, seed: int, chains: Iterable[Sequence[Kill]]) -> Counter[str]:
+    """One database, loaded once and then killed, chain after chain, while its exchange moves on.
 
-
-def _lane(folder: Path, chains: Sequence[Sequence[Kill]]) -> Counter[str]:
-    """One database, loaded once and then killed while its exchange moves on."""
-    with trial(folder, seed=int(folder.name)) as tried:
+    What is not 0 is counted.
+    """
+    with trial(folder, seed) as tried:
         began = time.monotonic()
         counts = _ended_well(tried)
         lasts_s = time.monotonic() - began

@@ -228,6 +228,12 @@ def test_a_replica_falls_behind_over_http(market, parties, six):
         '{"errors": [{"status": 400, "code": "x", "operation": "Nonsense"}]}',
         '{"errors": [{"status": 400, "code": "x", "envelope": "brown"}]}',
         '{"latency_s": 1, "clock_step_s": 1e300}',
+        '{"clock_step_s": 1000000000.5}',
+        '{"clock_step_s": -1000000000.5}',
+        '{"latency_s": -0.5}',
+        '{"latency_s": 3600.5}',
+        '{"statuses": [399]}',
+        '{"statuses": [600]}',
     ],
 )
 def test_a_fault_that_makes_no_sense_changes_nothing(market, parties, body):
@@ -322,6 +328,25 @@ def test_each_fault_shows_over_http_and_is_gone_when_cleared(parties, clock, six
     assert json.dumps(answered.json()[name]).startswith(json.dumps(value)[:8])
     assert effect
     assert cleared == before
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"clock_step_s": 1e9},
+        {"clock_step_s": -1e9},
+        {"late_visibility_s": 3600},
+        {"statuses": [400, 599, 0]},
+        {"empty_page": 1},
+        {"stale_reads": 0},
+    ],
+)
+def test_a_fault_may_be_as_large_as_its_bound(parties, fault):
+    """Each value is the last one that is taken; the one beyond it is among the refused ones."""
+    answered = admin(parties, "POST", json=fault)
+
+    assert answered.status_code == 200, answered.text
+    assert answered.json() | fault == answered.json()
 
 
 def test_quotes_drift_by_script_too(parties, six):

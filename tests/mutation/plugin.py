@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 from coverage import Coverage
+from hypothesis import Phase, settings
 
 WHOLE_FILE = ""
 """The context of what no single test executes: imports, and fixtures that several tests share."""
@@ -125,6 +126,12 @@ class Planned:
     def __init__(self, plan: Path, ending: Path) -> None:
         self._limits: dict[str, float] = dict(json.loads(plan.read_text()))
         self._ending = ending
+
+    def pytest_sessionstart(self) -> None:
+        """Take the first example that fails: to look for the smallest takes minutes."""
+        phases = (Phase.explicit, Phase.reuse, Phase.generate)
+        settings.register_profile("mutants", parent=settings.default, phases=phases)
+        settings.load_profile("mutants")
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(

@@ -77,6 +77,8 @@ def published(path: Path, shown: Shown) -> Database:
         asked = {
             name: getattr(shown, name) for name in ("scope", "maturity_s", "is_market_complete")
         }
+        # Whoever builds may be anywhere: days and hours are those of UTC.
+        connection.execute("set timezone = 'Pacific/Kiritimati'")
         build(connection, MARTS, Settings(as_of, shown.viewer, **asked))
         describe(connection)
     return Database(path)

@@ -248,6 +248,19 @@ def test_an_address_is_taken_from_no_file_that_is_handed_on(
     assert "chat.example" not in repr(found)
 
 
+def test_no_address_is_shown_with_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PING_URL", "WEBHOOK_URL"):
+        monkeypatch.setenv(f"ALERTS__{name}", f"https://hooks.example/{TOKEN}")
+
+    found = configured_alerts()
+
+    assert [str(each) for each in (found.ping_url, found.webhook_url)] == [
+        f"https://hooks.example/{TOKEN}"
+    ] * 2
+    assert TOKEN not in repr(found)
+    assert "hooks.example" not in repr(found)
+
+
 def test_addresses_that_cannot_be_used_are_warned_of_without_being_shown(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -108,6 +108,18 @@ def test_a_terminal_shows_the_phase_and_a_bar_where_the_end_is_known(
     assert _share(replace(read, name="rfqs_market"), span) is None
 
 
+def test_what_is_taken_is_what_came_since_it_was_taken_last() -> None:
+    """The first cycle of a watch counts all of a command's versions, each later one its own."""
+    effects.begin("watch")
+    taken = []
+    for new_versions in (3, 0, 2):
+        effects.note_loaded(new_versions, rejected=0)
+        taken.append(effects.take_phases()[1])
+
+    assert taken == [3, 0, 2]
+    assert effects.loaded() == (5, 0)
+
+
 def test_each_phase_is_told_as_it_begins_and_the_one_around_it_again_as_it_ends() -> None:
     told: list[str] = []
     effects.begin("run")

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines import purge
+from pipelines import effects, purge
 from pipelines.sandbox import Account, ManualClock, Market
 from pipelines.store import backup
 from pipelines.store import database as files
@@ -85,7 +85,11 @@ def test_what_is_purged_is_in_no_file_and_does_not_come_back(
         broken.setattr(purge, "replace_published", _half_done)
         half = rfq("purge", "--older-than", "1d", "--yes", *at)
     purged = rfq("purge", "--older-than", "1d", "--yes", *at)
+    told_bytes = effects.published_bytes()
+    sizes = [path.stat().st_size for path in (database.path, database.private_path)]
 
+    # Of the two files that it put in place the one is published, and told of.
+    assert told_bytes == sizes[0] != sizes[1]
     # Stopped between the two files, it has lost nothing, and the next one finds what is left.
     assert (half.code, half.err.endswith("published before that.\n")) == (75, True)
     assert purged.code == 0, purged.err

@@ -361,6 +361,20 @@ def test_a_refusal_that_is_no_json_is_shown_cut_and_cleaned(
     assert len(shown) < 500
 
 
+@pytest.mark.parametrize("length", [200, 201])
+def test_what_a_refusal_says_is_shown_up_to_200_characters(
+    exchange: FaultServer, reader: ExchangeReader, length: int
+) -> None:
+    said = ("a " * 101)[: length - 1] + "a"
+    exchange.answers(sends(http(409, said.encode(), HTML)))
+
+    with pytest.raises(ExchangeUnavailable) as caught:
+        reader.get_rfqs()
+
+    assert said[:200] in str(caught.value)
+    assert ("…" in str(caught.value)) == (length > 200)
+
+
 @pytest.mark.parametrize("answer", [http(200, b"<html>log in</html>", HTML), http(403, b"", HTML)])
 def test_a_write_answered_by_a_proxy_may_have_happened(
     exchange: FaultServer, writer: ExchangeWriter, answer: bytes

@@ -1,5 +1,6 @@
 """Lists that shift, loop, end early or come in another order; HAZARDS.md has them all."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
@@ -9,9 +10,9 @@ import pytest
 
 from pipelines.kalshi.client.errors import ExchangeUnavailable
 from pipelines.kalshi.client.reader import Page
-from pipelines.kalshi.entities import RFQ
+from pipelines.kalshi.entities import QUOTE, RFQ, Entity
 from pipelines.kalshi.pages import BadPage
-from pipelines.kalshi.paging import read_list
+from pipelines.kalshi.paging import Fetch, read_list
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.accounts import Party
 from tests.extraction.exchange_objects import BY_TWOS, MARKET, create_rfq, create_rfqs, status
@@ -144,6 +145,41 @@ def test_pages_that_bring_nothing_new_for_ever_are_an_error() -> None:
 
     with pytest.raises(ExchangeUnavailable, match="nothing new"):
         list(read_list(RFQ, fetch, 4))
+
+
+def pages_of_one(entity: Entity, number: int, padding: bytes = b"") -> Fetch:
+    """A list of that many pages, each with one row, and each as long as *padding* makes it."""
+
+    def fetch(cursor: str | None) -> Page:
+        page = int(cursor or 1)
+        following = str(page + 1) if page < number else ""
+        row = {"id": f"{page}", "created_ts": "2026-11-20T12:00:00Z", "status": "open"}
+        body = json.dumps({entity.key: [row], "cursor": following}).encode()
+        return Page(body + padding, NOON, NOON, 200)
+
+    return fetch
+
+
+@pytest.mark.parametrize(
+    ("entity", "sizes"),
+    [(RFQ, [1, 2, 4, 8, 16, 32, 64, 80, 80, 5]), (QUOTE, [1, 2, 4, 8, 16, 20, 20, 3])],
+)
+def test_batches_double_up_to_the_most_that_is_read_at_once(
+    entity: Entity, sizes: list[int]
+) -> None:
+    """What a load holds in memory is bounded; every page is in one batch, the last one as well."""
+    batches = list(read_list(entity, pages_of_one(entity, sum(sizes))))
+
+    assert [each.pages for each in batches] == sizes
+    assert [each.is_first for each in batches] == [True] + [False] * (len(sizes) - 1)
+    assert batches[-1].next_cursor is None
+
+
+def test_a_batch_ends_with_the_page_that_makes_it_16_mib() -> None:
+    """Of pages of 9 MiB two make it; a batch that may have four pages ends after them."""
+    fetch = pages_of_one(RFQ, 6, b" " * 9 * 1024 * 1024)
+
+    assert [each.pages for each in read_list(RFQ, fetch)] == [1, 2, 2, 1]
 
 
 def test_an_empty_page_with_a_cursor_is_not_the_end(

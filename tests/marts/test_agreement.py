@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from tests.marts.exchange_objects import executed_quote_object, load, quote_object, rfq_object
-from tests.marts.facts import after
+from tests.metrics.markets import at, cancelled_quote, closed_rfq, executed_quote, moment, read_at
 from transforms.build import build
 from transforms.catalogue import describe
 from transforms.marts import MARTS
+from transforms.metrics.objects import load_objects
 from transforms.settings import Settings
 
 HOUR_S = 3600
@@ -21,22 +21,24 @@ def database() -> Iterator[duckdb.DuckDBPyConnection]:
     rfqs, quotes = [], []
     for i in range(40):
         created_s, rfq_id = i * HOUR_S, f"r{i}"
-        rfqs.append(rfq_object(rfq_id, created_s, market_ticker=f"KXTEST-26-{i % 4}"))
+        rfqs.append(
+            closed_rfq(rfq_id, created_s, created_s + 30, market_ticker=f"KXTEST-26-{i % 4}")
+        )
         spread = f"0.{40 + i % 13}00"
         quotes.append(
-            executed_quote_object(f"a{i}", rfq_id, created_s + 1)
+            executed_quote(f"a{i}", rfq_id, created_s + 1)
             if i % 4 == 0
-            else quote_object(f"a{i}", rfq_id, created_s + 1, no_bid_dollars=spread)
+            else cancelled_quote(f"a{i}", rfq_id, created_s + 1, no_bid_dollars=spread)
         )
         one_sided = {"no_bid_dollars": "0.0000"} if i % 5 == 0 else {}
         crossed = {"yes_bid_dollars": "0.6000"} if i % 7 == 0 else {}
         changes = {"creator_id": "B"} | one_sided | crossed
-        quotes.append(quote_object(f"b{i}", rfq_id, created_s + 2 + i / 10, **changes))
-    quotes.append(quote_object("orphan", "never seen"))
-    as_of = after(41 * HOUR_S)
+        quotes.append(cancelled_quote(f"b{i}", rfq_id, created_s + 2 + i / 10, **changes))
+    quotes.append(cancelled_quote("orphan", "never seen"))
+    end_s = 41 * HOUR_S
     with duckdb.connect() as connection:
-        load(connection, rfqs, quotes, as_of)
-        build(connection, MARTS, Settings(as_of=as_of, viewer_id="requester"))
+        load_objects(connection, read_at(end_s, rfqs), read_at(end_s, quotes))
+        build(connection, MARTS, Settings(as_of=moment(at(end_s)), viewer_id="desk"))
         describe(connection)
         yield connection
 

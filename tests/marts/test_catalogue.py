@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from tests.marts.exchange_objects import executed_quote_object, load, quote_object, rfq_object
-from tests.marts.facts import after
+from tests.metrics.markets import at, cancelled_quote, closed_rfq, executed_quote, moment, read_at
 from transforms.build import build
 from transforms.catalogue import LOGS, catalogue, describe, undescribed
 from transforms.marts import MARTS
+from transforms.metrics.objects import load_objects
 from transforms.settings import Settings
 from transforms.staging import TABLES
 
@@ -18,16 +18,16 @@ from transforms.staging import TABLES
 @pytest.fixture(scope="module")
 def database() -> Iterator[duckdb.DuckDBPyConnection]:
     """An RFQ of ours with a quote that won and one that lost, and one of others that we quoted."""
-    rfqs = [rfq_object("r1"), rfq_object("r2", creator_id="stranger")]
-    ours = {"creator_id": "requester", "rfq_creator_id": "stranger"}
+    rfqs = [closed_rfq("r1", 0, 30), closed_rfq("r2", 0, 30, creator_id="stranger")]
+    ours = {"creator_id": "desk", "rfq_creator_id": "stranger"}
     quotes = [
-        executed_quote_object("q1", "r1"),
-        quote_object("q2", "r1", creator_id="B"),
-        quote_object("q3", "r2", **ours),
+        executed_quote("q1", "r1"),
+        cancelled_quote("q2", "r1", creator_id="B"),
+        cancelled_quote("q3", "r2", **ours),
     ]
     with duckdb.connect() as connection:
-        load(connection, rfqs, quotes, after(900))
-        build(connection, MARTS, Settings(as_of=after(900), viewer_id="requester"))
+        load_objects(connection, read_at(900, rfqs), read_at(900, quotes))
+        build(connection, MARTS, Settings(as_of=moment(at(900)), viewer_id="desk"))
         describe(connection)
         yield connection
 

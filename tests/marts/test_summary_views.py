@@ -8,17 +8,25 @@ import duckdb
 import polars as pl
 import pytest
 
-from tests.marts.exchange_objects import executed_quote_object, load, quote_object, rfq_object
-from tests.marts.facts import after
+from tests.metrics.markets import (
+    at,
+    cancelled_quote,
+    closed_rfq,
+    executed_quote,
+    moment,
+    read_at,
+    rfq,
+)
 from transforms.build import build
 from transforms.catalogue import describe
 from transforms.marts import MARTS
 from transforms.marts.my_quotes import LATENCIES, latency_bucket
+from transforms.metrics.objects import load_objects
 from transforms.settings import Settings
 
 DAY_S = 86_400
-MONDAY, TUESDAY = date(2026, 1, 5), date(2026, 1, 6)
-LEGS = '[{"market_ticker": "A", "side": "yes"}, {"market_ticker": "B", "side": "no"}]'
+MONDAY, TUESDAY = date(2026, 5, 4), date(2026, 5, 5)
+LEGS = [{"market_ticker": "A", "side": "yes"}, {"market_ticker": "B", "side": "no"}]
 COMBO = {"mve_collection_ticker": "KXMVE-R", "mve_selected_legs": LEGS}
 
 
@@ -29,25 +37,25 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Maker A answers 1 s after an RFQ, B 3 s after it; of A's two accepts both executed.
     """
     rfqs = [
-        rfq_object("r1", 0),
-        rfq_object("r2", 60, market_ticker="KXTEST-26-B"),
-        rfq_object("r3", 120, market_ticker="KXRAIN-26-A"),
-        rfq_object("c1", 180, market_ticker="KXMVE-26-1", **COMBO),
-        rfq_object("r4", DAY_S),
-        rfq_object("r5", DAY_S + 900, status="open", updated_ts=after(DAY_S + 900)),
+        closed_rfq("r1", 0, 30, market_ticker="KXTEST-26-A"),
+        closed_rfq("r2", 60, 90, market_ticker="KXTEST-26-B"),
+        closed_rfq("r3", 120, 150, market_ticker="KXRAIN-26-A"),
+        closed_rfq("c1", 180, 210, market_ticker="KXMVE-26-1", **COMBO),
+        closed_rfq("r4", DAY_S, DAY_S + 30, market_ticker="KXTEST-26-A"),
+        rfq("r5", DAY_S + 900, market_ticker="KXTEST-26-A"),
     ]
     quotes = [
-        executed_quote_object("a1", "r1", 1),
-        quote_object("b1", "r1", 3, creator_id="B"),
-        quote_object("b2", "r2", 63, creator_id="B"),
-        quote_object("a3", "c1", 181, market_ticker="KXMVE-26-1"),
-        executed_quote_object("a4", "r4", DAY_S + 1),
+        executed_quote("a1", "r1", 1),
+        cancelled_quote("b1", "r1", 3, creator_id="B"),
+        cancelled_quote("b2", "r2", 63, creator_id="B"),
+        cancelled_quote("a3", "c1", 181, market_ticker="KXMVE-26-1"),
+        executed_quote("a4", "r4", DAY_S + 1),
     ]
     made = tmp_path_factory.mktemp("views") / "published.duckdb"
-    as_of = after(DAY_S + 1000)
+    end_s = DAY_S + 1000
     with duckdb.connect(made) as connection:
-        load(connection, rfqs, quotes, as_of)
-        build(connection, MARTS, Settings(as_of=as_of, viewer_id="requester"))
+        load_objects(connection, read_at(end_s, rfqs), read_at(end_s, quotes))
+        build(connection, MARTS, Settings(as_of=moment(at(end_s)), viewer_id="desk"))
         describe(connection)
     return made
 
@@ -78,7 +86,7 @@ def test_the_interval_of_a_day_is_wilsons(database):
     """1 of 3: (1/3 + 1.92/3 -+ 1.96 sqrt(2/27 + 0.9604/9)) / (1 + 3.84/3) = 0.0615 and 0.7923."""
     found = database.execute(
         "select fill_rate_matured_low, fill_rate_matured_high from desk.marts.fill_rate_daily"
-        " where cohort_date = '2026-01-05' and not is_combo"
+        " where cohort_date = '2026-05-04' and not is_combo"
     ).fetchall()
 
     assert found == [(pytest.approx(0.0615, abs=5e-5), pytest.approx(0.7923, abs=5e-5))]

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -91,6 +91,24 @@ def followed(each: ExchangeObject, side: str = "no", **stages: float) -> Exchang
     updated = max([moment(each["created_ts"]), *map(moment, reached.values())])
     status = [*stages][-1] if stages else "open"
     return each | reached | accepted | {"status": status, "updated_ts": stamp(updated)}
+
+
+def executed_quote(quote_id: str, rfq_id: str, created_s: float = 1) -> ExchangeObject:
+    """Maker A's quote, whose NO bid was hit 4 s later, confirmed after 2 s, executed after 15."""
+    stages = {"accepted": created_s + 4, "confirmed": created_s + 6, "executed": created_s + 21}
+    return followed(quote(quote_id, rfq_id, created_s), **stages)
+
+
+def cancelled_quote(
+    quote_id: str, rfq_id: str, created_s: float = 1, **changes: Any
+) -> ExchangeObject:
+    """Maker A's quote, cancelled 29 s later."""
+    return followed(quote(quote_id, rfq_id, created_s, **changes), cancelled=created_s + 29)
+
+
+def read_at(moment_s: float, objects: Iterable[ExchangeObject]) -> list[ExchangeObject]:
+    """The objects as they were read, all of them at one moment."""
+    return [each | {"observed_ts": at(moment_s)} for each in objects]
 
 
 def stamp(when: datetime) -> str:

@@ -1,45 +1,45 @@
-"""Run the tests of its area against each of a random sample of one-place mutants.
+"""Run the tests that may notice it against each of a random sample of one-place mutants.
 
-    python -m tests.mutation --seed 14 --sample 200
+    python -m tests.mutation --seed 15 --sample 200 --jobs 2 --results FILE
 
 prints a line for each mutant and at the end the counts and the survivors as Markdown. It ends with
-1 where fewer than 92 % of the mutants that change something were killed. `changes_nothing.toml`
-names the mutants that no test can notice, each with the reason.
+1 where fewer than 92 % of the mutants that change something were killed. A second start goes on
+with what the file of results has not yet; with `--only` it tries these numbers (again).
+`changes_nothing.toml` names the mutants that no test can notice, each with the reason.
 """
 
 import argparse
+import hashlib
 import os
 import platform
 import random
-import shutil
-import signal
-import subprocess
 import sys
-import tempfile
-import time
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from queue import SimpleQueue
 
 from tests.mutation.mutants import Mutant, mutants_of
+from tests.mutation.trials import (
+    HERE,
+    KEPT,
+    KILLED,
+    ROOT,
+    SAME,
+    SURVIVED,
+    TIMED_OUT,
+    Bench,
+    Results,
+    Trial,
+    benches,
+)
 
-ROOT = Path(__file__).parents[2]
-HERE = Path(__file__).parent
 WANTED_SHARE = 0.92
-# The longest of the areas takes about three minutes without a mutant.
-LIMIT_S = 600.0
-NO_CACHE = ("-p", "no:cacheprovider", "--durations=0", "--durations-min=1e9")
-KILLED, TIMED_OUT, SURVIVED, SAME = "killed", "timed out", "survived", "changes nothing"
 
-
-def area_of(path: str) -> tuple[str, ...]:
-    """The tests that are run against a mutant of *path*: those of the longest path that fits."""
-    areas: dict[str, str] = tomllib.loads((HERE / "areas.toml").read_text())["areas"]
-    fitting = max((each for each in areas if path.startswith(each)), key=len)
-    return tuple(areas[fitting].split())
+Numbered = tuple[int, Mutant]
 
 
 def reasons() -> dict[tuple[str, str, str], str]:
@@ -51,102 +51,102 @@ def reasons() -> dict[tuple[str, str, str], str]:
 def main() -> int:
     asked = _arguments()
     mutants = mutants_of(ROOT)
-    chosen = random.Random(asked.seed).sample(mutants, asked.sample)
-    wanted = [pair for pair in enumerate(chosen, 1) if not asked.only or pair[0] in asked.only]
-    known = reasons()
-    with _copy() as tree:
-        ends: list[tuple[Mutant, str]] = []
-        for number, mutant in wanted:
-            started = time.monotonic()
-            is_same = (mutant.path, mutant.before, mutant.after) in known
-            end = SAME if is_same else _run(tree, mutant)
-            ends.append((mutant, end))
-            _say(f"{number:4} {end:15} {time.monotonic() - started:5.0f} s  {_shown(mutant)}")
-    return _report(asked.seed, len(mutants), ends)
+    chosen = [*enumerate(random.Random(asked.seed).sample(mutants, asked.sample), 1)]
+    drawn = {"seed": asked.seed, "places": len(mutants), "source": _fingerprint(mutants)}
+    results = Results(asked.results or KEPT / f"seed-{asked.seed}.jsonl", drawn)
+    tried = {each.mutant for each in results.trials}
+    wanted = [
+        (number, mutant)
+        for number, mutant in chosen
+        if (number in asked.only if asked.only else _identity(mutant) not in tried)
+    ]
+    with benches(asked.jobs) as free:
+        _try_all(wanted, results, free)
+        is_sound = _killers_pass(free[0], results.trials)
+    return _report(drawn, results.trials) if is_sound else 2
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seed", type=int, default=14)
+    parser.add_argument("--seed", type=int, default=15)
     parser.add_argument("--sample", type=int, default=200)
+    parser.add_argument("--jobs", type=int, default=1, help="mutants that are tried at a time")
+    parser.add_argument("--results", type=Path, help="where a second start goes on")
     parser.add_argument("--only", type=int, nargs="*", help="numbers of the sample; all")
     return parser.parse_args()
 
 
-@contextmanager
-def _copy() -> Iterator[Path]:
-    """A copy of what is under version control, in which mutants are written."""
-    with tempfile.TemporaryDirectory(prefix="rfq-mutants-") as folder:
-        tree = Path(folder)
-        listed = subprocess.run(
-            ["git", "ls-files", "-co", "--exclude-standard"],
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        for name in filter(lambda each: (ROOT / each).is_file(), listed.stdout.splitlines()):
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, tree / name)
-        (tree / ".venv").symlink_to(ROOT / ".venv")
-        yield tree
+def _identity(mutant: Mutant) -> tuple[str, int, str, str]:
+    return mutant.path, mutant.line, mutant.before, mutant.after
 
 
-def _run(tree: Path, mutant: Mutant) -> str:
-    file = tree / mutant.path
-    source = file.read_bytes()
-    file.write_bytes(mutant.applied(source))
-    try:
-        return SURVIVED if _passes(tree, area_of(mutant.path)) else KILLED
-    except subprocess.TimeoutExpired:
-        return TIMED_OUT
-    finally:
-        file.write_bytes(source)
+def _fingerprint(mutants: Iterable[Mutant]) -> str:
+    told = "\n".join(repr(_identity(each)) for each in mutants)
+    return hashlib.sha256(told.encode()).hexdigest()[:12]
 
 
-def _passes(tree: Path, area: tuple[str, ...]) -> bool:
-    """Whether all tests pass; what they started is ended with them."""
-    command = [sys.executable, "-B", "-m", "pytest", "-x", "-q", "-n", "0", *NO_CACHE, *area]
-    present = [each for each in command if not each.startswith("tests/") or (tree / each).exists()]
-    environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-    with tempfile.TemporaryFile() as said:
-        tests = subprocess.Popen(
-            present,
-            cwd=tree,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=said,
-            stderr=said,
-            start_new_session=True,
-        )
+def _try_all(wanted: list[Numbered], results: Results, there: list[Bench]) -> None:
+    known = reasons()
+    free: SimpleQueue[Bench] = SimpleQueue()
+    for bench in there:
+        free.put(bench)
+
+    def try_out(numbered: Numbered) -> None:
+        number, mutant = numbered
+        bench = free.get()
         try:
-            return tests.wait(LIMIT_S) == 0
+            is_same = (mutant.path, mutant.before, mutant.after) in known
+            trial = (
+                Trial(number, *_identity(mutant), SAME, "", 0.0)
+                if is_same
+                else bench.try_out(number, mutant)
+            )
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(tests.pid, signal.SIGKILL)
-            tests.wait()
+            free.put(bench)
+        results.add(trial)
+        _say(f"{number:4} {trial.end:15} {trial.seconds:5.0f} s  {trial}  {trial.test}")
+
+    with ThreadPoolExecutor(len(there)) as pool:
+        for _ in pool.map(try_out, wanted):
+            pass
 
 
-def _report(seed: int, n_places: int, ends: list[tuple[Mutant, str]]) -> int:
-    counts = Counter(end for _, end in ends)
-    n_changing = len(ends) - counts[SAME]
-    n_killed = counts[KILLED] + counts[TIMED_OUT]
-    share = n_killed / n_changing if n_changing else 1.0
+def _killers_pass(bench: Bench, trials: list[Trial]) -> bool:
+    """Whether the tests that killed pass by themselves, without a mutant."""
+    killers = sorted({each.test for each in trials if each.test})
+    end, test = bench.passes(killers) if killers else (SURVIVED, "")
+    if end != SURVIVED:
+        _say(f"\n{test} {end} without a mutant as well: what it killed is not known.")
+    return end == SURVIVED
+
+
+def _report(drawn: dict[str, object], trials: list[Trial]) -> int:
+    first = {each.mutant: each for each in reversed(trials)}
+    last = {each.mutant: each for each in trials}
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    _say(f"\nSeed {seed}, {datetime.now(UTC):%Y-%m-%d}, {machine}.\n")
-    _say("| places | tried | change nothing | killed | by time | survived | share killed |")
-    _say("|---|---|---|---|---|---|---|")
-    _say(
-        f"| {n_places:,} | {len(ends)} | {counts[SAME]} | {n_killed} | {counts[TIMED_OUT]}"
-        f" | {counts[SURVIVED]} | {share:.1%} |\n"
-    )
-    for mutant in (mutant for mutant, end in ends if end == SURVIVED):
-        _say(f"- {_shown(mutant)}")
+    _say(f"\nSeed {drawn['seed']}, {datetime.now(UTC):%Y-%m-%d}, {machine}.\n")
+    _say("| places | tried | change nothing | killed | by time | survived | share killed | |")
+    _say("|---|---|---|---|---|---|---|---|")
+    _share(drawn["places"], first.values(), "at first sight")
+    share = _share(drawn["places"], last.values(), "as the tests are now")
+    for number, trial in sorted((each.number, each) for each in last.values()):
+        if trial.end == SURVIVED:
+            _say(f"- {number}: {trial}")
     return 0 if share >= WANTED_SHARE else 1
 
 
-def _shown(mutant: Mutant) -> str:
-    return f"`{mutant.path}:{mutant.line}` `{mutant.before}` → `{mutant.after}`"
+def _share(n_places: object, trials: Iterable[Trial], when: str) -> float:
+    """The share of the mutants that change something that were killed, and its row."""
+    known = reasons()
+    ends = [SAME if (t.path, t.before, t.after) in known else t.end for t in trials]
+    counts = Counter(ends)
+    n_killed = counts[KILLED] + counts[TIMED_OUT]
+    share = n_killed / (len(ends) - counts[SAME]) if len(ends) > counts[SAME] else 1.0
+    _say(
+        f"| {n_places} | {len(ends)} | {counts[SAME]} | {n_killed} | {counts[TIMED_OUT]}"
+        f" | {counts[SURVIVED]} | {share:.1%} | {when} |"
+    )
+    return share
 
 
 def _say(text: str) -> None:

@@ -7,6 +7,7 @@ holds, is read by its words.
 
 import ast
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,18 +137,11 @@ def mutants_of(root: Path) -> list[Mutant]:
 
 def mutants_in(path: str, source: bytes) -> list[Mutant]:
     """Every mutant of one file, Python or SQL by its name."""
-    is_python = path.endswith(".py")
-    spans = _Python(source).spans() if is_python else _of_sql(source, 0)
-    mutants = [_mutant(path, source, *span) for span in sorted(set(spans))]
-    return [each for each in mutants if not is_python or _is_python(each.applied(source))]
-
-
-def _is_python(source: bytes) -> bool:
-    try:
-        ast.parse(source)
-    except SyntaxError:
-        return False
-    return True
+    if not path.endswith(".py"):
+        return [_mutant(path, source, *span) for span in sorted(set(_of_sql(source, 0)))]
+    python = _Python(source)
+    mutants = [_mutant(path, source, *span) for span in sorted(set(python.spans()))]
+    return [each for each in mutants if python.stays_python(each)]
 
 
 def _mutant(path: str, source: bytes, start: int, end: int, new: str) -> Mutant:
@@ -180,9 +174,22 @@ class _Python:
     def __init__(self, source: bytes) -> None:
         self._source = source
         self._lines = [0, *(found.end() for found in re.finditer(b"\n", source))]
+        self._tree = ast.parse(source)
+        self._starts = [self._start(each) for each in self._tree.body]
 
     def spans(self) -> Iterator[Span]:
-        yield from self._visit(ast.parse(self._source))
+        yield from self._visit(self._tree)
+
+    def stays_python(self, mutant: Mutant) -> bool:
+        """Whether the statement of the file in which the mutant is can still be read."""
+        place = bisect_right(self._starts, mutant.start) - 1
+        start, end = self._starts[place], self._end(self._tree.body[place])
+        text = self._source[start : mutant.start] + mutant.new.encode()
+        try:
+            ast.parse(text + self._source[mutant.end : end])
+        except SyntaxError:
+            return False
+        return True
 
     def _visit(self, node: ast.AST) -> Iterator[Span]:
         # The places of what an f-string holds are not known in Python 3.11.

@@ -164,17 +164,24 @@ def test_a_quote_finds_its_rfq_wherever_that_is(desk: Desk) -> None:
 
 
 def test_another_creation_of_an_id_takes_the_place_of_the_one_before(desk: Desk) -> None:
-    """r1 and q1, of 0 s and 1 s, are shown as of five hours later, then as they were at first."""
-    desk.load(400, [closed_rfq("r1", 0, 100)], [quote("q1", "r1", 1)])
+    """r1 and q1, of 0 s and 1 s, are shown as of five hours later, then as they were at first.
+
+    Beside ten others, so that not all is built anew.
+    """
+    others = [closed_rfq(f"f{n}", n, 100, **STRANGER) for n in range(10)]
+    desk.load(400, [closed_rfq("r1", 0, 100), *others], [quote("q1", "r1", 1)])
 
     for created_s, seconds in ((18_000, 18_400), (0, 18_800)):
-        ended = {"updated_ts": at(seconds - 10), "cancelled_ts": at(seconds - 10)}
-        asked = closed_rfq("r1", created_s, seconds - 10) | ended
+        ended_at = {"updated_ts": at(seconds - 10), "cancelled_ts": at(seconds - 10)}
+        asked = closed_rfq("r1", created_s, seconds - 10) | ended_at
         answer = quote("q1", "r1", created_s + 1, updated_ts=at(seconds - 10))
         desk.load(seconds, [asked], [answer])
 
-        for table in ("staging.rfqs", "incremental.quoted_rfqs", "marts.rfq_facts"):
-            assert desk.rows(f"select rfq_id, {CREATED_S} from {table}") == [("r1", created_s)]
+        assert desk.moved() == ["r1"]
+        tables = {"staging.rfqs": "updated_ts", "incremental.quoted_rfqs": "updated_ts"}
+        for table, ended in (tables | {"marts.rfq_facts": "end_ts"}).items():
+            shown = desk.rows(f"select {CREATED_S}, {ended} from {table} where rfq_id = 'r1'")
+            assert shown == [(created_s, MIDNIGHT + timedelta(seconds=seconds - 10))]
         for table in ("staging.quotes", "marts.quote_facts"):
             assert desk.rows(f"select quote_id, {CREATED_S} from {table}") == [
                 ("q1", created_s + 1)

@@ -17,14 +17,14 @@ from importlib.resources import files
 
 import duckdb
 
-from transforms import last_build
+from transforms import creations, last_build
 from transforms.computing import Computation
 from transforms.definitions.last_look import fast_markets
 from transforms.keys import DAY, HOUR, PARTITION, RFQ, WHOLE, Key, Mart, Sums
 from transforms.partition import Here
 from transforms.reading import FOREIGN, VISIBLE, Inputs
 from transforms.settings import Settings
-from transforms.staging import CHANGED, EVERYTHING, TABLES, restage, stage
+from transforms.staging import CHANGED, EVERYTHING, TABLES, find_changed, restage, stage
 from transforms.tables import lent
 
 __all__ = ["DAY", "HOUR", "PARTITION", "RFQ", "WHOLE", "Key", "Mart", "Sums", "build"]
@@ -106,13 +106,17 @@ def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, *, goes_
     _set_moments(connection, settings, goes_on=goes_on)
     _execute(connection, "looked_hours")
     if goes_on:
-        _execute(connection, "changed")
+        find_changed(connection)
         restage(connection, settings)
         _execute(connection, "touched")
-        _execute(connection, "staged")
+        _execute(connection, "requoted")
+        unquoted = "(from moved_rfqs anti join incremental.quoted_rfqs using (rfq_id))"
+        creations.name_spans(connection, "moved", unquoted)
     else:
         stage(connection, settings)
         _execute(connection, "everything")
+        creations.name_all(connection, "moved")
+    _execute(connection, "staged")
     _execute(connection, "quoted")
     _find_fast_markets(connection, settings, goes_on=goes_on)
     _execute(connection, "served_moments")
@@ -160,8 +164,6 @@ def _find_fast_markets(
     )
     with lent(connection, fast_markets(places, quotes, settings).collect()):
         _execute(connection, "fast_markets")
-    if goes_on and connection.execute("select count(*) from changed_markets").fetchall() != [(0,)]:
-        _execute(connection, "staged")
 
 
 def _told_of(builder: Here) -> tuple[str, list[str], int]:

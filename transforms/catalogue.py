@@ -33,6 +33,7 @@ where database_name = current_catalog()
 _PARTS_OF = {
     "incremental.visible_rfq_facts": "marts.rfq_facts",
     "incremental.foreign_rfq_facts": "marts.rfq_facts",
+    "incremental.quoted_rfqs": "staging.rfqs",
     "incremental.legs": "staging.rfq_legs",
 }
 

@@ -11,9 +11,18 @@ from typing import Any, Literal
 import duckdb
 import polars as pl
 
+from transforms.creations import name_spans
 from transforms.keys import DAY, HOUR, PARTITION, RFQ, WHOLE, Key, Mart, Sums, added_up, negative
 from transforms.partition import NAMES, Here, Rows, engine_for, read, sent, written
-from transforms.reading import LOGS, SENT, Inputs, relation, sent_rfqs
+from transforms.reading import (
+    LOGS,
+    SENT,
+    Inputs,
+    find_edges_of_quoting,
+    relation,
+    sent_rfqs,
+    within_minutes,
+)
 from transforms.settings import Settings
 from transforms.tables import Tables, lent, same
 
@@ -46,6 +55,7 @@ class Computation:
     def run(self) -> dict[str, int]:
         """Compute all marts; return rows per mart."""
         self._of_rfqs()
+        self._count_by_minute()
         self._execute("parts")
         for mart, key in self._marts.items():
             if isinstance(key, Sums):
@@ -71,6 +81,12 @@ class Computation:
                 self._tables.store(mart.__name__, read(made[mart.__name__]))
             for mart, sums in self._with_sums():
                 self._add(mart, sums, read(made[mart.__name__]).lazy())
+
+    def _count_by_minute(self) -> None:
+        """Count strangers' RFQs by minute, where they have changed."""
+        name_spans(self._connection, "touched_minutes", within_minutes("touched_minutes"))
+        self._execute("minutes")
+        name_spans(self._connection, "read_edges", within_minutes("read_edges"))
 
     def _rows_of_all(self) -> Rows:
         """Return the rows that every part needs, whichever its RFQs are, as they are sent."""
@@ -156,6 +172,8 @@ class Computation:
         """
         of_part = {DAY: self._of_days, HOUR: self._of_hours}.get(key, _of_markets)(part)
         names = [name for name in inspect.signature(mart).parameters if name not in LOGS]
+        if SENT in names:
+            find_edges_of_quoting(self._connection, of_part)
         return {
             name: sent_rfqs(of_part)
             if name == SENT
@@ -217,11 +235,17 @@ def _of_markets(part: int) -> str:
 
 def _read_of_rfqs(part: int) -> dict[str, str]:
     """Return what is read to compute a part of the RFQs, by name."""
-    places = f"select place from parts_of_rfqs where part = {part}"  # noqa: S608
+    places = f"select place from parts_of_rfqs where part = {part} and"  # noqa: S608
     quoted = f"select rfq_id from parts_of_rfqs where part = {part} and has_quotes"  # noqa: S608
-    relations = {
-        "rfqs": f"from staging.rfqs where rowid in ({places})",
-        "quoted_rfqs": f"from staging.rfqs where rowid in ({places} and has_quotes)",
+    quoted_rfqs = (
+        "select * exclude (cohort_date) from incremental.quoted_rfqs"  # noqa: S608
+        f" where rowid in ({places} has_quotes)"
+    )
+    unquoted_rfqs = (
+        f"from staging.rfqs where near_moved(created_ts) and rowid in ({places} not has_quotes)"
+    )
+    return {
+        "rfqs": f"({unquoted_rfqs}) union all by name ({quoted_rfqs})",
+        "quoted_rfqs": quoted_rfqs,
+        "quotes": f"from staging.quotes where rfq_id in ({quoted})",
     }
-    relations["quotes"] = f"from staging.quotes where rfq_id in ({quoted})"
-    return relations

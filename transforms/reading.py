@@ -9,6 +9,7 @@ import duckdb
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from transforms.creations import name_spans
 from transforms.keys import Mart
 from transforms.settings import Settings
 from transforms.staging import TABLES
@@ -35,16 +36,38 @@ def relation(name: str) -> str:
         return f"select * from ({rows}) where visibility = 'own'"  # noqa: S608
     if name in LOGS:
         return f"from {LOGS[name]}"
-    if name in ("visible_rfq_facts", "foreign_rfq_facts"):
+    if name == "visible_rfq_facts":
         is_matured = "created_ts <= getvariable('matured_ts') as is_matured"
-        return f"select *, {is_matured} from incremental.{name}"  # noqa: S608
+        return f"select *, {is_matured} from {VISIBLE}"  # noqa: S608
+    if name == "foreign_minutes":
+        return _by_minute("read_edges")
     return f"from staging.{name}" if name in TABLES else f"from marts.{name}"
 
 
 def sent_rfqs(of_part: str) -> str:
     """Return the query of when RFQs were sent, of those facts that the clause *of_part* leaves."""
-    query = (files("transforms") / "incremental" / "sent.sql").read_text()
+    query = _text("sent").replace("$by_minute", _by_minute("quoting_edges"))
     return query.replace("$of_part", of_part)
+
+
+def find_edges_of_quoting(connection: duckdb.DuckDBPyConnection, of_part: str) -> None:
+    """Find the minutes that `sent_rfqs` of the same *of_part* tells RFQ by RFQ."""
+    connection.execute(_text("quoting_edges").replace("$of_part", of_part))
+    name_spans(connection, "quoting_edges", within_minutes("quoting_edges"))
+
+
+def within_minutes(minutes: str) -> str:
+    """Return the query of the first and the last moment of *minutes*, a table."""
+    ends = "[minute_start_ts, minute_start_ts + interval 59999999 microsecond]"
+    return f"(select unnest({ends}) as created_ts from {minutes})"  # noqa: S608
+
+
+def _by_minute(edges: str) -> str:
+    return _text("by_minute").replace("$edges", edges)
+
+
+def _text(name: str) -> str:
+    return (files("transforms") / "incremental" / f"{name}.sql").read_text()
 
 
 class Inputs:

@@ -10,6 +10,7 @@ from importlib.resources import files
 
 import duckdb
 
+from transforms import creations
 from transforms.bounds import believed, believed_legs, legs_broken, named
 from transforms.raw import with_conditions
 from transforms.settings import Settings
@@ -35,11 +36,23 @@ def stage(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     lists = leg_lists("from raw.rfq_versions")
     connection.execute(f"create or replace table {_LEG_LISTS} as {lists}")
     connection.execute(f"create or replace table incremental.legs as {_legs(_LEG_LISTS)}")
-    for name in TABLES:
+    for name, (key, raw, _) in TABLES.items():
         # In order of creation, by which rows are looked for.
         use = f"create table staging.{name} as from ($query) order by created_ts"
         _execute(connection, use, name, EVERYTHING, settings)
+        creations.note_all(connection, name, key, raw)
     connection.execute(f"create view staging.rfq_legs as {_text('rfq_legs')}")
+
+
+def find_changed(connection: duckdb.DuckDBPyConnection) -> None:
+    """Find the ids of which something is new, and all that raw holds of them, looked up once.
+
+    `moved_rfqs` may be made of what is found: RFQs that a changed quote names are located as well.
+    """
+    _execute_file(connection, "changed")
+    for name, raw in (("quotes", "quote_versions"), ("rfqs", "rfq_versions")):
+        creations.locate(connection, name, raw)
+        _execute_file(connection, f"changed_{name}")
 
 
 def restage(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
@@ -55,14 +68,20 @@ def restage(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
         f" insert into incremental.legs {_legs('new_leg_lists')}"
     )
     for name, (key, raw, changed) in TABLES.items():
+        near = f"near_{name}(created_ts)"
         # Looked for by creation, which all rows of a table can be asked for in little time.
-        places = f"select rowid from staging.{name} semi join changed_{raw} using (created_ts)"  # noqa: S608
+        places = (
+            f"select rowid from staging.{name} semi join changed_{raw} using (created_ts)"  # noqa: S608
+            f" where {near}"
+        )
         connection.execute(
             f"create or replace temp table replaced_{name} as"  # noqa: S608
             f" select rowid as place, {key}, status from staging.{name}"
-            f" where rowid in ({places}) and {key} in (from {changed});"
-            f" delete from staging.{name} where rowid in (select place from replaced_{name})"
+            f" where {near} and rowid in ({places}) and {key} in (from {changed});"
+            f" delete from staging.{name}"
+            f" where {near} and rowid in (select place from replaced_{name})"
         )
+        creations.note_changed(connection, name, raw)
         _execute(connection, f"insert into staging.{name} $query", name, CHANGED, settings)
 
 
@@ -90,6 +109,10 @@ def _execute(
     known = {"as_of": settings.as_of.astimezone(UTC), "viewer_id": settings.viewer_id}
     asked = {parameter: of for parameter, of in known.items() if f"${parameter}" in query}
     connection.execute(use.replace("$query", query), asked)
+
+
+def _execute_file(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    connection.execute((files("transforms") / "incremental" / f"{name}.sql").read_text())
 
 
 def view(name: str, raw: str, versions: str, lists: str | None = None) -> str:

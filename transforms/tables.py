@@ -16,6 +16,14 @@ _SHOWN_QUOTES = "insert into shown_quotes select distinct cohort_date, market_ti
 _IS_VISIBLE = (
     "(visibility <> 'foreign' or rfq_id in (select rfq_id from parts_of_rfqs where has_quotes))"
 )
+_SHOWN_RFQS = (
+    "insert into shown_rfqs select distinct cohort_date, market_ticker,"  # noqa: S608
+    f" date_trunc('hour', created_ts), {_IS_VISIBLE} from _rows"
+)
+_TOUCHED_MINUTES = (
+    "insert into touched_minutes"  # noqa: S608
+    f" select distinct date_trunc('minute', created_ts) from _rows where not {_IS_VISIBLE}"
+)
 
 
 class _Lent:
@@ -94,11 +102,10 @@ class Tables:
     def delete_moved(self, name: str) -> None:
         """Take out the rows of the moved RFQs."""
         if name == RFQ_FACTS:
-            places = {VISIBLE: "held_visible", FOREIGN: "held_foreign"}
-            statements = [
-                f"delete from {table} where rowid in (from {held})"  # noqa: S608
-                for table, held in places.items()
-            ]
+            near = "near_moved(created_ts) and"
+            places = {VISIBLE: "rowid in (from held_visible)"}
+            places[FOREIGN] = f"{near} rowid in (from held_foreign)"
+            statements = [f"delete from {table} where {at}" for table, at in places.items()]  # noqa: S608
         else:
             moved = "select rfq_id from moved_rfqs"
             statements = [f"delete from marts.{name} where rfq_id in ({moved})"]  # noqa: S608
@@ -121,10 +128,8 @@ class Tables:
                 stored = f"select * exclude ({left_out[table]}) from _rows"  # noqa: S608
                 self._create(table, stored)
                 self._connection.execute(f"insert into {table} by name {stored} where {condition}")
-            self._connection.execute(
-                "insert into shown_rfqs select distinct cohort_date, market_ticker,"  # noqa: S608
-                f" date_trunc('hour', created_ts), {_IS_VISIBLE} from _rows"
-            )
+            for shown in (_TOUCHED_MINUTES, _SHOWN_RFQS):
+                self._connection.execute(shown)
 
     def _create(self, table: str, rows: str) -> None:
         described = self._connection.execute(f"describe {rows}").fetchall()

@@ -2,6 +2,7 @@
 
     python tests/benches/steady_state.py 100000 FOLDER       # RFQs held; FOLDER keeps data sets
     python tests/benches/steady_state.py 1000000 FOLDER 3    # three small runs, one after another
+    python tests/benches/steady_state.py 1000000 FOLDER --keep   # and keeps what was built
 
 Each size is made once, in SQL straight into the raw tables, and kept as FOLDER/raw_SIZE.duckdb:
 9,000 combos unevenly used and one market with 5 % of all RFQs, 4 million RFQs a day and a hundredth
@@ -9,11 +10,15 @@ of them spread over the week before, 1.7 versions each, 0.1 % our own with ten q
 us. A small run brings 5,000 RFQs and 1,000 changed quotes, ten of them on RFQs six days old, 100
 closings of RFQs three hours old and one fast execution in the largest market.
 
+With `--keep` a build of everything is kept beside the data set, with what it took, and the next run
+goes on from it as long as no rule has changed.
+
 Every build is a process of its own. CPU and wall are those of the build, table by table.
 """
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import resource
@@ -206,14 +211,30 @@ def built(path: Path, as_of: datetime) -> Any:
     return ours.recv()
 
 
-def main(size: int, folder: Path, small_builds: int) -> None:
+def all_built(folder: Path, size: int, work: Path, *, keeps: bool) -> Any:
+    """Build everything into *work*, or take what is kept of that; return what it noted."""
+    from transforms.rules import rules
+
+    kept = folder / f"built_{size}_{rules()[:12]}.duckdb"
+    told = kept.with_suffix(".json")
+    if keeps and told.exists():
+        shutil.copyfile(kept, work)
+        return json.loads(told.read_text())
+    shutil.copyfile(held(folder, size), work)
+    noted = built(work, NOW)
+    if keeps:
+        shutil.copyfile(work, kept)
+        told.write_text(json.dumps(noted))
+    return noted
+
+
+def main(size: int, folder: Path, small_builds: int, *, keeps: bool) -> None:
     from tests.benches.heading import heading
 
     print(heading())
     work = folder / f"work_{size}_{os.getpid()}.duckdb"
     try:
-        shutil.copyfile(held(folder, size), work)
-        everything = built(work, NOW)
+        everything = all_built(folder, size, work, keeps=keeps)
         small = []
         for number in range(1, small_builds + 1):
             _in_a_process(bring, work, size, number)
@@ -244,8 +265,10 @@ def show(size: int, everything: Any, small: list[Any]) -> None:
 
 
 if __name__ == "__main__":
+    asked = [each for each in sys.argv[1:] if each != "--keep"]
     main(
-        int((sys.argv[1:] or ["100000"])[0].replace(",", "")),
-        Path((sys.argv[2:] or [tempfile.gettempdir() + "/rfq-benches"])[0]),
-        int((sys.argv[3:] or [str(SMALL_BUILDS)])[0]),
+        int((asked or ["100000"])[0].replace(",", "")),
+        Path((asked[1:] or [tempfile.gettempdir() + "/rfq-benches"])[0]),
+        int((asked[2:] or [str(SMALL_BUILDS)])[0]),
+        keeps="--keep" in sys.argv,
     )

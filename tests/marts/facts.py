@@ -263,6 +263,19 @@ def sent_rfqs(facts: pl.LazyFrame) -> pl.LazyFrame:
     )
 
 
+def foreign_minutes(*rows: dict[str, Any]) -> pl.LazyFrame:
+    """Strangers' RFQs by the minute, as a build tells `arrivals` of them."""
+    count, moment = pl.Int64(), pl.Datetime("us", "UTC")
+    return pl.LazyFrame(
+        rows,
+        schema={
+            "cohort_date": pl.Date(),
+            **dict.fromkeys(("n_rfq", "n_rfq_combo"), count),
+            **dict.fromkeys(("first_created_ts", "last_created_ts"), moment),
+        },
+    )
+
+
 def quote_facts(*rows: dict[str, Any]) -> pl.LazyFrame:
     """The mart of that name, with the columns the summaries read."""
     return pl.LazyFrame(rows, schema=QUOTE_SCHEMA)

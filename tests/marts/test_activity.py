@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from tests.marts.facts import read, read_stretches, rfq, rfq_facts
+from tests.marts.facts import foreign_minutes, read, read_stretches, rfq, rfq_facts
 from transforms.marts.activity import activity
 from transforms.marts.arrivals import arrivals
 from transforms.settings import Settings
@@ -25,7 +25,8 @@ def hours(
         rfq(f"r{i}", created_ts=ts, cohort_date=ts.date(), is_combo=i == 0)
         for i, ts in enumerate(created)
     ]
-    return activity(arrivals(rfq_facts(*rfqs), rfq_facts(), log, shown), log, shown).collect()
+    held = arrivals(rfq_facts(*rfqs), foreign_minutes(), log, shown)
+    return activity(held, log, shown).collect()
 
 
 def test_arrivals_stand_in_the_hour_of_the_exchange_not_of_utc():
@@ -99,7 +100,7 @@ def test_what_nobody_has_read_makes_no_hours():
 def test_our_own_rfqs_are_observed_by_the_list_of_our_own():
     log, shown = read_stretches(read("rfqs_self", MONDAY, START)), Settings(START, scope="self")
     created = START - timedelta(minutes=10)
-    held = arrivals(rfq_facts(rfq("r1", created_ts=created)), rfq_facts(), log, shown)
+    held = arrivals(rfq_facts(rfq("r1", created_ts=created)), foreign_minutes(), log, shown)
 
     found = activity(held, log, shown).collect()
 

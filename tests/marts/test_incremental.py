@@ -264,8 +264,46 @@ def test_an_incremental_history_equals_a_build_of_everything(
             build(history.connection, MARTS, settings)
         if number % 4 == 0:
             assert differences(history.connection, settings) == {}
+            assert counted_otherwise(history.connection, settings) == []
     # Half of the RFQs never end: each pass over received quotes touches what is ours of them.
     assert touched_share(history.connection) < 0.8
+
+
+def counted_otherwise(
+    connection: duckdb.DuckDBPyConnection, settings: Settings
+) -> list[tuple[object, ...]]:
+    """The hours whose arrivals are others than the RFQs counted one by one."""
+    return connection.execute(
+        """
+        with one_by_one as (
+            select
+                cohort_date,
+                date_trunc('hour', created_ts) as hour_start_ts,
+                count(*) as n_rfq,
+                count_if(is_combo) as n_rfq_combo,
+                count_if(is_observed) as n_rfq_observed,
+                min(created_ts) as first_created_ts,
+                max(created_ts) as last_created_ts,
+            from (
+                select *, exists (
+                    from read_stretches
+                    where
+                        pass = 'rfqs_market'
+                        and created_ts between from_ts and least(to_ts, $1::timestamptz)
+                ) as is_observed
+                from marts.rfq_facts
+            )
+            group by all
+        )
+
+        from one_by_one
+        anti join marts.arrivals using (
+            cohort_date, hour_start_ts, n_rfq, n_rfq_combo, n_rfq_observed,
+            first_created_ts, last_created_ts
+        )
+        """,
+        [settings.as_of],
+    ).fetchall()
 
 
 def test_a_build_begins_afresh_where_it_cannot_go_on(history: History) -> None:

@@ -6,7 +6,15 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tests.marts.facts import coverage, looked_hours, read, read_stretches, rfq, rfq_facts
+from tests.marts.facts import (
+    coverage,
+    foreign_minutes,
+    looked_hours,
+    read,
+    read_stretches,
+    rfq,
+    rfq_facts,
+)
 from transforms.marts.arrivals import arrivals
 from transforms.marts.trust import trust
 from transforms.settings import Settings
@@ -33,7 +41,7 @@ def days(
 ) -> pl.DataFrame:
     """The mart; one watched RFQ of our own on Monday noon, if not told."""
     log, shown = read_stretches(*runs), Settings(as_of=as_of)
-    held = arrivals(rfq_facts(*([own()] if rfqs is None else rfqs)), rfq_facts(), log, shown)
+    held = arrivals(rfq_facts(*([own()] if rfqs is None else rfqs)), foreign_minutes(), log, shown)
     hours = looked_hours(as_of) if looked is None else looked
     return trust(held, log, coverage(*(compared or [])), hours, shown).collect()
 

@@ -1,7 +1,7 @@
 """A build that goes on computes again what can differ, by small markets worked by hand."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +9,7 @@ import duckdb
 import polars as pl
 import pytest
 
+from tests.marts.test_incremental import note_run
 from tests.metrics.markets import (
     MIDNIGHT,
     ExchangeObject,
@@ -19,14 +20,16 @@ from tests.metrics.markets import (
     random_market,
     rfq,
 )
-from transforms.build import WHOLE, build
-from transforms.marts import MARTS, fill_rates, funnel, makers, outcomes, quote_facts
+from transforms.build import HOUR, WHOLE, Key, Mart, build
+from transforms.creations import name_spans
+from transforms.marts import MARTS, arrivals, fill_rates, funnel, makers, outcomes, quote_facts
 from transforms.marts.rfq_facts import TOLD_BY_QUOTES, rfq_facts
 from transforms.metrics.objects import load_objects
 from transforms.raw import create_raw_tables
 from transforms.settings import Settings
 
 STRANGER = {"creator_id": "stranger"}
+CREATED_S = f"epoch(created_ts - timestamptz '{MIDNIGHT.isoformat()}')::int"
 FEW = {mart: MARTS[mart] for mart in (quote_facts, rfq_facts, fill_rates, outcomes, funnel)}
 
 
@@ -44,6 +47,7 @@ class Desk:
         seconds: float,
         rfqs: Sequence[ExchangeObject] = (),
         quotes: Sequence[ExchangeObject] = (),
+        marts: Mapping[Mart, Key] = FEW,
     ) -> None:
         """Store what a run finds so many seconds after midnight, and build."""
         self.number += 1
@@ -58,7 +62,7 @@ class Desk:
             "insert into raw.loads values ($1, 'run', true, null)", [self.number]
         )
         as_of = MIDNIGHT + timedelta(seconds=seconds)
-        build(self.connection, FEW, Settings(as_of=as_of, viewer_id="desk"))
+        build(self.connection, marts, Settings(as_of=as_of, viewer_id="desk"))
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         return self.connection.execute(query).fetchall()
@@ -157,6 +161,69 @@ def test_a_quote_finds_its_rfq_wherever_that_is(desk: Desk) -> None:
     assert desk.rows(orphans) == []
     quoted = "select rfq_id, n_makers from marts.rfq_facts order by 1"
     assert desk.rows(quoted) == [("late", 1), ("old", 1)]
+
+
+def test_another_creation_of_an_id_takes_the_place_of_the_one_before(desk: Desk) -> None:
+    """r1 and q1, of 0 s and 1 s, are shown as of five hours later, then as they were at first.
+
+    Beside ten others, so that not all is built anew.
+    """
+    others = [closed_rfq(f"f{n}", n, 100, **STRANGER) for n in range(10)]
+    desk.load(400, [closed_rfq("r1", 0, 100), *others], [quote("q1", "r1", 1)])
+
+    for created_s, seconds in ((18_000, 18_400), (0, 18_800)):
+        ended_at = {"updated_ts": at(seconds - 10), "cancelled_ts": at(seconds - 10)}
+        asked = closed_rfq("r1", created_s, seconds - 10) | ended_at
+        answer = quote("q1", "r1", created_s + 1, updated_ts=at(seconds - 10))
+        desk.load(seconds, [asked], [answer])
+
+        assert desk.moved() == ["r1"]
+        tables = {"staging.rfqs": "updated_ts", "incremental.quoted_rfqs": "updated_ts"}
+        for table, ended in (tables | {"marts.rfq_facts": "end_ts"}).items():
+            shown = desk.rows(f"select {CREATED_S}, {ended} from {table} where rfq_id = 'r1'")
+            assert shown == [(created_s, MIDNIGHT + timedelta(seconds=seconds - 10))]
+        for table in ("staging.quotes", "marts.quote_facts"):
+            assert desk.rows(f"select quote_id, {CREATED_S} from {table}") == [
+                ("q1", created_s + 1)
+            ]
+
+
+def test_strangers_are_counted_by_minute_but_where_reading_began_or_ended(desk: Desk) -> None:
+    """Read from 30 s to 90 s: of 10, 50, 80, 100 and 300 s that is two, with 85 and 86 s four."""
+    counts = "select n_rfq, n_rfq_observed, n_rfq_own_or_quoted from marts.arrivals"
+    counted = {quote_facts: MARTS[quote_facts], rfq_facts: MARTS[rfq_facts], arrivals: HOUR}
+    made = [closed_rfq(f"r{n}", n, 320, **STRANGER) for n in (10, 50, 80, 100, 300)]
+    moments = (MIDNIGHT + timedelta(seconds=each) for each in (400, 30, 90))
+    note_run(desk.connection, "rfqs_market", *moments, load=1)
+    desk.load(400, made, marts=counted)
+    assert desk.rows(counts) == [(5, 2, 0)]
+
+    later = [closed_rfq(f"r{n}", n, 320, **STRANGER) for n in (85, 86)]
+    desk.load(500, later, marts=counted)
+    assert desk.rows(counts) == [(7, 4, 0)]
+
+    desk.load(600, [], [quote("q1", "r85", 86, creator_id="desk")], marts=counted)
+    assert desk.rows(counts) == [(7, 4, 1)]
+    by_minute = (
+        f"select n_rfq, {CREATED_S.replace('created', 'first_created')},"
+        f" {CREATED_S.replace('created', 'last_created')} from incremental.foreign_minutes"
+    )
+    assert desk.rows(f"{by_minute} order by 2") == [(2, 10, 50), (3, 80, 100), (1, 300, 300)]
+
+
+def test_moments_are_looked_for_in_few_spans(desk: Desk) -> None:
+    """Of twenty days with two moments each, a minute apart: the days are within sixteen spans."""
+    days = "select timestamptz '2026-05-01' + n * interval 1 day as created_ts from range(20) t(n)"
+    each = f"(from ({days}) union all select created_ts + interval 1 minute from ({days}))"
+    name_spans(desk.connection, "days", each)
+
+    near = f"select count_if(near_days(created_ts)) from ({days})"
+    at_noon = "select count_if(near_days(created_ts + interval 12 hour))"
+    definition = "select macro_definition from duckdb_functions() where function_name = 'near_days'"
+
+    assert desk.rows(near) == [(20,)]
+    assert desk.rows(f"{at_noon} from ({days})") == [(4,)]
+    assert desk.rows(definition)[0][0].count("BETWEEN") == 16
 
 
 def all_facts(

@@ -9,8 +9,10 @@ create or replace temp table held_foreign as
     select rowid as place
     from incremental.foreign_rfq_facts
     where
-        rowid in (
+        near_moved(created_ts)
+        and rowid in (
             select rowid from incremental.foreign_rfq_facts semi join moved_rfqs using (created_ts)
+            where near_moved(created_ts)
         )
         and rfq_id in (select rfq_id from moved_rfqs);
 
@@ -27,7 +29,8 @@ create or replace temp table before_rfq_facts as
     from (
         from incremental.visible_rfq_facts where rowid in (from held_visible)
         union all by name
-        from incremental.foreign_rfq_facts where rowid in (from held_foreign)
+        from incremental.foreign_rfq_facts
+        where near_moved(created_ts) and rowid in (from held_foreign)
     );
 
 create or replace temp table before_quote_facts as
@@ -39,7 +42,8 @@ create or replace temp table shown_rfqs as
     from incremental.visible_rfq_facts where rowid in (from held_visible)
     union
     select cohort_date, market_ticker, date_trunc('hour', created_ts), false
-    from incremental.foreign_rfq_facts where rowid in (from held_foreign)
+    from incremental.foreign_rfq_facts
+    where near_moved(created_ts) and rowid in (from held_foreign)
     union
     -- What of ours has matured counts in figures of its day.
     select cohort_date, market_ticker, date_trunc('hour', created_ts), false
@@ -47,3 +51,8 @@ create or replace temp table shown_rfqs as
 
 create or replace temp table shown_quotes as
     select distinct cohort_date, market_ticker from before_quote_facts;
+
+create or replace temp table touched_minutes as
+    select distinct date_trunc('minute', created_ts) as minute_start_ts
+    from incremental.foreign_rfq_facts
+    where near_moved(created_ts) and rowid in (from held_foreign);

@@ -1,5 +1,5 @@
 -- Ids of which something was loaded since the last build, or that had not shown all of it by then; and
--- all that raw holds of them, looked up once.
+-- what raw holds of them besides their versions.
 
 create or replace temp table changed_rfqs as
     select id from raw.rfq_versions where load > getvariable('last_load')
@@ -23,15 +23,6 @@ create or replace temp table changed_quotes as
     union
     select id from incremental.unsettled where resource = 'quotes';
 
--- Places first, so that of all other rows the id alone is read.
-create or replace temp table changed_rfq_versions as
-    from raw.rfq_versions
-    where rowid in (select rowid from raw.rfq_versions semi join changed_rfqs using (id));
-
-create or replace temp table changed_quote_versions as
-    from raw.quote_versions
-    where rowid in (select rowid from raw.quote_versions semi join changed_quotes using (id));
-
 create or replace temp table changed_ids as
     select 'rfqs' as resource, id from changed_rfqs
     union all
@@ -42,3 +33,5 @@ create or replace temp table changed_last_seen as
 
 create or replace temp table changed_tombstones as
     from raw.tombstones semi join changed_ids using (resource, id);
+
+create or replace temp table sought_quotes as from changed_quotes;

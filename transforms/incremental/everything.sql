@@ -4,9 +4,9 @@ drop schema if exists marts cascade;
 create schema marts;
 drop table if exists incremental.visible_rfq_facts;
 drop table if exists incremental.foreign_rfq_facts;
-create or replace table incremental.quoted_rfqs (
-    rfq_id varchar, created_ts timestamptz, cohort_date date, market_ticker varchar, is_combo boolean
-);
+drop table if exists incremental.foreign_minutes;
+create or replace table incremental.quoted_rfqs as
+    select *, created_ts::date as cohort_date from staging.rfqs limit 0;
 create or replace table incremental.fast_markets (
     cohort_date date, market_ticker varchar, is_window_fast boolean, is_timer_fast boolean
 );
@@ -16,6 +16,3 @@ create or replace temp table moved_rfqs as
     select rfq_id, created_ts from staging.rfqs
     union all
     select distinct rfq_id, null from staging.quotes anti join staging.rfqs using (rfq_id);
-
-create or replace temp table staged as
-    select rfq_id, rowid as place from staging.rfqs;

@@ -1,4 +1,5 @@
--- What is touched, in parts of about `rows_per_part` rows: memory is needed for one part at a time.
+-- What is touched, in parts of about `rows_per_part` rows: memory is needed for one part at a time. The
+-- place of an RFQ with quotes is among the quoted ones, of any other in staging.
 create or replace temp table parts_of_rfqs as
 with n_quotes as (
     select rfq_id, count(*) as n_quotes
@@ -7,14 +8,22 @@ with n_quotes as (
     group by rfq_id
 ),
 
+found as (
+    select rfq_id, created_ts, rowid as place
+    from incremental.quoted_rfqs
+    semi join moved_rfqs using (rfq_id)
+    union all
+    select rfq_id, created_ts, place from staged anti join n_quotes using (rfq_id)
+),
+
 -- An RFQ that was never seen has no place; its quotes have.
 sized as (
-    select rfq_id, place, coalesce(n_quotes, 0) as n_quotes
-    from staged
+    select rfq_id, created_ts, place, coalesce(n_quotes, 0) as n_quotes
+    from found
     left join n_quotes using (rfq_id)
     union all
-    select rfq_id, null, coalesce(n_quotes, 0)
-    from (select distinct rfq_id from moved_rfqs anti join staged using (rfq_id))
+    select rfq_id, null, null, coalesce(n_quotes, 0)
+    from (select distinct rfq_id from moved_rfqs anti join found using (rfq_id))
     left join n_quotes using (rfq_id)
 )
 
@@ -22,6 +31,6 @@ select
     rfq_id,
     place,
     n_quotes > 0 as has_quotes,
-    sum(1 + n_quotes) over (order by place rows unbounded preceding)
+    sum(1 + n_quotes) over (order by created_ts, rfq_id rows unbounded preceding)
     // getvariable('rows_per_part') as part,
 from sized;

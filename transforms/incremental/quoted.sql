@@ -1,8 +1,14 @@
--- RFQs with a quote, and where each is: few of all there are, so that a quote's RFQ is found among them.
-delete from incremental.quoted_rfqs where rfq_id in (select rfq_id from moved_rfqs);
+-- RFQs with a quote, all that staging has of them: few of all there are, so that a quote's RFQ is found
+-- among them, and is read without all that stands around it in staging.
 insert into incremental.quoted_rfqs
-    select rfq_id, created_ts, created_ts::date, market_ticker, is_combo
+    select *, created_ts::date
     from staging.rfqs
     where
-        rowid in (select place from staged)
-        and rfq_id in (select rfq_id from staging.quotes);
+        near_moved(created_ts)
+        and rowid in (
+            select place from staged
+            where rfq_id in (
+                select rfq_id from staging.quotes where rfq_id in (select rfq_id from staged)
+            )
+        )
+    order by created_ts;

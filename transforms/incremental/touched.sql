@@ -37,45 +37,8 @@ create or replace temp table new_passes as
 -- A constant, so that DuckDB skips whole blocks of what was last seen before.
 set variable seen_from_ts = (select seen_from_ts from new_passes where whose = 'others');
 
-create or replace temp table named_rfqs as
-    select rfq_id, created_ts from staging.quotes where quote_id in (from changed_quotes)
-    union all
-    select rfq_id, created_ts from marts.quote_facts where quote_id in (from changed_quotes)
-    union all
-    -- Time alone moves a pending accept to a lapsed one, and a late execution to a stuck one.
-    select rfq_id, created_ts
-    from marts.quote_facts
-    where
-        is_accept_pending
-        or (
-            confirmed_ts is not null and executed_ts is null and cancelled_ts is null
-            and not is_confirmed_stuck
-        );
-
--- An RFQ is looked for among those quoted before, then from three hours before its quote on, and where
--- it is not there, everywhere.
 create or replace temp table moved_rfqs as
-with quoted as (select rfq_id, created_ts from incremental.quoted_rfqs semi join named_rfqs using (rfq_id)),
-
-unquoted as (from named_rfqs anti join quoted using (rfq_id)),
-
-recent as (
-    select rfq_id, created_ts
-    from staging.rfqs
-    where
-        created_ts >= (select min(created_ts) - interval 3 hour from unquoted)
-        and rfq_id in (select rfq_id from unquoted)
-),
-
-older as (
-    select rfq_id, created_ts
-    from staging.rfqs
-    where rfq_id in (select rfq_id from unquoted anti join recent using (rfq_id))
-),
-
-found as (from quoted union all from recent union all from older),
-
-facts as (
+with facts as (
     select rfq_id, created_ts, visibility, end_cause, end_ts, last_seen_open_ts
     from incremental.visible_rfq_facts
     union all
@@ -85,9 +48,7 @@ facts as (
 
 select id as rfq_id, created_ts from changed_rfq_versions
 union
-from found
-union
-select rfq_id, null from named_rfqs anti join found using (rfq_id)
+select id, created_ts from named_rfqs left join located_rfqs on hash(id) = id_hash
 union
 -- RFQs of others that are too old to be open, or that a new sweep may have missed. Those that were open
 -- at the last build are younger than the oldest that may be open.

@@ -4,13 +4,13 @@ import polars as pl
 
 from transforms.definitions.observed import observed, rfq_list
 from transforms.definitions.populations import is_live
-from transforms.definitions.statistics import count, rows
+from transforms.definitions.statistics import count
 from transforms.settings import Settings
 
 
 def arrivals(
     visible_rfq_facts: pl.LazyFrame,
-    foreign_rfq_facts: pl.LazyFrame,
+    foreign_minutes: pl.LazyFrame,
     read_stretches: pl.LazyFrame,
     settings: Settings,
 ) -> pl.LazyFrame:
@@ -22,36 +22,53 @@ def arrivals(
 
     One row per cohort_date and hour_start_ts in which an RFQ was created.
     """
-    created, is_observed = pl.col("created_ts"), pl.col("is_observed")
-    has_quotes = pl.col("visibility").is_in(["own", "quoted"])
-    known = ("cohort_date", "created_ts", "is_combo")
-    rfqs = pl.concat(
-        [
-            visible_rfq_facts.select(*known, is_ours=has_quotes, is_watched=has_quotes & is_live()),
-            foreign_rfq_facts.select(*known, is_ours=False, is_watched=False),
-        ]
-    )
+    rfqs = pl.concat([_one_by_one(visible_rfq_facts), _by_minute(foreign_minutes)])
+    n_rfq, n_rfq_combo = pl.col("n_rfq"), pl.col("n_rfq_combo")
     return (
         _placed(rfqs, observed(read_stretches, [rfq_list(settings)], settings))
-        .group_by("cohort_date", hour_start_ts=created.dt.truncate("1h"))
+        .group_by("cohort_date", hour_start_ts=pl.col("first_created_ts").dt.truncate("1h"))
         .agg(
-            n_rfq=rows(),
-            n_rfq_combo=count(pl.col("is_combo")),
-            n_rfq_observed=count(is_observed),
-            n_rfq_combo_observed=count(pl.col("is_combo") & is_observed),
+            n_rfq=n_rfq.sum(),
+            n_rfq_combo=n_rfq_combo.sum(),
+            n_rfq_observed=n_rfq.filter("is_observed").sum(),
+            n_rfq_combo_observed=n_rfq_combo.filter("is_observed").sum(),
             n_rfq_own_or_quoted=count(pl.col("is_ours")),
             n_rfq_watched=count(pl.col("is_watched")),
-            first_created_ts=created.min(),
-            last_created_ts=created.max(),
+            first_created_ts=pl.col("first_created_ts").min(),
+            last_created_ts=pl.col("last_created_ts").max(),
         )
         .sort("hour_start_ts")
     )
 
 
-def _placed(rfq_facts: pl.LazyFrame, stretches: pl.LazyFrame) -> pl.LazyFrame:
-    """Say of each RFQ whether it was created in one of the *stretches*."""
+def _one_by_one(rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
+    has_quotes = pl.col("visibility").is_in(["own", "quoted"])
+    return rfq_facts.select(
+        "cohort_date",
+        n_rfq=pl.lit(1, pl.Int64),
+        n_rfq_combo=pl.col("is_combo").fill_null(value=False).cast(pl.Int64),
+        first_created_ts="created_ts",
+        last_created_ts="created_ts",
+        is_ours=has_quotes,
+        is_watched=has_quotes & is_live(),
+    )
+
+
+def _by_minute(foreign_minutes: pl.LazyFrame) -> pl.LazyFrame:
+    """Nobody shows us a quote on these. Those of one row are observed, or none of them is."""
+    return foreign_minutes.select(
+        *("cohort_date", "n_rfq", "n_rfq_combo", "first_created_ts", "last_created_ts"),
+        is_ours=pl.lit(value=False),
+        is_watched=pl.lit(value=False),
+    )
+
+
+def _placed(rfqs: pl.LazyFrame, stretches: pl.LazyFrame) -> pl.LazyFrame:
+    """Say of each row whether its RFQs were created in one of the *stretches*."""
     return (
-        rfq_facts.sort("created_ts")
-        .join_asof(stretches, left_on="created_ts", right_on="from_ts", check_sortedness=False)
-        .with_columns(is_observed=pl.col("created_ts") <= pl.col("to_ts"))
+        rfqs.sort("first_created_ts")
+        .join_asof(
+            stretches, left_on="first_created_ts", right_on="from_ts", check_sortedness=False
+        )
+        .with_columns(is_observed=pl.col("first_created_ts") <= pl.col("to_ts"))
     )

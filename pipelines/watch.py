@@ -48,6 +48,7 @@ from pipelines.publishing import Publisher
 from pipelines.spans import told_moment, told_span
 from pipelines.store.database import Database
 from pipelines.store.errors import DatabaseBusy
+from pipelines.store.memory import share_heap
 from transforms.raw import create_raw_tables
 
 LAND_EVERY_S = 60.0
@@ -133,6 +134,7 @@ def watch(database: Database, access: ExchangeSettings, maturity_s: float, pace:
 
     Raises `DatabaseBusy` where another run, or another watch, is at work.
     """
+    share_heap()
     with job.at_work(database) as work:
         # Landing comes before the lock is let go of.
         stopping.allow(ENDING_LASTS_AT_MOST_S)

@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 
 from pipelines.store.beside import copied, fresh_directory, lock_path, log_beside, put_aside
 from pipelines.store.errors import DatabaseBusy, DatabaseError, DataRefused, RunAtWork
+from pipelines.store.memory import limit_memory
 from pipelines.store.stamp import LAYOUT, Kind, Stamp, kind_of, make_stamp, quoted_text, read_stamp
 from transforms.raw import create_raw_tables
 
@@ -30,9 +31,6 @@ LOCK_WITHIN_S = 0.25
 LOCK_EVERY_S = 0.05
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DEFAULT_NAME = "rfq.duckdb"
-# DuckDB takes four fifths of the machine unless told otherwise. What it needs more than this it
-# writes to the folder of the run.
-MEMORY_BYTES = 1_500_000_000
 # The longest name that is made beside a published file: NAME.private.duckdb.wal.damaged-<moment>.
 LONGEST_SUFFIX = ".private.duckdb.wal.damaged-20261128T120000000000"
 # What the files are called in queries: their own names may be those of schemas of ours.
@@ -406,13 +404,6 @@ class PrivateConnection:
 def _use_private(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
     connection.execute(f"use {PRIVATE}; set timezone = 'UTC'")
     return connection
-
-
-def limit_memory(connection: duckdb.DuckDBPyConnection) -> None:
-    """Let DuckDB take so much memory, or half of the machine's where that is less, and no more."""
-    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    limit_mb = min(MEMORY_BYTES, physical // 2) // 1_000_000
-    connection.execute(f"set memory_limit = '{limit_mb}MB'")
 
 
 @contextmanager

@@ -133,7 +133,7 @@ def build_once(path: Path, as_of: datetime, note: Connection | None = None) -> N
     """Build in *path*; tell *note* seconds of CPU and wall by table, rows, and peak memory."""
     import duckdb
 
-    from pipelines.store.database import limit_memory
+    from pipelines.store.memory import limit_memory
     from transforms import build as building
     from transforms import partition
     from transforms.marts import MARTS

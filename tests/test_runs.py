@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from pipelines.operations import runs
@@ -28,6 +29,7 @@ from pipelines.operations.status import show_status
 from pipelines.spans import read_moment, read_span, told_bytes, told_span
 from pipelines.store.beside import lock_path
 from pipelines.store.database import Database
+from pipelines.store.stamp import claim, make_stamp
 from tests.accounts import Shown, of_desk, published
 from tests.running import Command
 
@@ -168,12 +170,18 @@ def test_a_run_at_work_is_no_verdict(path: Path) -> None:
 
 # The command
 
+STAMPED = ("sandbox seed=1", "fingerprint of the desk")
+
 
 @pytest.fixture(scope="module")
 def held(tmp_path_factory: pytest.TempPathFactory) -> Database:
-    """A published file of a desk."""
+    """A published file of a desk, which tells whose it is."""
     path = tmp_path_factory.mktemp("standing") / "rfq.duckdb"
-    return published(path, Shown("desk", *of_desk(), compared=(20, 1)))
+    made = published(path, Shown("desk", *of_desk(), compared=(20, 1)))
+    with duckdb.connect(path) as connection:
+        make_stamp(connection, "published")
+        claim(connection, *STAMPED)
+    return made
 
 
 @pytest.fixture
@@ -210,6 +218,7 @@ def test_a_status_of_json_has_the_keys_that_were_promised(rfq: Command, shown: D
     }
     assert {tuple(each) for each in told["files"]} == {("path", "bytes", "bytes_per_day")}
     assert told["as_of"] == "2026-05-04T00:16:40.000000Z"
+    assert (told["exchange"], told["account"]) == STAMPED
     assert all(check["count"] for check in told["checks"])
 
 

@@ -17,6 +17,7 @@ from pipelines.kalshi.client.errors import (
     TryLater,
 )
 from pipelines.kalshi.client.reader import Page
+from pipelines.kalshi.paging import RESTARTS
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.accounts import Party
 from tests.extraction.exchange_objects import (
@@ -310,6 +311,36 @@ def test_an_outage_leaves_where_the_market_was_read_to(
     reader.calls.clear()
 
     run(store, reader, IN_SLICES)
+
+    assert stored_ids(store) == set(ids)
+    first = next(call for name, call in reader.calls if name == "rfqs")
+    assert first["cursor"] is not None
+
+
+def test_a_slice_that_was_read_is_no_failure(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party
+) -> None:
+    """After three runs that each fail on their second page, the list still goes on there."""
+    ids = create_rfqs(market, clock, other, 24)
+    of_two_pages = replace(IN_SLICES, rows_per_load=4)
+    reader = Troubled(market, me)
+    reader.trouble = lambda parameters: DOWN if len(reader.calls) > 6 else None
+    with pytest.raises(ExchangeUnavailable):
+        run(store, reader, of_two_pages)
+
+    def fail_after_a_page(parameters: dict[str, Any]) -> ExchangeError | None:
+        pages = [call for name, call in reader.calls if name == "rfqs" and call["cursor"]]
+        return DOWN if pages and parameters.get("cursor") else None
+
+    reader.trouble = fail_after_a_page
+    for _ in range(RESTARTS):
+        reader.calls.clear()
+        with pytest.raises(ExchangeUnavailable):
+            run(store, reader, of_two_pages)
+    reader.trouble = lambda parameters: None
+    reader.calls.clear()
+
+    run(store, reader, of_two_pages)
 
     assert stored_ids(store) == set(ids)
     first = next(call for name, call in reader.calls if name == "rfqs")

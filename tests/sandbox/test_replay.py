@@ -105,13 +105,22 @@ def test_windows_and_filters_apply(recording, serving):
     assert recorder.rows(RFQS, "rfqs", event_ticker="KXTEST-26SEP24") == [RFQ]
 
 
-def test_a_recording_cannot_be_changed(recording):
+@pytest.mark.parametrize(
+    ("change", "arguments"),
+    [
+        ("create_rfq", {"market_ticker": "X", "contracts": 1}),
+        ("create_quote", {"rfq_id": "RFQ_ONE"}),
+        ("delete_rfq", {"rfq_id": "RFQ_ONE"}),
+        ("delete_quote", {"quote_id": "QUOTE_ONE"}),
+        ("accept_quote", {"quote_id": "QUOTE_ONE", "accepted_side": "yes"}),
+        ("confirm_quote", {"quote_id": "QUOTE_ONE"}),
+    ],
+)
+def test_a_recording_cannot_be_changed(recording, change, arguments):
     market = replay([recording(rfqs=[RFQ])])
 
     with pytest.raises(Refused, match="403"):
-        market.create_rfq(market.account("recorder"), market_ticker="X", contracts=1)
-    with pytest.raises(Refused, match="403"):
-        market.delete_rfq(market.account("recorder"), "RFQ_ONE")
+        getattr(market, change)(market.account("recorder"), **arguments)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from pipelines import building, job
 from pipelines.operations.runs import read_record
-from pipelines.sandbox import Account, Market, Shape, serve, unfold
+from pipelines.sandbox import Account, ManualClock, Market, Shape, serve, unfold
 from pipelines.sandbox.faults import ErrorOrder
 from pipelines.store.database import Database
 from tests.benches.watch import asked_of, figures, kill_again_and_again, market_of
@@ -72,6 +72,20 @@ def test_what_was_seen_lands_within_a_minute_and_nothing_new_lands_nothing(
     assert [n_looks for _, _, n_looks, *_ in made[1:]] == [12, 12, 1]
     assert {pause for *_, pause, _ in made[1:]} == {5.0}
     assert [row[2] for row in made] == [row[4] for row in made]
+
+
+def test_looks_that_were_missed_are_not_made_up_for(
+    watching: Watching, clock: ManualClock, database: Database
+) -> None:
+    """Seventeen seconds pass at once, over three looks: one comes at their end, then each 5 s."""
+    watching(46, [(12, lambda: clock.advance(17))], threads=no_builds())
+
+    (looks,) = raw(
+        database,
+        "select sum(n_looks)::int, max(last_served_ts) from raw.look_stretches where side = 'made'",
+    )
+    # At 0, 5 and 10 s, at 29 s, and from 30 s on.
+    assert looks == (8, at(45))
 
 
 def test_a_cycle_that_is_late_is_skipped_and_counted_and_the_looks_go_on(

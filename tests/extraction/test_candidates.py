@@ -69,3 +69,18 @@ def test_a_creation_that_is_told_to_fewer_digits_opens_nothing_again(store: Stor
 
     assert folded(store, 3)["quotes"] == []
     assert folded(store, 3) == made_anew(store, 3)
+
+
+def test_what_fails_while_the_tables_hold_the_news_is_what_is_told(store: Store) -> None:
+    """And they hold the news no more."""
+    from pipelines.kalshi.held import Held
+
+    held = Held(store.connection.cursor())
+    with held.candidates(1):
+        pass
+
+    with pytest.raises(ZeroDivisionError), held.candidates(1):
+        raise ZeroDivisionError
+
+    with held.candidates(1):
+        pass

@@ -9,8 +9,10 @@ from typing import Any
 import polars as pl
 
 from tests.marts.facts import NOON
+from transforms.definitions.last_look import is_confirmed_slowly, is_executed_slowly
 from transforms.definitions.rfqs import lifetime_bucket, size_bucket
 from transforms.marts.my_quotes import latency_bucket
+from transforms.settings import Settings
 
 # Written out here, so that no edge is compared with itself.
 CONTRACTS = [
@@ -57,7 +59,7 @@ def around(buckets: Sequence[tuple[str | None, str]], step: str) -> list[tuple[D
     ]
 
 
-def buckets_of(bucket: pl.Expr, **columns: list[Any]) -> list[str]:
+def buckets_of(bucket: pl.Expr, **columns: list[Any]) -> list[Any]:
     return pl.DataFrame(columns).select(bucket=bucket)["bucket"].to_list()
 
 
@@ -93,3 +95,25 @@ def test_lifetimes() -> None:
     found = buckets_of(lifetime_bucket(), created_ts=[NOON] * len(ends), end_ts=ends)
 
     assert found == list(expected)
+
+
+def test_an_execution_after_eight_seconds_and_a_late_confirmation_speak_against_a_fast_market() -> (
+    None
+):
+    """Halfway between timers of 1 and 15 s; and after 3 s and what clocks may differ by."""
+    waits_s, confirms_s = (0.0, 7.999999, 8.0), (3.1, 3.100001)
+    settings = Settings(as_of=NOON, skew_tol_s=0.1)
+
+    executed = buckets_of(is_executed_slowly(), **moments("confirmed_ts", "executed_ts", waits_s))
+    confirmed = buckets_of(
+        is_confirmed_slowly(settings), **moments("accepted_ts", "confirmed_ts", confirms_s)
+    )
+
+    assert (executed, confirmed) == ([False, False, True], [False, True])
+
+
+def moments(first: str, second: str, apart_s: Sequence[float]) -> dict[str, list[Any]]:
+    return {
+        first: [NOON] * len(apart_s),
+        second: [NOON + timedelta(seconds=each) for each in apart_s],
+    }

@@ -13,11 +13,10 @@ off. So many small builds end where one of everything does.
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from importlib.resources import files
 
 import duckdb
 
-from transforms import creations, last_build
+from transforms import creations, incremental, last_build
 from transforms.computing import Computation
 from transforms.definitions.last_look import fast_markets
 from transforms.keys import DAY, HOUR, PARTITION, RFQ, WHOLE, Key, Mart, Sums
@@ -58,7 +57,7 @@ def build(
     with _transaction(connection):
         goes_on = not afresh and why_afresh(connection, marts, settings) is None
         # A transaction sees a database as it is when it first reads there.
-        _execute(connection, "read_stretches")
+        incremental.execute(connection, "read_stretches")
         on_begun()
         _prepare(connection, settings, goes_on=goes_on)
         rows = Computation(connection, marts, settings, goes_on=goes_on, builder=builder).run()
@@ -104,24 +103,24 @@ def _stored(marts: Mapping[Mart, Key]) -> list[str]:
 def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, *, goes_on: bool) -> None:
     """Bring staging up to date, and say which RFQs that touches: all, unless the build goes on."""
     _set_moments(connection, settings, goes_on=goes_on)
-    _execute(connection, "looked_hours")
+    incremental.execute(connection, "looked_hours")
     if goes_on:
         find_changed(connection)
         restage(connection, settings)
-        _execute(connection, "touched")
-        _execute(connection, "requoted")
+        incremental.execute(connection, "touched")
+        incremental.execute(connection, "requoted")
         unquoted = "(from moved_rfqs anti join incremental.quoted_rfqs using (rfq_id))"
         creations.name_spans(connection, "moved", unquoted)
     else:
         stage(connection, settings)
-        _execute(connection, "everything")
+        incremental.execute(connection, "everything")
         creations.name_all(connection, "moved")
-    _execute(connection, "staged")
-    _execute(connection, "quoted")
+    incremental.execute(connection, "staged")
+    incremental.execute(connection, "quoted")
     _find_fast_markets(connection, settings, goes_on=goes_on)
-    _execute(connection, "served_moments")
+    incremental.execute(connection, "served_moments")
     connection.execute(f"set variable rows_per_part = {ROWS_PER_PART}")
-    _execute(connection, "parts_of_rfqs")
+    incremental.execute(connection, "parts_of_rfqs")
 
 
 def _set_moments(
@@ -139,7 +138,7 @@ def _set_moments(
         ((before,),) = connection.execute("select as_of from incremental.last_build").fetchall()
         moments["matured_before_ts"] = before - maturity
         moments["oldest_open_before"] = before - longest_life
-        _execute(connection, "moments")
+        incremental.execute(connection, "moments")
     else:
         # Nothing is newly read where everything is computed.
         connection.execute(f"set variable last_load = {2**62}")
@@ -155,7 +154,7 @@ def _find_fast_markets(
     connection: duckdb.DuckDBPyConnection, settings: Settings, *, goes_on: bool
 ) -> None:
     """Tell which markets of a day were fast. Another window touches the quoted RFQs in it."""
-    _execute(connection, "doubted" if goes_on else "everything_doubted")
+    incremental.execute(connection, "doubted" if goes_on else "everything_doubted")
     inputs = Inputs(connection)
     places = inputs.scan("from doubted_rfqs")
     quotes = inputs.scan(
@@ -163,7 +162,7 @@ def _find_fast_markets(
         " and rfq_id in (select rfq_id from doubted_rfqs)"
     )
     with lent(connection, fast_markets(places, quotes, settings).collect()):
-        _execute(connection, "fast_markets")
+        incremental.execute(connection, "fast_markets")
 
 
 def _told_of(builder: Here) -> tuple[str, list[str], int]:
@@ -183,7 +182,3 @@ def _sign(connection: duckdb.DuckDBPyConnection, settings: Settings, builder: He
         " $9::boolean as is_market_complete from raw.loads",
         [*moments, settings.scope, sees, settings.maturity_s, *_told_of(builder), is_complete],
     )
-
-
-def _execute(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    connection.execute((files("transforms") / "incremental" / f"{name}.sql").read_text())

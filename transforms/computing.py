@@ -5,12 +5,12 @@ Keys are taken some at a time, so that a market of any size needs no more memory
 
 import inspect
 from collections.abc import Iterator, Mapping
-from importlib.resources import files
 from typing import Any, Literal
 
 import duckdb
 import polars as pl
 
+from transforms import incremental
 from transforms.creations import name_spans
 from transforms.keys import DAY, HOUR, PARTITION, RFQ, WHOLE, Key, Mart, Sums, added_up, negative
 from transforms.partition import NAMES, Here, Rows, engine_for, read, sent, written
@@ -56,7 +56,7 @@ class Computation:
         """Compute all marts; return rows per mart."""
         self._of_rfqs()
         self._count_by_minute()
-        self._execute("parts")
+        incremental.execute(self._connection, "parts")
         for mart, key in self._marts.items():
             if isinstance(key, Sums):
                 self._add_up(mart, key)
@@ -72,7 +72,7 @@ class Computation:
         if self._goes_on:
             self._forget_moved(marts)
         else:
-            self._execute("nothing_before")
+            incremental.execute(self._connection, "nothing_before")
         settings, of_all = sent(self._settings), self._rows_of_all()
         parts = self._parts("parts_of_rfqs")
         partitions = ((of_all | self._rows_of_part(part), settings) for part in parts)
@@ -85,7 +85,7 @@ class Computation:
     def _count_by_minute(self) -> None:
         """Count strangers' RFQs by minute, where they have changed."""
         name_spans(self._connection, "touched_minutes", within_minutes("touched_minutes"))
-        self._execute("minutes")
+        incremental.execute(self._connection, "minutes")
         name_spans(self._connection, "read_edges", within_minutes("read_edges"))
 
     def _rows_of_all(self) -> Rows:
@@ -101,7 +101,7 @@ class Computation:
 
     def _forget_moved(self, marts: list[Mart]) -> None:
         """Take the moved RFQs out of tables and sums, and count what has matured as such."""
-        self._execute("before")
+        incremental.execute(self._connection, "before")
         self._take_off(_BEFORE)
         self._take_off(_aged(is_matured=False))
         self._put_on_read(_aged(is_matured=True))
@@ -215,9 +215,6 @@ class Computation:
         counted = "select sum(estimated_size) from duckdb_tables() where schema_name = 'staging'"
         ((rows,),) = self._connection.execute(counted).fetchall()
         return engine_for(rows or 0)
-
-    def _execute(self, name: str) -> None:
-        self._connection.execute((files("transforms") / "incremental" / f"{name}.sql").read_text())
 
 
 def _aged(*, is_matured: bool) -> dict[str, str]:

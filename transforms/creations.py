@@ -4,9 +4,9 @@ So an id is looked for where it was created, in few blocks of a table of any len
 is noted by the hash of the id: 8 bytes each are read through in a tenth of the time of the ids.
 """
 
-from importlib.resources import files
-
 import duckdb
+
+from transforms import incremental
 
 # Seconds. The market takes 45 minutes for a block of 122,880 rows.
 FAR_APART_S = 600
@@ -52,7 +52,7 @@ def name_spans(connection: duckdb.DuckDBPyConnection, name: str, moments: str) -
 
     *moments* is a table with a column `created_ts`. With constants DuckDB skips whole blocks.
     """
-    query = (files("transforms") / "incremental" / "spans.sql").read_text()
+    query = incremental.text("spans")
     for placeholder, value in (("moments", moments), ("far", FAR_APART_S), ("most", MOST_SPANS)):
         query = query.replace(f"${placeholder}", str(value))
     spans = connection.execute(query).fetchall()

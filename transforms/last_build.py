@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
-from importlib.resources import files
 from string import Template
 
 import duckdb
 import polars as pl
 
+from transforms import incremental
 from transforms.rules import rules
 from transforms.settings import Settings
 from transforms.staging import STATES
@@ -61,10 +61,10 @@ def share_changed(connection: duckdb.DuckDBPyConnection) -> float:
 
     0 where the new rows are too few for a share that matters, so that the ids held are not read.
     """
-    ((news, held),) = connection.execute(_query("news")).fetchall()
+    ((news, held),) = connection.execute(incremental.text("news")).fetchall()
     if news <= BUILDS_ALL_ABOVE * held:
         return 0.0
-    ((changed, total),) = connection.execute(_query("share_changed")).fetchall()
+    ((changed, total),) = connection.execute(incremental.text("share_changed")).fetchall()
     return float(changed / total)
 
 
@@ -94,13 +94,9 @@ def remember(
         "create schema if not exists incremental;"
         "create table if not exists incremental.checked (checked_ts timestamptz not null)"
     )
-    connection.execute(_query("last_build"), {"as_of": as_of, "recipe": fingerprint})
-    unsettled = Template(_query("unsettled")).safe_substitute(states)
+    connection.execute(incremental.text("last_build"), {"as_of": as_of, "recipe": fingerprint})
+    unsettled = Template(incremental.text("unsettled")).safe_substitute(states)
     connection.execute(unsettled, {"as_of": as_of})
-
-
-def _query(name: str) -> str:
-    return (files("transforms") / "incremental" / f"{name}.sql").read_text()
 
 
 def _are_there(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> bool:

@@ -2,13 +2,13 @@
 
 import inspect
 from collections.abc import Iterator, Mapping
-from importlib.resources import files
 from threading import Lock
 
 import duckdb
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from transforms import incremental
 from transforms.creations import name_spans
 from transforms.keys import Mart
 from transforms.settings import Settings
@@ -46,13 +46,13 @@ def relation(name: str) -> str:
 
 def sent_rfqs(of_part: str) -> str:
     """Return the query of when RFQs were sent, of those facts that the clause *of_part* leaves."""
-    query = _text("sent").replace("$by_minute", _by_minute("quoting_edges"))
+    query = incremental.text("sent").replace("$by_minute", _by_minute("quoting_edges"))
     return query.replace("$of_part", of_part)
 
 
 def find_edges_of_quoting(connection: duckdb.DuckDBPyConnection, of_part: str) -> None:
     """Find the minutes that `sent_rfqs` of the same *of_part* tells RFQ by RFQ."""
-    connection.execute(_text("quoting_edges").replace("$of_part", of_part))
+    connection.execute(incremental.text("quoting_edges").replace("$of_part", of_part))
     name_spans(connection, "quoting_edges", within_minutes("quoting_edges"))
 
 
@@ -63,11 +63,7 @@ def within_minutes(minutes: str) -> str:
 
 
 def _by_minute(edges: str) -> str:
-    return _text("by_minute").replace("$edges", edges)
-
-
-def _text(name: str) -> str:
-    return (files("transforms") / "incremental" / f"{name}.sql").read_text()
+    return incremental.text("by_minute").replace("$edges", edges)
 
 
 class Inputs:

@@ -10,7 +10,7 @@ from importlib.resources import files
 
 import duckdb
 
-from transforms import creations
+from transforms import creations, incremental
 from transforms.bounds import believed, believed_legs, legs_broken, named
 from transforms.raw import with_conditions
 from transforms.settings import Settings
@@ -49,10 +49,22 @@ def find_changed(connection: duckdb.DuckDBPyConnection) -> None:
 
     `moved_rfqs` may be made of what is found: RFQs that a changed quote names are located as well.
     """
-    _execute_file(connection, "changed")
-    for name, raw in (("quotes", "quote_versions"), ("rfqs", "rfq_versions")):
-        creations.locate(connection, name, raw)
-        _execute_file(connection, f"changed_{name}")
+    incremental.execute(connection, "changed")
+    _find_versions(connection, "quotes")
+    incremental.execute(connection, "named_rfqs")
+    _find_versions(connection, "rfqs")
+
+
+def _find_versions(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Find all versions of the changed ids: places first, so that of other rows the id is read."""
+    _, raw, changed = TABLES[name]
+    creations.locate(connection, name, raw)
+    near = f"near_{name}(created_ts)"
+    places = f"select rowid from raw.{raw} where {near} and id in (from {changed})"  # noqa: S608
+    connection.execute(
+        f"create or replace temp table changed_{raw} as"
+        f" from raw.{raw} where {near} and rowid in ({places})"
+    )
 
 
 def restage(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
@@ -109,10 +121,6 @@ def _execute(
     known = {"as_of": settings.as_of.astimezone(UTC), "viewer_id": settings.viewer_id}
     asked = {parameter: of for parameter, of in known.items() if f"${parameter}" in query}
     connection.execute(use.replace("$query", query), asked)
-
-
-def _execute_file(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    connection.execute((files("transforms") / "incremental" / f"{name}.sql").read_text())
 
 
 def view(name: str, raw: str, versions: str, lists: str | None = None) -> str:

@@ -1,12 +1,3 @@
--- Places first, so that of all other rows the id alone is read.
-create or replace temp table changed_quote_versions as
-    from raw.quote_versions
-    where
-        near_quotes(created_ts) and rowid in (
-            select rowid from raw.quote_versions
-            where near_quotes(created_ts) and id in (from changed_quotes)
-        );
-
 -- RFQs that a changed quote names now or has named before.
 create or replace temp table named_rfqs as
     select rfq_id as id from changed_quote_versions

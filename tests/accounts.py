@@ -22,7 +22,7 @@ from tests.metrics.markets import (
     rfq,
 )
 from transforms.build import build
-from transforms.catalogue import describe
+from transforms.catalogue import define
 from transforms.marts import MARTS
 from transforms.metrics.objects import load_objects
 from transforms.settings import Settings
@@ -80,7 +80,7 @@ def published(path: Path, shown: Shown) -> Database:
         # Whoever builds may be anywhere: days and hours are those of UTC.
         connection.execute("set timezone = 'Pacific/Kiritimati'")
         build(connection, MARTS, Settings(as_of, shown.viewer, **asked))
-        describe(connection)
+        define(connection)
     return Database(path)
 
 

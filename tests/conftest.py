@@ -14,7 +14,7 @@ from pipelines import effects, entry, job
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, ManualClock, Market, serve
 from pipelines.store.database import Database
-from tests.running import UNHURRIED, Command, Ended, access_of, ignore
+from tests.running import UNHURRIED, Command, Ended, access_of, build_few, ignore
 
 # The gate tries the same examples every time, and a slow machine is no failure.
 settings.register_profile("gate", deadline=None, derandomize=True)
@@ -31,6 +31,14 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 def _a_command_of_its_own() -> None:
     """What an earlier test in this process did and how long it took is nobody else's to tell."""
     effects.begin(None)
+
+
+@pytest.fixture(scope="module")
+def few_marts() -> Iterator[None]:
+    """Build only the marts that a module looks at, which it says with `usefixtures`."""
+    with pytest.MonkeyPatch.context() as patch:
+        build_few(patch.setattr)
+        yield
 
 
 @pytest.fixture

@@ -1,15 +1,25 @@
 """What the tests of whole runs share: access to a sandbox account, and a look at the result."""
 
+import os
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import pytest
+from filelock import FileLock
+
+from pipelines import building
+from pipelines.commands import summary
+from pipelines.commands.headline import Part
 from pipelines.kalshi.client.signing import load_signer
 from pipelines.kalshi.extraction import LoadSettings, Progress
 from pipelines.kalshi.settings import ExchangeSettings
 from pipelines.sandbox import Account, Behavior, Bucket
 from pipelines.store.database import Database
+from transforms.marts import MARTS
 
 LOGGED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ")
 
@@ -43,6 +53,17 @@ def access_of(exchange: Any, account: Account, reach: LoadSettings) -> ExchangeS
     return ExchangeSettings(exchange.base_url, signer, reach)
 
 
+# Enough to be a published file; `test_known.py` and nightly kills compare all marts.
+FEW = ("quote_facts", "rfq_facts", "fill_rates", "data_quality_by_day", "data_quality")
+
+
+def build_few(patch: Callable[[object, str, Any], None], *more: str) -> None:
+    """Build only some marts, and tell no figures of the others: they take most of a small run."""
+    few = {mart: key for mart, key in MARTS.items() if mart.__name__ in {*FEW, *more}}
+    patch(building, "MARTS", few)
+    patch(summary, "headline", lambda connection: [Part("of some marts", [])])
+
+
 def ignore(progress: Progress) -> None:
     """Show nothing."""
 
@@ -51,3 +72,17 @@ def read(database: Database, query: str) -> list[Any]:
     """The rows that *query* finds in the published file."""
     with database.reading() as connection:
         return connection.execute(query).fetchall()
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that the first worker who asks for it fills, and that nobody changes."""
+    own = factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            draft = folder.with_suffix(".draft")
+            shutil.rmtree(draft, ignore_errors=True)
+            draft.mkdir()
+            make(draft)
+            draft.rename(folder)
+    return folder

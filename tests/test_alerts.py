@@ -26,6 +26,8 @@ from tests.accounts import Shown, of_desk, published
 from tests.running import Command
 from tests.test_runs import at_work
 
+pytestmark = pytest.mark.usefixtures("few_marts")
+
 TOKEN = "ping-8f1e5a"  # whoever knows it can write to the service
 
 

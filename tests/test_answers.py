@@ -13,6 +13,8 @@ from pipelines.sandbox import Account, ManualClock, Market, visibility
 from pipelines.store.database import Database
 from tests.running import Command, Ended, read
 
+pytestmark = pytest.mark.usefixtures("few_marts")
+
 Rfq = Callable[[], Ended]
 Corrupt = Callable[..., None]
 BIDS = {"yes_bid": "0.4000", "no_bid": "0.5500"}

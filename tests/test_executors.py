@@ -20,7 +20,7 @@ from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import ManualClock, Market, serve, simulate
 from pipelines.store.database import Database
 from tests.conftest import NOON
-from tests.running import UNHURRIED, Command, access_of, ignore, read
+from tests.running import UNHURRIED, Command, access_of, build_few, ignore, read
 from tests.test_known import differences
 from transforms import build as building
 from transforms import partition
@@ -152,6 +152,7 @@ def test_a_part_that_is_lost_three_times_publishes_nothing(
     database: Database, rfq: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = database.path.read_bytes()
+    build_few(monkeypatch.setattr)
     monkeypatch.setattr(executors, "build_elsewhere", die)
 
     ended = rfq(

@@ -13,14 +13,21 @@ from typing import Any
 import duckdb
 import pytest
 
+from pipelines import job
 from pipelines.kalshi.client.origin import EXCHANGES, origins_of_exchange
+from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, ManualClock, Market, serve
+from pipelines.sandbox.book import Book
+from pipelines.sandbox.listings import CountedIds
 from pipelines.store.beside import log_beside
 from pipelines.store.database import Database
 from pipelines.store.errors import DatabaseError
 from pipelines.store.invariants import accept_losses
 from pipelines.store.publish import attached, last_published
-from tests.running import Command, Ended, read
+from tests.conftest import NOON
+from tests.running import UNHURRIED, Command, Ended, access_of, ignore, made_once, read
+
+pytestmark = pytest.mark.usefixtures("few_marts")
 
 Rfq = Callable[..., Ended]
 
@@ -46,16 +53,58 @@ with duckdb.connect(sys.argv[1]) as connection:
 
 
 @pytest.fixture
+def market(clock: ManualClock) -> Market:
+    return _market(clock)
+
+
+@pytest.fixture
 def run(
     rfq: Command, key: Path, exchange: Any, market: Market, desk: Account, database: Database
 ) -> Rfq:
     """`rfq run` against the exchange, with an RFQ of ours on it."""
-    market.create_rfq(desk, market_ticker="KXONE-26-A", contracts_fp="10.00")
+    _ask(market, desk)
 
     def command(*options: object, at: Path = database.path) -> Ended:
         return rfq("run", "--base-url", exchange.base_url, "--database", at, *options)
 
     return command
+
+
+@pytest.fixture
+def loaded(run: Rfq, database: Database, first_run: Path) -> None:
+    """The database after a first run, which all tests have a copy of."""
+    shutil.copytree(first_run, database.path.parent, dirs_exist_ok=True)
+
+
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files that `rfq run` leaves of the market that each test begins with."""
+    return made_once(tmp_path_factory, "first-run", _run_first)
+
+
+def _run_first(folder: Path) -> None:
+    market = _market(ManualClock(NOON))
+    desk = market.add_account("desk", key="ed25519")
+    _ask(market, desk)
+    with serve(market) as exchange:
+        database = Database(folder / "rfq.duckdb")
+        job.run(database, access_of(exchange, desk, LoadSettings()), ignore)
+
+
+def _market(clock: ManualClock) -> Market:
+    """A market of which each ends up with the same ids, and calls itself the same."""
+    market = Market(clock=clock, behavior=UNHURRIED)
+    market.name = "counted"
+    market.drive(_count_ids)
+    return market
+
+
+def _count_ids(book: Book, _now_us: int) -> None:
+    book.new_id = CountedIds(1)
+
+
+def _ask(market: Market, desk: Account) -> None:
+    market.create_rfq(desk, market_ticker="KXONE-26-A", contracts_fp="10.00")
 
 
 @contextmanager
@@ -157,8 +206,8 @@ def test_a_folder_that_cannot_be_written_is_refused(run: Rfq, exchange: Any) -> 
     assert "cannot be made the lock of a run" in ended.err
 
 
+@pytest.mark.usefixtures("loaded")
 def test_one_tab_too_many_does_not_replace_the_private_file(run: Rfq, database: Database) -> None:
-    run()
     before = database.private_path.read_bytes()
 
     ended = run(at=database.private_path)
@@ -193,8 +242,8 @@ def test_a_link_is_followed_and_stays_one(run: Rfq, tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.usefixtures("loaded")
 def test_a_private_file_that_is_a_link_stays_one(run: Rfq, database: Database) -> None:
-    run()
     elsewhere = database.path.with_name("elsewhere.duckdb")
     beside = database.path.with_name("rfq.private.duckdb")
     beside.rename(elsewhere)
@@ -235,10 +284,10 @@ def test_one_of_the_older_naming_that_two_could_claim_is_left_alone(
     assert older.exists()
 
 
+@pytest.mark.usefixtures("loaded")
 def test_a_forgotten_shell_stops_no_run_and_no_status(
     run: Rfq, rfq: Command, market: Market, desk: Account, database: Database
 ) -> None:
-    run()
     with shell(database.path):
         status = rfq("status", "--database", database.path)
         market.create_rfq(desk, market_ticker="KXONE-26-B", contracts_fp="10.00")
@@ -250,8 +299,8 @@ def test_a_forgotten_shell_stops_no_run_and_no_status(
     assert rfqs_in(database.path) == 2
 
 
+@pytest.mark.usefixtures("loaded")
 def test_a_stray_log_beside_the_published_file_is_put_aside(run: Rfq, database: Database) -> None:
-    run()
     log = log_beside(database.path)
     log.write_bytes(_log_of_another_database(database.path.parent))
     with pytest.raises(duckdb.Error):
@@ -291,10 +340,10 @@ def test_a_damaged_log_is_put_aside(
     assert f"{log} was damaged and is now {aside.name}; what it held" in caplog.text
 
 
+@pytest.mark.usefixtures("loaded")
 def test_a_damaged_log_costs_a_run_nothing_but_a_line(
     run: Rfq, market: Market, desk: Account, database: Database
 ) -> None:
-    run()
     market.create_rfq(desk, market_ticker="KXONE-26-B", contracts_fp="10.00")
     log = log_beside(database.private_path)
     log.write_bytes(DAMAGES["zeroed behind the middle"](_log_of(database.private_path)))
@@ -367,8 +416,8 @@ def test_what_nobody_has_any_more_needs_a_word(
     assert run().code == 0
 
 
+@pytest.mark.usefixtures("loaded")
 def test_a_published_file_that_cannot_be_read_is_made_anew(run: Rfq, database: Database) -> None:
-    run()
     whole = database.path.read_bytes()
     database.path.write_bytes(whole[:4096] + bytes(len(whole) - 4096))
 
@@ -379,10 +428,10 @@ def test_a_published_file_that_cannot_be_read_is_made_anew(run: Rfq, database: D
     assert rfqs_in(database.path) == 1
 
 
+@pytest.mark.usefixtures("loaded")
 def test_a_private_file_that_cannot_be_read_leaves_ways_on(
     run: Rfq, exchange: Any, database: Database
 ) -> None:
-    run()
     whole = database.private_path.read_bytes()
     database.private_path.write_bytes(whole[:4096] + bytes(len(whole) - 4096))
     exchange.requests.clear()
@@ -417,10 +466,10 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.usefixtures("loaded")
 def test_a_published_file_that_somebody_has_changed_is_put_aside(
     change: str, run: Rfq, rfq: Command, database: Database
 ) -> None:
-    assert run().code == 0
     with duckdb.connect(database.path) as connection:
         connection.execute(CHANGES[change])
     changed = database.path.read_bytes()
@@ -436,8 +485,8 @@ def test_a_published_file_that_somebody_has_changed_is_put_aside(
     assert read(database, "select count(*) from staging.rfqs") == [(1,)]
 
 
+@pytest.mark.usefixtures("loaded")
 def test_a_database_beside_another_is_one_of_its_own(run: Rfq, database: Database) -> None:
-    run()
     beside = database.path.with_name("rfq.db")
     database.path.with_name("desk.private.duckdb").write_text("a text, and nothing that we made")
 
@@ -446,6 +495,7 @@ def test_a_database_beside_another_is_one_of_its_own(run: Rfq, database: Databas
     assert rfqs_in(beside) == 1
 
 
+@pytest.mark.usefixtures("loaded")
 def test_what_another_database_published_is_not_replaced(
     run: Rfq,
     rfq: Command,
@@ -456,7 +506,6 @@ def test_what_another_database_published_is_not_replaced(
     tmp_path: Path,
 ) -> None:
     """The private file is gone, so that the published one alone says whose rows these are."""
-    run()
     before = database.path.read_bytes()
     database.private_path.unlink()
 
@@ -490,8 +539,8 @@ def test_a_backup_that_never_saw_an_end_does_not_undo_it(
     assert "has lost 1 closings that were published" in refused.err
 
 
+@pytest.mark.usefixtures("loaded")
 def test_a_build_asks_nobody_for_what_was_lost(run: Rfq, rfq: Command, database: Database) -> None:
-    run()
     _empty_raw(database)
 
     ended = rfq("build", "--database", database.path)
@@ -503,9 +552,8 @@ def test_a_build_asks_nobody_for_what_was_lost(run: Rfq, rfq: Command, database:
 NEXT_LOAD = "insert into raw.loads select max(load) + 1, 'next', true, null from raw.loads"
 
 
+@pytest.mark.usefixtures("loaded")
 def test_a_loss_that_is_accepted_twice_counts_once(run: Rfq, database: Database) -> None:
-    run()
-
     with database.held(), database.working_directory() as directory:
         last = last_published(database.path, directory, is_ours=True)
         with database.writing(directory) as connection, attached(connection, last):
@@ -517,11 +565,10 @@ def test_a_loss_that_is_accepted_twice_counts_once(run: Rfq, database: Database)
     assert found == [(4,)]
 
 
+@pytest.mark.usefixtures("loaded")
 def test_a_loss_that_was_published_stays_though_the_moment_shown_stands_still(
     run: Rfq, database: Database
 ) -> None:
-    run()
-
     with database.held(), database.working_directory() as directory:
         last = last_published(database.path, directory, is_ours=True)
         with database.writing(directory) as connection, attached(connection, last):
@@ -573,10 +620,10 @@ def test_a_build_of_nothing_leaves_nothing(rfq: Command, database: Database) -> 
     assert list(database.path.parent.iterdir()) == []
 
 
+@pytest.mark.usefixtures("loaded")
 def test_another_accounts_key_is_refused(
     run: Rfq, maker: Account, database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    run()
     before = database.path.read_bytes()
     _use_key_of(maker, tmp_path, monkeypatch)
 
@@ -587,10 +634,10 @@ def test_another_accounts_key_is_refused(
     assert database.path.read_bytes() == before
 
 
+@pytest.mark.usefixtures("loaded")
 def test_a_database_of_several_accounts_takes_the_one_that_is_named(
     run: Rfq, rfq: Command, desk: Account, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run()
     with duckdb.connect(database.private_path) as connection:
         connection.execute("insert into raw.accounts values ('another', now())")
 
@@ -655,11 +702,10 @@ def test_the_readme_names_the_hosts_that_are_known() -> None:
     assert [host for hosts in EXCHANGES.values() for host in hosts if host not in readme] == []
 
 
+@pytest.mark.usefixtures("loaded")
 def test_the_stamp_says_what_a_file_is_and_names_nobody(
     run: Rfq, desk: Account, market: Market, database: Database
 ) -> None:
-    run()
-
     (published,) = read(database, "from raw.stamp")
     with duckdb.connect(database.private_path, read_only=True) as connection:
         (private,) = connection.execute("from raw.stamp").fetchall()

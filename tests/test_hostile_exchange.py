@@ -31,6 +31,8 @@ from tests.extraction.exchange_objects import create_quote, create_rfq
 from tests.running import Command, Ended, read
 from tests.test_cli import assert_shows_no_key
 
+pytestmark = pytest.mark.usefixtures("few_marts")
+
 HTML = {"Content-Type": "text/html"}
 ID, LIMITS, QUOTES = "/communications/id", "/account/limits", "/communications/quotes"
 BETWEEN = "as the exchange never refuses: something in front of it does"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 
 from pipelines import job
 from pipelines.kalshi.extraction import LoadSettings
@@ -15,11 +16,11 @@ from pipelines.sandbox.simulation.future import unfold
 from pipelines.sandbox.simulation.past import simulate
 from pipelines.store.database import Database
 from tests.extraction.conftest import PROFILE
-from tests.running import Command, access_of, ignore, read
+from tests.running import Command, access_of, build_few, ignore, read
 
 Run = Callable[..., job.Outcome]
 # Each run is built again after the last of them.
-RUNS = 10 if PROFILE == "nightly" else 3
+RUNS = 10 if PROFILE == "nightly" else 2
 QUICK = LoadSettings(history=timedelta(days=7))
 # What tells one file from another, whatever they show.
 OF_ONE_FILE = {
@@ -109,8 +110,10 @@ def test_what_was_read_later_is_not_in_what_was_known_before(
     clock: ManualClock,
     database: Database,
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A stranger asks at 12:00:05 and is read at 12:05; another load publishes nothing."""
+    build_few(monkeypatch.setattr)
 
     def known_at(moment: str) -> int:
         built = tmp_path / "then.duckdb"

@@ -17,6 +17,8 @@ from tests.layouts import schemas_in, unpack_earlier_layout
 from tests.running import access_of, ignore, read
 from transforms.raw import raw_schema
 
+pytestmark = pytest.mark.usefixtures("few_marts")
+
 NOTED = ("account_fingerprint", "scope", "forgotten_before_ts")
 NUMBERED = ("rfq_versions", "quote_versions", "tombstones", "extraction_runs", "coverage")
 QUICK = LoadSettings(history=timedelta(days=7))

@@ -11,6 +11,8 @@ import duckdb
 import pytest
 
 from pipelines import building, job
+from pipelines.commands import summary
+from pipelines.commands.headline import headline
 from pipelines.kalshi.client.errors import ExchangeUnavailable
 from pipelines.kalshi.extraction import Limits, LoadSettings
 from pipelines.publishing import Publisher
@@ -20,7 +22,7 @@ from pipelines.store import publish
 from pipelines.store.database import Database
 from tests.benches.publish import load
 from tests.conftest import NOON
-from tests.running import Command, access_of, read
+from tests.running import Command, access_of, build_few, read
 from tests.watch.driven import Plan, raw, watched
 from transforms.marts import MARTS
 
@@ -36,16 +38,13 @@ select
     (select string_agg(distinct verdict, ', ') from marts.trust)
 from marts.build_info
 """
-FEW = {"rfq_facts", "quote_facts", "arrivals", "trust", "fill_rates", "data_quality_by_day"}
-FEW |= {"data_quality"}
 
 
 @pytest.fixture(scope="module", autouse=True)
 def few_marts() -> Iterator[None]:
-    """Build only the marts that are looked at here: the others take most of the time."""
+    """Build only the marts that are looked at here."""
     with pytest.MonkeyPatch.context() as patch:
-        few = {mart: key for mart, key in MARTS.items() if mart.__name__ in FEW}
-        patch.setattr(building, "MARTS", few)
+        build_few(patch.setattr, "arrivals", "trust")
         yield
 
 
@@ -53,6 +52,7 @@ def few_marts() -> Iterator[None]:
 def every_mart(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a command shows asks more of them."""
     monkeypatch.setattr(building, "MARTS", MARTS)
+    monkeypatch.setattr(summary, "headline", headline)
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """From which published file a run goes on, and what becomes of one that it may not go on from."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,23 +18,12 @@ from tests.benches.publish import load
 from tests.running import read
 from tests.test_known import differences
 from transforms import last_build
-from transforms.marts import MARTS
 
 A_DAY_OF_RFQS = 2 * 86_400
 HELD, MORE = 100, 40
 
 
-# Enough to be a published file; `test_known.py` and `test_kills.py` compare all of them.
-FEW = {"rfq_facts", "quote_facts", "data_quality_by_day", "data_quality"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_marts() -> Iterator[None]:
-    """Build only the marts that are looked at here: the others take most of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        few = {mart: key for mart, key in MARTS.items() if mart.__name__ in FEW}
-        patch.setattr(building, "MARTS", few)
-        yield
+pytestmark = pytest.mark.usefixtures("few_marts")
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,8 @@ from pipelines.sandbox import SystemClock, replay, serve
 from pipelines.store.database import Database
 from tests.running import access_of, ignore, read
 
+pytestmark = pytest.mark.usefixtures("few_marts")
+
 COMPOSED = Path(__file__).parent / "recorded" / "requester_view.json"
 RECORDED = Path(__file__).parent.parent.parent / "shared" / "recorded"
 

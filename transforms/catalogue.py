@@ -42,14 +42,22 @@ def describe(connection: duckdb.DuckDBPyConnection) -> None:
     """Define the SQL functions and views of the current database, and comment all that is in it.
 
     What has its text already keeps it, and a table or column without one is left as it is;
-    `undescribed` lists those. There are no views where the marts that they add up are not there.
+    `undescribed` lists those.
+    """
+    define(connection)
+    # A thousand statements at once take two thirds of what they take one by one.
+    connection.execute("; ".join(["begin", *_comments(connection), "commit"]))
+
+
+def define(connection: duckdb.DuckDBPyConnection) -> None:
+    """Define the SQL functions and views of the current database.
+
+    There are no views where the marts that they add up are not there.
     """
     connection.execute("create schema if not exists marts")
     connection.execute((files("transforms") / "functions.sql").read_text())
     if _marts(connection) >= _ADDED_UP:
         connection.execute((files("transforms") / "summary_views.sql").read_text())
-    # A thousand statements at once take two thirds of what they take one by one.
-    connection.execute("; ".join(["begin", *_comments(connection), "commit"]))
 
 
 def undescribed(connection: duckdb.DuckDBPyConnection) -> list[str]:

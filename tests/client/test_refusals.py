@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipelines.kalshi.client import transport
 from pipelines.kalshi.client.errors import (
     CredentialsRefused,
     CursorRefused,
@@ -256,6 +257,8 @@ def test_proxies_and_certificates_of_the_environment_are_ignored(
             monkeypatch.setenv(name, proxy.origin)
         monkeypatch.delenv("NO_PROXY", raising=False)
         monkeypatch.setenv("SSL_CERT_FILE", "/nonexistent")
+        # As in a process that has read none yet.
+        transport.certificates.cache_clear()
         exchange.answers(EMPTY)
 
         reader_of(exchange).get_rfqs()

@@ -16,10 +16,19 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from pipelines.kalshi.client.errors import ExchangeUnavailable
 from pipelines.kalshi.client.reader import open_reader
 from pipelines.kalshi.client.signing import Signer
+from pipelines.kalshi.client.transport import certificates
 from tests.client.conftest import Clock
 from tests.client.fault_server import FaultServer, drips, http, says, serve_faults
 
 GOOD = says(200, {"communications_id": "c"})
+
+
+@pytest.fixture(autouse=True)
+def _roots_not_yet_read() -> Iterator[None]:
+    """As in a process that has read none, nor leaves what a test has put in their place."""
+    certificates.cache_clear()
+    yield
+    certificates.cache_clear()
 
 
 def self_signed(key: RSAPrivateKey, address: str) -> x509.Certificate:

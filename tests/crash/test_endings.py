@@ -37,7 +37,7 @@ KILLED_RECORDED = 137
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
     """An exchange that was loaded once."""
-    with trial(tmp_path_factory.mktemp("endings") / "trial", seed=5) as made:
+    with trial(tmp_path_factory.mktemp("endings") / "trial", seed=5, has_few_marts=True) as made:
         assert made.run() == 0, made.output()
         yield made
 
@@ -78,27 +78,26 @@ def is_whole(path: Path) -> bool:
 # Signals
 
 
-@pytest.mark.parametrize(
-    ("point", "number"),
-    [
-        ("page: after the first", signal.SIGTERM),
-        ("load: after a commit", signal.SIGINT),
-        ("marts: in the middle", signal.SIGTERM),
-        ("publish: draft written", signal.SIGINT),
-    ],
-)
-def test_a_signal_ends_a_run_at_once_and_the_next_one_goes_on(
-    tried: Trial, point: str, number: signal.Signals
-) -> None:
+SIGNALS = {
+    "page: after the first": signal.SIGTERM,
+    "load: after a commit": signal.SIGINT,
+    "marts: in the middle": signal.SIGTERM,
+    "publish: draft written": signal.SIGINT,
+}
+
+
+def test_a_signal_ends_a_run_at_once_and_the_next_one_goes_on(tried: Trial) -> None:
+    """Further than the one before, up to its own signal; the last of them to its end."""
     before = tried.database.path.read_bytes()
+    for point, number in SIGNALS.items():
+        code = tried.run(POINTS[point], act=partial(send, number))
 
-    code = tried.run(POINTS[point], act=partial(send, number))
-
-    assert code == STOPPED[number] == last_recorded(tried)
+        assert code == STOPPED[number] == last_recorded(tried), point
+        assert tried.database.path.read_bytes() == before
+        assert leftovers(tried) == []
+        tried.trade()
     assert "Traceback" not in tried.output()
     assert "a bug" not in tried.output()
-    assert tried.database.path.read_bytes() == before
-    assert leftovers(tried) == []
     assert_made_good(tried)
 
 
@@ -170,8 +169,16 @@ def test_of_two_runs_started_at_once_one_leaves(tried: Trial) -> None:
     assert_made_good(tried)
 
 
-@pytest.mark.parametrize("mode", ["read_only=True", "read_only=False"])
-def test_a_private_file_held_by_another_program_is_left_alone(tried: Trial, mode: str) -> None:
+def test_a_private_file_held_by_another_program_is_left_alone(tried: Trial) -> None:
+    """Whether that program reads or writes."""
+    codes = [_run_while_held(tried, mode) for mode in ("read_only=True", "read_only=False")]
+
+    assert codes == [BUSY, BUSY]
+    assert tried.output().count("open in another program") == 2
+    assert_made_good(tried)
+
+
+def _run_while_held(tried: Trial, mode: str) -> int:
     holder = (
         f"import duckdb, sys; held = duckdb.connect(sys.argv[1], {mode});"
         " print('held', flush=True); input()"
@@ -186,11 +193,8 @@ def test_a_private_file_held_by_another_program_is_left_alone(tried: Trial, mode
         process.stdout.readline()
 
         code = tried.run()
-
         process.communicate("\n")
-    assert code == BUSY
-    assert "open in another program" in tried.output()
-    assert_made_good(tried)
+    return code
 
 
 def test_readers_see_a_whole_file_at_any_moment_of_a_run(tried: Trial) -> None:
@@ -217,15 +221,15 @@ def _is_whole_elsewhere(path: Path) -> bool:
 # Disks
 
 
-@pytest.mark.parametrize("size", [100_000, 3_000_000])
-def test_a_file_that_cannot_grow_ends_the_run_and_harms_nothing(tried: Trial, size: int) -> None:
+def test_a_file_that_cannot_grow_ends_the_run_and_harms_nothing(tried: Trial) -> None:
+    """Neither one that fails at once nor the next, which may grow and gets further."""
     before = tried.database.path.read_bytes()
+    for size in (100_000, 3_000_000):
+        code = tried.run(prepare=partial(limit_files_to, size))
 
-    code = tried.run(prepare=partial(limit_files_to, size))
-
-    assert code == FULL, tried.output()
-    assert tried.database.path.read_bytes() == before
-    assert leftovers(tried) in ([], ["rfq.private.duckdb.wal"])
+        assert code == FULL, tried.output()
+        assert tried.database.path.read_bytes() == before
+        assert leftovers(tried) in ([], ["rfq.private.duckdb.wal"])
     assert_made_good(tried)
 
 
@@ -237,7 +241,7 @@ def test_a_full_disk_ends_the_run_and_harms_nothing(tmp_path: Path) -> None:
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("this machine lets nobody mount a disk")
     try:
-        with trial(disk / "trial", seed=5) as tried:
+        with trial(disk / "trial", seed=5, has_few_marts=True) as tried:
             assert tried.run() == 0, tried.output()
             tried.trade()
             before = tried.database.path.read_bytes()
@@ -297,14 +301,15 @@ def test_what_a_killed_run_left_is_never_read_nor_followed(tried: Trial, tmp_pat
     assert not list(tried.folder.rglob("owned"))
 
 
-@pytest.mark.parametrize("keep", [0.0, 0.5, 0.97])
 @pytest.mark.parametrize("point", ["load: after a commit", "marts: committed"])
-def test_a_torn_log_of_the_private_file_is_made_good(tried: Trial, keep: float, point: str) -> None:
-    assert tried.run(POINTS[point]) == KILLED
-    assert last_recorded(tried) == KILLED_RECORDED
+def test_a_torn_log_of_the_private_file_is_made_good(tried: Trial, point: str) -> None:
+    """By the next run, which gets as far as the one before, and whose log is torn as well."""
     log = tried.database.private_path.with_name("rfq.private.duckdb.wal")
-
-    os.truncate(log, int(log.stat().st_size * keep))
+    for keep in (0.0, 0.5, 0.97):
+        assert tried.run(POINTS[point]) == KILLED
+        assert last_recorded(tried) == KILLED_RECORDED
+        os.truncate(log, int(log.stat().st_size * keep))
+        tried.trade()
 
     assert_made_good(tried)
 

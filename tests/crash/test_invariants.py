@@ -21,6 +21,8 @@ from tests.running import UNHURRIED, Command, access_of, ignore
 from transforms.keys import WHOLE
 from transforms.marts import MARTS
 
+pytestmark = pytest.mark.usefixtures("few_marts")
+
 Run = Callable[..., Outcome]
 
 # `marts.rfq_facts` is a view over two tables.

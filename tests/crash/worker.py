@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 # Imported once, before the fork: all that `rfq run` imports. No thread of a library holds a lock by
 # then: polars makes its pool when it is first used, and jemalloc sees to its own.
-PRELOADED = ["pipelines.cli", "pipelines.job", "pipelines.sandbox_access", "transforms.build"]
+PRELOADED = ["pipelines.cli", "pipelines.job", "pipelines.sandbox_access", "tests.running"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Order:
     act: Callable[[], None] | None = None
     """What is done at the point; a SIGKILL by default."""
     prepare: Callable[[], None] | None = None
+    has_few_marts: bool = False
 
 
 def context() -> ForkServerContext:
@@ -72,11 +73,14 @@ def work(order: Order) -> None:
     os.environ.update(order.environment)
     sys.argv = ["rfq", *order.arguments]
     from pipelines.entry import main
+    from tests.running import build_few
 
     if order.point:
         arm(order.point, order.act or partial(send, signal.SIGKILL))
         if order.point.in_slices:
             read_in_slices()
+    if order.has_few_marts:
+        build_few(setattr)
     if order.prepare:
         order.prepare()
     main()

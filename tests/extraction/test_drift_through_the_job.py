@@ -21,6 +21,8 @@ from pipelines.store.database import Database
 from tests.conftest import NOON
 from tests.running import UNHURRIED, access_of, ignore, read
 
+pytestmark = pytest.mark.usefixtures("few_marts")
+
 Change = Callable[[dict[str, Any]], dict[str, Any]]
 DAY = LoadSettings(retention=timedelta(days=1), history=timedelta(days=1))
 BIDS = {"yes_bid": "0.4000", "no_bid": "0.5500"}

@@ -1,16 +1,17 @@
-"""Many small builds end where one build of everything does, on 160 random markets."""
+"""Many small builds end where one build of everything does, on random markets."""
 
 import json
 import random
 import zlib
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import duckdb
 import pytest
 
+from tests.extraction.conftest import PROFILE
 from tests.metrics.markets import (
     MIDNIGHT,
     ExchangeObject,
@@ -25,9 +26,10 @@ from tests.metrics.markets import (
 )
 from transforms import build as building
 from transforms import last_build, partition
-from transforms.build import HOUR, RFQ, build
+from transforms.build import HOUR, RFQ, Key, Mart, build
 from transforms.marts import MARTS
 from transforms.marts.arrivals import arrivals
+from transforms.marts.fill_rates import fill_rates
 from transforms.marts.quote_facts import quote_facts
 from transforms.marts.rfq_facts import rfq_facts
 from transforms.metrics.objects import load_objects
@@ -35,11 +37,11 @@ from transforms.raw import create_raw_tables
 from transforms.settings import Settings
 from transforms.staging import TABLES
 
-MARKETS = 160
-HANGING = 4
+# On so many days, with an RFQ left hanging on each of them.
+DAYS = 4 if PROFILE == "nightly" else 2
+MARKETS, SOME_MARKETS = 40 * DAYS, 40
 # A third of what there is.
-FEW_ROWS = 400
-DAYS = 4
+FEW_ROWS = 100 * DAYS
 A_DAY_S, HALF_A_DAY_S = 86_400.0, 43_200.0
 RAW = (
     *("rfq_versions", "quote_versions", "tombstones", "accounts"),
@@ -53,9 +55,9 @@ RAW = (
         "loads",
     ),
 )
-BUILT = [f"staging.{name}" for name in (*TABLES, "rfq_legs")] + [
-    f"marts.{mart.__name__}" for mart in MARTS
-]
+STAGED = [f"staging.{name}" for name in (*TABLES, "rfq_legs")]
+BUILT = [*STAGED, *(f"marts.{mart.__name__}" for mart in MARTS)]
+FEW = {mart: MARTS[mart] for mart in (quote_facts, rfq_facts, fill_rates, arrivals)}
 
 
 @dataclass
@@ -203,10 +205,16 @@ def note_run(
 
 @pytest.fixture
 def history() -> Iterator[History]:
-    """160 random markets on four days: our own, those we quote, and strangers' among strangers."""
+    with history_of(MARKETS) as made:
+        yield made
+
+
+@contextmanager
+def history_of(markets: int) -> Iterator[History]:
+    """Random markets on some days: our own, those we quote, and strangers' among strangers."""
     chance = random.Random(20260504)
-    made = [spread_out(random_market(chance, f"m{n}r"), n) for n in range(MARKETS)]
-    made += [left_hanging(number) for number in range(HANGING)]
+    made = [spread_out(random_market(chance, f"m{n}r"), n) for n in range(markets)]
+    made += [left_hanging(number) for number in range(DAYS)]
     rfqs = [each for market in made for each in market.rfqs]
     quotes = [each for market in made for each in market.quotes]
     with duckdb.connect() as connection:
@@ -244,7 +252,7 @@ def left_hanging(number: int) -> Market:
 
 def moments(chance: random.Random) -> list[datetime]:
     """While each of those hangs, when it has hung for too long, and at last."""
-    pending = [MIDNIGHT + timedelta(seconds=A_DAY_S * n + 611) for n in range(HANGING)]
+    pending = [MIDNIGHT + timedelta(seconds=A_DAY_S * n + 611) for n in range(DAYS)]
     later = [when + timedelta(seconds=chance.uniform(25, 40)) for when in pending]
     return [*sorted(pending + later), MIDNIGHT + timedelta(days=DAYS + 1)]
 
@@ -306,25 +314,25 @@ def counted_otherwise(
     ).fetchall()
 
 
-def test_a_build_begins_afresh_where_it_cannot_go_on(history: History) -> None:
+def test_a_build_begins_afresh_where_it_cannot_go_on() -> None:
     """For an earlier moment, other eyes, another maturity, or where rows were taken from raw."""
     early, late = (MIDNIGHT + timedelta(hours=hours) for hours in (1, 30))
-    for now in (early, late):
-        history.load(now)
-    build(history.connection, MARTS, Settings(as_of=late, viewer_id="desk"))
-    for settings in (
-        Settings(as_of=early, viewer_id="desk"),
-        Settings(as_of=late, viewer_id="desk"),
-        Settings(as_of=late, viewer_id="A"),
-        Settings(as_of=late, viewer_id="A", maturity_s=60),
-    ):
-        build(history.connection, MARTS, settings)
-        assert differences(history.connection, settings) == {}
+    with history_of(SOME_MARKETS) as history:
+        for now in (early, late):
+            history.load(now)
+        build(history.connection, FEW, Settings(as_of=late, viewer_id="desk"))
+        for settings in (
+            Settings(as_of=early, viewer_id="desk"),
+            Settings(as_of=late, viewer_id="A"),
+            Settings(as_of=late, viewer_id="A", maturity_s=60),
+        ):
+            build(history.connection, FEW, settings)
+            assert differences(history.connection, settings, FEW) == {}
 
-    history.connection.execute("delete from raw.quote_versions where rowid % 3 = 0")
-    build(history.connection, MARTS, settings)
+        history.connection.execute("delete from raw.quote_versions where rowid % 3 = 0")
+        build(history.connection, FEW, settings)
 
-    assert differences(history.connection, settings) == {}
+        assert differences(history.connection, settings, FEW) == {}
 
 
 def test_an_rfq_that_was_known_before_its_time_was_read_counts_as_observed_from_then_on() -> None:
@@ -370,15 +378,20 @@ def test_a_part_that_has_nothing_for_a_mart_hides_no_later_part(
         assert connection.execute(counted).fetchall() == [(130_000,)]
 
 
-def differences(connection: duckdb.DuckDBPyConnection, settings: Settings) -> dict[str, int]:
+def differences(
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    marts: Mapping[Mart, Key] = MARTS,
+) -> dict[str, int]:
     """How many rows of each table a build of everything from the same raw rows has otherwise."""
     with closing(duckdb.connect()) as other:
         create_raw_tables(other)
         for name in RAW:
             other.register("_raw", connection.sql(f"from raw.{name}").to_arrow_table())
             other.execute(f"insert into raw.{name} by name from _raw")
-        build(other, MARTS, settings)
-        counts = {name: different_rows(connection, other, name) for name in BUILT}
+        build(other, marts, settings)
+        names = [*STAGED, *(f"marts.{mart.__name__}" for mart in marts)]
+        counts = {name: different_rows(connection, other, name) for name in names}
     return {name: n for name, n in counts.items() if n}
 
 

@@ -1,5 +1,6 @@
 """Staging: one current row per id, whatever the order in which its states arrived."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from itertools import permutations
 from typing import Any
@@ -20,13 +21,24 @@ HIDDEN = ("", "0", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852
 
 
 def staged_rfq(*versions: ExchangeObject, settings: Settings = LATER) -> dict[str, Any]:
-    with warehouse(versions, [], settings) as tables:
-        return tables["staging.rfqs"].row(0, named=True)
+    return _staged("rfqs", versions, [], settings)
 
 
 def staged_quote(*versions: ExchangeObject, settings: Settings = LATER) -> dict[str, Any]:
-    with warehouse([], versions, settings) as tables:
-        return tables["staging.quotes"].row(0, named=True)
+    return _staged("quotes", [], versions, settings)
+
+
+def _staged(
+    table: str,
+    rfqs: Sequence[ExchangeObject],
+    quotes: Sequence[ExchangeObject],
+    settings: Settings,
+) -> dict[str, Any]:
+    with duckdb.connect() as connection:
+        connection.execute("set timezone = 'UTC'")
+        load_objects(connection, rfqs, quotes)
+        stage(connection, settings)
+        return connection.sql(f"from staging.{table}").pl().row(0, named=True)
 
 
 def test_the_order_of_delivery_does_not_choose_the_state() -> None:

@@ -1,7 +1,8 @@
 """What must not matter: names, order, repetition, the calendar, which side is called YES.
 
-Each holds on 500 random markets, known whole or, where that can be, half of them as one account
-saw them: with passes now and then, quotes that vanished, names that an execution reveals.
+Each holds on 250 random markets (500 in the nightly profile), known whole or, where that can be,
+half of them as one account saw them: with passes now and then, quotes that vanished, names that an
+execution reveals.
 """
 
 import random
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.extraction.conftest import PROFILE
 from tests.metrics.markets import (
     MIDNIGHT,
     STAGES,
@@ -27,12 +29,12 @@ from tests.metrics.markets import (
 
 TIMES = ("created_ts", "updated_ts", "observed_ts", "served_ts", *STAGES)
 BY_DAY = ("ttfq_p50_by_day_s", "ttfq_sum_count_by_day")
-SAMPLES = 4
+SAMPLES = 4 if PROFILE == "nightly" else 2
 
 
 @pytest.fixture(scope="module", params=range(SAMPLES))
 def number(request: pytest.FixtureRequest) -> int:
-    """Which of four times 125 markets."""
+    """Which 125 markets."""
     return int(request.param)
 
 

@@ -1,14 +1,11 @@
 """The markets that the pages are of; all workers share one copy, which nobody changes."""
 
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
-from filelock import FileLock
 
 from pipelines import job
 from pipelines.kalshi.extraction import LoadSettings
@@ -18,7 +15,7 @@ from tests.accounts import Shown, of_both, of_desk, of_maker, published
 from tests.conftest import NOON
 from tests.metrics.markets import closed_rfq, quote, rfq
 from tests.notebooks.written_pages import WrittenPage
-from tests.running import UNHURRIED, Command, access_of, ignore
+from tests.running import UNHURRIED, Command, access_of, ignore, made_once
 
 ACCOUNTS = ("desk", "maker")
 HOSTILE_TICKERS = (
@@ -32,26 +29,14 @@ HOSTILE_TICKERS = (
 )
 
 
-def made_once(
-    factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]
-) -> dict[str, Path]:
-    """The file of each account in a folder that the first worker who asks has filled."""
-    own = factory.getbasetemp()
-    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / name
-    with FileLock(f"{folder}.lock"):
-        if not folder.exists():
-            draft = folder.with_suffix(".draft")
-            shutil.rmtree(draft, ignore_errors=True)
-            draft.mkdir()
-            make(draft)
-            draft.rename(folder)
+def of_accounts(folder: Path) -> dict[str, Path]:
     return {account: folder / f"{account}.duckdb" for account in ACCOUNTS}
 
 
 @pytest.fixture(scope="session")
 def by_hand(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The small market that was worked by hand, as each account sees it."""
-    return made_once(tmp_path_factory, "by-hand", _publish_by_hand)
+    return of_accounts(made_once(tmp_path_factory, "by-hand", _publish_by_hand))
 
 
 @pytest.fixture
@@ -90,7 +75,7 @@ def known(both: Path) -> Iterator[duckdb.DuckDBPyConnection]:
 @pytest.fixture(scope="session")
 def seed_one(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The sandbox's market of three days of seed 1, 200 RFQs a day, until noon."""
-    return made_once(tmp_path_factory, "seed-1", _run_seed_one)
+    return of_accounts(made_once(tmp_path_factory, "seed-1", _run_seed_one))
 
 
 @pytest.fixture

@@ -26,6 +26,8 @@ from tests.running import access_of
 from tests.watch.deals import REACH, Deals, Watching, at, no_builds, told, wait
 from tests.watch.driven import Inline, Plan, raw, watched
 
+pytestmark = pytest.mark.usefixtures("few_marts")
+
 
 def pauses(caplog: pytest.LogCaptureFixture) -> list[tuple[str, datetime, datetime]]:
     """Whose quotes nobody looked at, from when to when, as the log has it."""

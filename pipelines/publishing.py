@@ -93,7 +93,6 @@ class Publisher:
         """
         if not extraction.finished >= OURS:
             return False
-        connection.execute("set timezone = 'UTC'")
         shown = last_shown(connection)
         is_later = shown is None or shown_moments(connection).as_of > shown
         return is_later and not lost_rows(connection, self.work)

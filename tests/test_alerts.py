@@ -207,6 +207,19 @@ def test_alerts_that_reach_nobody_change_nothing_and_are_said_once(
     assert TOKEN not in ended.err
 
 
+@pytest.mark.usefixtures("key")
+def test_a_service_that_hears_neither_start_nor_end_is_told_of_once(
+    rfq: Command, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALERTS__PING_URL", f"http://127.0.0.1:9/{TOKEN}")
+    nobody = "http://127.0.0.1:9/trade-api/v2"
+
+    ended = rfq("run", "--base-url", nobody, "--database", database.path)
+
+    assert ended.code == 69
+    assert ended.err.count("the ping of [alerts] could not be told: ConnectError") == 1
+
+
 def test_a_service_that_never_answers_keeps_a_run_for_no_longer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -620,6 +620,17 @@ def test_a_build_of_nothing_leaves_nothing(rfq: Command, database: Database) -> 
     assert list(database.path.parent.iterdir()) == []
 
 
+def test_a_build_before_any_load_says_what_to_do(rfq: Command, database: Database) -> None:
+    """The tables are there, as where a first run was killed at its beginning."""
+    with database.held(), database.writing(may_create=True):
+        pass
+
+    ended = rfq("build", "--database", database.path)
+
+    assert ended.code == 78
+    assert "nothing was loaded yet, so there is nothing to publish: `rfq run`" in ended.err
+
+
 @pytest.mark.usefixtures("loaded")
 def test_another_accounts_key_is_refused(
     run: Rfq, maker: Account, database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -12,10 +12,12 @@ import pyarrow as pa
 import pytest
 
 from pipelines.kalshi.client.json_body import ListPage
+from pipelines.kalshi.client.session import Page
 from pipelines.kalshi.client.transport import LATEST
 from pipelines.kalshi.entities import QUOTE, RFQ
 from pipelines.kalshi.fields import EARLIEST, LONGEST_TEXT, MOST_LEGS
 from pipelines.kalshi.pages import BadPage, cut, read_pages, read_record
+from pipelines.kalshi.paging import Batch, read_list
 from pipelines.kalshi.versions import Versions, keys
 from transforms.raw import create_raw_tables
 
@@ -323,3 +325,35 @@ def test_a_text_that_no_field_has_is_not_typed(long: dict[str, Any]) -> None:
     assert [row.reason.partition(" is ")[2] for row in rows.rejected] == [
         "longer than 10,000 characters"
     ]
+
+
+def test_the_longest_texts_are_read_beside_a_row_that_cannot_be() -> None:
+    """One row that Arrow refuses has all of its page read row by row."""
+    rows = read_pages(RFQ, [page(LONGEST, RFQ_ROW | {"status": 5})])
+
+    assert rows.table.column("market_ticker").to_pylist() == [LONGEST["market_ticker"]]
+    assert len(rows.rejected) == 1
+
+
+def test_no_row_is_left_out_of_a_batch_in_which_one_page_cannot_be_cut() -> None:
+    """Of the batch of the second and third page, the first sweep has read the second's row.
+
+    In the second sweep the third page is odd, but a page.
+    """
+    rows = [RFQ_ROW | {"id": f"{number}1111111-1111-4111-8111-111111111111"} for number in range(4)]
+    bodies = [page(row, cursor=f"after {number}") for number, row in enumerate(rows[:3])]
+    bodies.append(page(rows[3]))
+    _, batch, _ = read_all(bodies, frozenset())
+    bodies[2] = b"\xef\xbb\xbf" + bodies[2]
+    assert [cut(RFQ, body).rows is None for body in bodies] == [False, False, True, False]
+
+    batches = read_all(bodies, {batch.prints[0]})
+
+    assert [batch.pages for batch in batches] == [1, 2, 1]
+    ids = {each for batch in batches for each in batch.rows.table.column("id").to_pylist()}
+    assert ids == {row["id"] for row in rows}
+
+
+def read_all(bodies: list[bytes], known: Collection[bytes]) -> list[Batch]:
+    served = iter([Page(body, None, datetime.now(UTC), 200) for body in bodies])
+    return list(read_list(RFQ, lambda _: next(served), known=known))

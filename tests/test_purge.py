@@ -181,6 +181,30 @@ def test_a_backup_waits_for_a_run_and_leaves_nothing_half(
     }
 
 
+def test_a_backup_is_none_where_a_row_of_the_private_file_cannot_be_read(
+    database: Database, tmp_path: Path
+) -> None:
+    """One damaged block in the middle, which neither opening nor counting comes across."""
+    with database.held(), database.writing(may_create=True) as connection:
+        connection.execute(
+            "insert into raw.rfq_versions by name select md5(i::varchar) as id, 'closed' as status,"
+            " now() as created_ts, now() as observed_ts, md5(i::varchar) as version_hash,"
+            " 'rfqs_market' as observed_pass, 1 as load from range(200_000) as t(i)"
+        )
+    size = database.private_path.stat().st_size
+    with database.private_path.open("r+b") as file:
+        file.seek(size // 2)
+        file.write(bytes(1_000))
+    with database.held(), database.writing() as connection:
+        counted = connection.execute("select count(*) from raw.rfq_versions").fetchall()
+
+    with pytest.raises(DataRefused, match="the copy cannot be read"):
+        back_up(database, tmp_path / "copy")
+
+    assert counted == [(200_000,)]
+    assert not (tmp_path / "copy").exists()
+
+
 def test_a_backup_demands_the_seal_of_a_file_that_has_one(
     rfq: Command,
     key: Path,

@@ -10,7 +10,7 @@ import duckdb
 
 from pipelines.stopping import stoppable
 from pipelines.store.beside import log_beside, record_path
-from pipelines.store.database import Database
+from pipelines.store.database import PRIVATE, Database
 from pipelines.store.errors import DatabaseError, DataRefused
 from pipelines.store.publish import Last, provenance
 from pipelines.store.stamp import Stamp, quoted_name, quoted_text, read_stamp
@@ -59,12 +59,12 @@ def _copy(database: Database, draft: Path) -> None:
 
 
 def _demand_whole(copy: Database) -> None:
-    """Open both copies; what a killed run left in the log of the private one is taken in."""
+    """Read all of both copies; what a killed run left in the log of the private one is taken in."""
     try:
         if copy.is_loaded:
             with copy.writing() as connection:
                 connection.execute("checkpoint")
-                connection.execute("select count(*) from raw.rfq_versions").fetchall()
+                _read_every_row(connection, PRIVATE)
                 _demand_published(copy, connection)
         elif copy.path.exists():
             _read_all(copy.path)
@@ -92,10 +92,15 @@ def _read_all(path: Path) -> Stamp | None:
     """Read every row of the published file at *path*; return its stamp. Raises duckdb.Error."""
     with duckdb.connect() as connection:
         connection.execute(f"attach {quoted_text(path)} as copied (read_only)")
-        tables = connection.execute(
-            "select schema_name, table_name from duckdb_tables() where database_name = 'copied'"
-        ).fetchall()
-        for schema, table in tables:
-            name = f"copied.{schema}.{quoted_name(table)}"
-            connection.execute(f"select bit_xor(hash(held)) from {name} as held").fetchall()  # noqa: S608
+        _read_every_row(connection, "copied")
         return read_stamp(connection, "copied")
+
+
+def _read_every_row(connection: duckdb.DuckDBPyConnection, catalog: str) -> None:
+    """Read all tables of *catalog*: a damaged block is not noticed before. Raises duckdb.Error."""
+    tables = connection.execute(
+        "select schema_name, table_name from duckdb_tables() where database_name = $1", [catalog]
+    ).fetchall()
+    for schema, table in tables:
+        name = f"{catalog}.{quoted_name(schema)}.{quoted_name(table)}"
+        connection.execute(f"select bit_xor(hash(held)) from {name} as held").fetchall()  # noqa: S608

@@ -235,6 +235,33 @@ def test_a_name_that_is_not_found_in_time_is_unavailable(
     let_go.set()
 
 
+def nobody_knows(*_: object, **__: object) -> list[object]:
+    raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (nobody_knows, "ConnectError: .* Name or service not known"),
+        (lambda *_, **__: [], "ConnectError: the name has no address"),
+    ],
+)
+def test_a_name_without_an_address_is_unavailable(
+    exchange: FaultServer,
+    reader_of: Callable[..., ExchangeReader],
+    monkeypatch: pytest.MonkeyPatch,
+    answer: Callable[..., list[object]],
+    told: str,
+) -> None:
+    """Whether nobody knows it or it is known and leads nowhere."""
+    monkeypatch.setattr(socket, "getaddrinfo", answer)
+
+    with pytest.raises(ExchangeUnavailable, match=told):
+        reader_of(exchange, attempts=1).get_quotes(**WINDOW)
+
+    assert exchange.connections == 0
+
+
 def test_the_last_fault_is_told_when_time_is_up(
     exchange: FaultServer, reader_of: Callable[..., ExchangeReader], clock: Clock
 ) -> None:
@@ -248,6 +275,21 @@ def test_the_last_fault_is_told_when_time_is_up(
 
     with pytest.raises(ExchangeUnavailable, match=r"HTTP 503 \(1 attempt\)"):
         reader_of(exchange).get_quotes(**WINDOW)
+
+
+def test_the_last_attempt_has_what_is_left_of_the_time(
+    exchange: FaultServer, reader_of: Callable[..., ExchangeReader], clock: Clock
+) -> None:
+    """The first has spent all of it but a second, half of which passes before the next."""
+
+    def slow(connection: socket.socket, server: FaultServer) -> None:
+        clock.now += 179
+        connection.sendall(http(503, b"{}"))
+
+    exchange.answers(slow, drips(http(200, QUOTES), 0.2))
+
+    with pytest.raises(ExchangeUnavailable, match=r"no complete answer in time \(2 attempts\)"):
+        reader_of(exchange, budget_s=180.0, attempt_s=120.0).get_quotes(**WINDOW)
 
 
 def test_five_attempts_wait_longer_and_longer(

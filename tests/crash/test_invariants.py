@@ -368,8 +368,14 @@ def test_where_nobody_knows_who_we_are_no_rfq_passes_for_our_own(
     assert database.path.read_bytes() == published
 
 
-def test_a_run_of_unreadable_rows_publishes_nothing(
-    run: Run, market: Market, desk: Account, database: Database, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("does", [job.run, job.load])
+def test_unreadable_rows_end_a_run_and_a_load_and_publish_nothing(
+    does: Callable[..., Any],
+    exchange: Any,
+    market: Market,
+    desk: Account,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The exchange serves creation times that are none; the sound row stays loaded."""
     ids = [
@@ -385,9 +391,11 @@ def test_a_run_of_unreadable_rows_publishes_nothing(
     monkeypatch.setattr("pipelines.sandbox.market.visible_rfq", corrupted)
 
     with pytest.raises(DataRefused, match="10 of 11 rows could not be read"):
-        run()
+        does(database, access_of(exchange, desk, LoadSettings()), ignore)
 
     assert not database.path.exists()
+    with duckdb.connect(database.private_path, read_only=True) as connection:
+        assert connection.execute("select id from raw.rfq_versions").fetchall() == [(ids[0],)]
 
 
 def _add_run(connection: duckdb.DuckDBPyConnection, run_id: str, columns: dict[str, str]) -> None:

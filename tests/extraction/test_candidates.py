@@ -2,13 +2,18 @@
 
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from pipelines.kalshi.extraction import Extraction
 from tests.extraction.conftest import PROFILE
 from tests.extraction.exchange_and_us import ExchangeAndUs
-from tests.extraction.loading import Store
+from tests.extraction.loading import SMALL, Store
+from tests.extraction.reading import InProcessReader
+from tests.running import ignore
+from transforms.raw import raw_schema
 
 EXAMPLES = 500 if PROFILE == "nightly" else 4
 TABLES = ("rfqs", "unknown_rfqs", "quotes")
@@ -84,3 +89,20 @@ def test_what_fails_while_the_tables_hold_the_news_is_what_is_told(store: Store)
 
     with held.candidates(1):
         pass
+
+
+def test_what_a_load_has_handed_on_is_news_no_more_in_the_next(
+    store: Store, reader: InProcessReader
+) -> None:
+    """Raw holds it by then: it would be held twice, and until the end of the run."""
+    extraction = Extraction(reader, store.connection, SMALL, "two", "me", ignore)  # type: ignore[arg-type]
+    column = raw_schema("accounts").field("communications_id")
+    row = pa.table([["desk"]], schema=pa.schema([column]))
+    extraction.begin_load()
+    extraction.held.note("accounts", row)
+    assert extraction.held.fetch("from held_accounts") == [("desk",)]
+
+    store.rows("insert into raw.accounts values ('desk', now())")
+    extraction.begin_load()
+
+    assert extraction.held.fetch("from held_accounts") == [("desk",)]

@@ -93,6 +93,14 @@ def test_each_quote_has_its_latency_its_price_and_its_fate(marts: dict[str, list
     ]
 
 
+def test_first_versions_alone_have_a_bucket_of_latency(marts: dict[str, list[Row]]) -> None:
+    buckets = dict(columns(marts["my_quotes"], "quote_id", "latency_bucket"))
+
+    assert (buckets["executed"], buckets["failed"]) == ("1-2 s", "under 0.5 s")
+    assert (buckets["closed_unknown"], buckets["lapsed"]) == ("30 s or more", "2-5 s")
+    assert (buckets["withdrawn 1"], buckets["withdrawn"]) == ("1-2 s", None)
+
+
 def test_a_quote_says_what_it_was_accepted_and_executed_at(marts: dict[str, list[Row]]) -> None:
     """The NO bid of 0.55 is hit for 100 contracts: A pays $55. The lapsed one was hit at YES."""
     names = ("quote_id", "accepted_side", "accepted_bid_dollars", "executed_contracts")

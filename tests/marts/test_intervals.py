@@ -36,13 +36,21 @@ def test_the_wilson_interval_is_the_published_one(x, n, low, high):
     assert interval(x, n) == (pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5))
 
 
-@pytest.mark.parametrize(("x", "n"), [(x, n) for x, n, *_ in PUBLISHED] + [(7, 7), (1, 1)])
+@pytest.mark.parametrize(
+    ("x", "n"), [(x, n) for x, n, *_ in PUBLISHED] + [(7, 7), (1, 1), (0.5, 20.5)]
+)
 def test_sql_and_polars_agree_on_the_interval(database, x, n):
     found = database.execute(
         "select marts.wilson_low($1, $2), marts.wilson_high($1, $2)", [x, n]
     ).fetchall()
 
     assert found == [(pytest.approx(interval(x, n)[0]), pytest.approx(interval(x, n)[1]))]
+
+
+@pytest.mark.parametrize(("x", "n"), [(-0.5, 20), (20.5, 20), (0, -1), (None, 20)])
+def test_what_is_no_share_has_no_interval_in_sql(database, x, n):
+    query = "select marts.wilson_low($1, $2), marts.wilson_high($1, $2)"
+    assert database.execute(query, [x, n]).fetchall() == [(None, None)]
 
 
 def test_no_trials_have_no_rate_and_no_interval(database):

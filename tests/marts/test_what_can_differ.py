@@ -147,6 +147,20 @@ def test_the_first_fast_execution_moves_what_was_quoted_in_its_market(desk: Desk
     assert desk.rows(windows) == [("q1", 3, True), ("q4", 30, False)]
 
 
+def test_a_fast_execution_moves_what_was_over_in_its_market_as_well(desk: Desk) -> None:
+    """r1 lapsed and closed long before; what it was confirmed within is another window now."""
+    over = [closed_rfq("r1", 0, 300), rfq("r2", 1)]
+    desk.load(400, over, [followed(quote("q1", "r1", 1), accepted=100)])
+    window = "select confirm_window_s from marts.quote_facts where quote_id = 'q1'"
+    assert desk.rows(window) == [(30,)]
+
+    fast = followed(quote("q3", "r3", 611), accepted=612, confirmed=613, executed=614)
+    desk.load(620, [rfq("r3", 610)], [fast])
+
+    assert desk.moved() == ["r1", "r3"]
+    assert desk.rows(window) == [(3,)]
+
+
 def test_a_quote_finds_its_rfq_wherever_that_is(desk: Desk) -> None:
     """One of four hours ago, that nobody had quoted, and one that comes to be known later."""
     desk.load(15_000, [closed_rfq("old", 0, 14_900)], [])

@@ -108,19 +108,22 @@ def test_what_vanished_is_censored_where_it_was_last_seen() -> None:
 
 
 def test_a_lapse_competes_at_the_end_of_the_window() -> None:
+    """Or where the maker took the accepted quote back, if that was earlier."""
     when = Settings(as_of=MIDNIGHT + timedelta(seconds=500))
     lapsed = followed(quote("q1", "r1"), accepted=5)
     confirmed = followed(quote("q2", "r2"), accepted=5, confirmed=9)
     pending = followed(quote("q3", "r3"), accepted=490)
 
-    requests = [closed_rfq("r1", 0, 60), rfq("r2"), rfq("r3")]
-    with warehouse(requests, [lapsed, confirmed, pending], when) as marts:
+    taken_back = followed(quote("q4", "r4"), accepted=5, cancelled=17)
+
+    requests = [closed_rfq("r1", 0, 60), rfq("r2"), rfq("r3"), rfq("r4")]
+    with warehouse(requests, [lapsed, confirmed, pending, taken_back], when) as marts:
         observed = observations(
             marts["rfq_facts"].lazy(), marts["quote_facts"].lazy(), when
         ).collect()
 
     confirms = observed.filter(clock="confirm").select("time_s", "cause").sort("time_s").rows()
-    assert confirms == [(4.0, "confirmed"), (10.0, None), (30.0, "lapsed")]
+    assert confirms == [*((4.0, "confirmed"), (10.0, None), (12.0, "lapsed"), (30.0, "lapsed"))]
 
 
 def fill_curve(lives: Sequence[Observation]) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 """Single lives in the fact marts: the odd ones."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -265,3 +266,49 @@ def test_a_combo_is_fast_whatever_speaks_against_it() -> None:
     assert quotes["q1"]["confirm_window_s"] == 3
     assert quotes["q1"]["is_against_fast"]
     assert quotes["q1"]["execution_excess_s"] == 0.0
+
+
+def test_a_rival_that_was_lost_as_the_accept_came_leaves_the_cover_unknown() -> None:
+    """It was last seen at 5 s, and nobody knows whether it stood when the other was accepted."""
+    won = followed(quote("q1", "r1", 1), accepted=5)
+    rival = quote("q2", "r1", 2, creator_id="B")
+
+    covers = [
+        facts([rfq("r1")], [won, rival], gone=[("quotes", "q2", 8)], seen_s=seen_s)[0]["r1"]
+        for seen_s in (5, 5.000001)
+    ]
+
+    assert [each["is_cover_unknown"] for each in covers] == [True, False]
+
+
+def test_of_two_accepts_the_one_that_was_executed_decides_side_price_and_maker() -> None:
+    """The first, of another side, had lapsed: a NO bid of 0.55 that is hit sells YES at 0.45.
+
+    The next best bid for NO is 0.50, though C bids 0.10 for YES and B 0.40.
+    """
+    lapsed = quote("q1", "r1", 1, creator_id="B", no_bid_dollars="0.4500")
+    lapsed = followed(lapsed, "yes", accepted=5)
+    executed = followed(quote("q2", "r1", 2), "no", accepted=50, confirmed=52, executed=60)
+    bids = {"yes_bid_dollars": "0.1000", "no_bid_dollars": "0.5000"}
+    third = quote("q3", "r1", 3, creator_id="C", **bids)
+
+    rfqs, _ = facts([rfq("r1")], [lapsed, executed, third])
+
+    told = ("requester_side", "requester_price_dollars", "maker_id_won", "cover_distance")
+    bid = Decimal(executed["no_bid_dollars"])
+    cover = bid - Decimal("0.50")
+    assert [rfqs["r1"][name] for name in told] == ["buy_yes", 1 - bid, "A", cover]
+
+
+def test_a_stranger_is_decided_once_one_of_two_executions_was_read() -> None:
+    """An alarm, as an RFQ executes once: read at 30 s and at 90 s, and as of 60 s."""
+    stages = {"accepted": 5, "confirmed": 6, "executed": 21}
+    quotes = [
+        followed(quote(name, "r1", created_s), **stages) | {"observed_ts": at(seen_s)}
+        for name, created_s, seen_s in (("q1", 1, 30), ("q2", 2, 90))
+    ]
+    as_of = MIDNIGHT + timedelta(seconds=60)
+
+    rfqs, _ = facts([rfq("r1")], quotes, Settings(as_of=as_of, viewer_id="A"))
+
+    assert (rfqs["r1"]["visibility"], rfqs["r1"]["is_decided"]) == ("quoted", True)

@@ -275,3 +275,64 @@ def gone_at(connection: duckdb.DuckDBPyConnection, as_of_s: float) -> bool:
     stage(connection, Settings(as_of=MIDNIGHT + timedelta(seconds=as_of_s)))
     gone_ts = connection.execute("select gone_ts from staging.rfqs").fetchall()[0][0]
     return gone_ts is not None
+
+
+@pytest.mark.parametrize("stage", ["accepted", "confirmed", "executed", "cancelled"])
+@pytest.mark.parametrize("updated_ts", [at(5), None])
+def test_what_happened_at_the_as_of_time_to_a_quote_counts(
+    stage: str, updated_ts: str | None
+) -> None:
+    """And what happened a microsecond later does not, told by its own time or by the update."""
+    earlier = {"accepted": 3.0} if stage in ("confirmed", "executed") else {}
+    shown = followed(quote("q1", "r1"), **earlier, **{stage: 5.0}) | {"updated_ts": updated_ts}
+
+    then, before = (staged_quote(shown, settings=just_at(5, late)) for late in (0, 1))
+
+    assert then[f"{stage}_ts"] == MIDNIGHT + timedelta(seconds=5)
+    assert before[f"{stage}_ts"] is None
+
+
+@pytest.mark.parametrize("name", ["updated_ts", "cancelled_ts", "observed_ts"])
+def test_what_closed_an_rfq_at_the_as_of_time_counts(name: str) -> None:
+    """By whichever of its times is known: by when it was read if it shows none."""
+    hidden = {each: None for each in ("updated_ts", "cancelled_ts") if each != name}
+    shown = closed_rfq("r1", 0, 5) | hidden | {"observed_ts": at(5)}
+
+    then, before = (staged_rfq(rfq("r1"), shown, settings=just_at(5, late)) for late in (0, 1))
+
+    assert (then["status"], before["status"]) == ("closed", "open")
+
+
+def test_what_is_shown_of_a_later_closing_does_not_undo_an_earlier_one() -> None:
+    """Two states without the time of the closing, updated at 5 s and at 20 s, as of 10 s."""
+    closings = [closed_rfq("r1", 0, end_s) | {"cancelled_ts": None} for end_s in (5, 20)]
+
+    assert staged_rfq(*closings, settings=just_at(10, 0))["status"] == "closed"
+
+
+def just_at(seconds: float, before_us: int) -> Settings:
+    """As of so many seconds after midnight, less some microseconds."""
+    return Settings(as_of=MIDNIGHT + timedelta(seconds=seconds, microseconds=-before_us))
+
+
+@pytest.mark.parametrize("name", ["rfqs", "quotes"])
+def test_of_several_sights_the_latest_is_the_last(name: str) -> None:
+    """Seen open at 5 s, 60 s and 30 s, and at 90 s in whatever state."""
+    with duckdb.connect() as connection:
+        connection.execute("set timezone = 'UTC'")
+        load_objects(connection, [rfq("each")], [quote("each", "r1")])
+        connection.execute(
+            f"update raw.{name.removesuffix('s')}_versions"
+            f" set observed_ts = '{at(5)}', observed_pass = 'load'"
+        )
+        for open_s, seen_s in ((60, 90), (30, 30)):
+            connection.execute(
+                "insert into raw.last_seen values ($1, 'each', $2, $3, 1)",
+                [name, at(seen_s), at(open_s)],
+            )
+        stage(connection, LATER)
+        sights = connection.execute(
+            f"select last_observed_ts, last_seen_open_ts from staging.{name}"
+        ).fetchall()
+
+    assert sights == [(MIDNIGHT + timedelta(seconds=90), MIDNIGHT + timedelta(seconds=60))]

@@ -100,6 +100,8 @@ def test_no_file_an_older_one_and_no_folder_end_with_78(
     assert ended(tmp_path / "none.duckdb").code == 78
     no_folder = ended(desk, tmp_path / "nowhere" / "page.html")
     assert (no_folder.code, "make it first" in no_folder.err) == (78, True)
+    folder = ended(desk, tmp_path)
+    assert (folder.code, "is a folder: give the path of a file" in folder.err) == (78, True)
     earlier = Path(shutil.copy(desk, tmp_path / "earlier.duckdb"))
     with duckdb.connect(earlier) as connection:
         as_table(connection, "rfq_facts")

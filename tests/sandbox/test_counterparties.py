@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,6 +21,8 @@ from pipelines.sandbox.simulation.shapes import makers
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 COMBO = "KXMVECROSSCATEGORY-S2026ABCDEF0123-0123456789A"
 EVERYBODY = Shape(desk_trade_share=1, stranger_trade_share=1, single_share=0)
+# RFQs, quotes on the desk's, the maker's quotes, what follows, and what once somebody visits.
+DIGESTS = ["16a1e8ec14b3", "6e97789c116c", "a97d91026a9e", "d65d82e7831d", "a80daf0e3271"]
 NOBODY = Shape(desk_trade_share=0, stranger_trade_share=0, bargain_share=0, single_share=0)
 
 
@@ -225,25 +228,56 @@ def test_a_generous_quote_on_an_rfq_of_the_past_finds_a_taker(clock):
 def test_the_same_seed_and_the_same_calls_give_the_same_market(clock):
     """Ids included; another call gives another market."""
 
-    def events_of(no_bid: str) -> list:
-        clock = ManualClock(NOON)
-        market = Market(clock=clock)
-        for name in ("desk", "maker", "visitor"):
-            market.add_account(name, key="ed25519")
-        simulate(market, seed=2, days=0.05, rfqs_per_day=2_000)
-        unfold(market, seed=2, rfqs_per_day=20_000)
-        visitor = market.account("visitor")
-        for number in range(5):
-            clock.advance(3)
-            market.create_rfq(visitor, market_ticker=f"{COMBO}{number}", contracts=10)
-            for rfq_id in open_rfqs(market, visitor)[:5]:
-                with suppress(Refused):
-                    market.create_quote(visitor, rfq_id=rfq_id, yes_bid="0", no_bid=no_bid)
-            stand_by(market, visitor)
-        return list(market.events)
-
     first = events_of("0.9500")
 
     assert len(first) > 60
     assert first == events_of("0.9500")
     assert first != events_of("0.2000")
+
+
+def events_of(no_bid: str) -> list:
+    """What happens in a market with a past once somebody visits it, asks and quotes."""
+    clock = ManualClock(NOON)
+    market = Market(clock=clock)
+    for name in ("desk", "maker", "visitor"):
+        market.add_account(name, key="ed25519")
+    simulate(market, seed=2, days=0.05, rfqs_per_day=2_000)
+    unfold(market, seed=2, rfqs_per_day=20_000)
+    visitor = market.account("visitor")
+    for number in range(5):
+        clock.advance(3)
+        market.create_rfq(visitor, market_ticker=f"{COMBO}{number}", contracts=10)
+        for rfq_id in open_rfqs(market, visitor)[:5]:
+            with suppress(Refused):
+                market.create_quote(visitor, rfq_id=rfq_id, yes_bid="0", no_bid=no_bid)
+        stand_by(market, visitor)
+    return list(market.events)
+
+
+def test_a_seed_makes_the_market_that_it_made_before(clock):
+    """A sandbox goes on with the market of its file, so another market needs another name.
+
+    Where a change of what is simulated is meant, these are the digests to change, and the market
+    is to be named otherwise.
+    """
+    market = Market(clock=clock)
+    desk, maker = (market.add_account(name, key="ed25519") for name in ("desk", "maker"))
+    simulate(market, seed=5, days=1.0, rfqs_per_day=1_500)
+    rfqs = market.get_rfqs(desk, limit=100).rows
+    asked = QuoteFilters(requester=desk.user_id)
+    quotes = market.get_quotes(desk, asked, limit=500).rows
+    made = market.get_quotes(maker, QuoteFilters(maker=maker.user_id), limit=500).rows
+
+    unfold(market, seed=5, rfqs_per_day=50_000)
+    for _ in range(10):
+        clock.advance(120)
+        market.get_rfqs(desk)
+    happened = (rfqs, quotes, made, list(market.events), events_of("0.9500"))
+
+    digests = [digest(each) for each in happened]
+
+    assert digests == DIGESTS
+
+
+def digest(rows: list) -> str:
+    return hashlib.sha256(repr(rows).encode()).hexdigest()[:12]

@@ -78,6 +78,18 @@ def test_a_quote_cannot_be_deleted_once_accepted(market, desk, maker):
         market.delete_quote(maker, quote_id)
 
 
+def test_what_is_over_cannot_be_accepted(market, clock, desk, maker):
+    """A quote that its maker took back, and one that lapsed, on an RFQ that is open."""
+    _, taken_back = quoted(market)
+    market.delete_quote(maker, taken_back)
+    _, lapsed = quoted(market, COMBO)
+    market.accept_quote(desk, lapsed, "yes")
+    clock.advance(60)
+    for quote_id in (taken_back, lapsed):
+        with pytest.raises(Refused, match="404 not_found"):
+            market.accept_quote(desk, quote_id, "yes")
+
+
 def test_a_side_that_is_not_offered_cannot_be_accepted(market, desk):
     _, quote_id = quoted(market, yes_bid="0")
 

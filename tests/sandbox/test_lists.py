@@ -233,3 +233,12 @@ def test_an_unbounded_list_of_a_large_account_times_out_if_switched_on(market, p
     bounded = parties.maker("GET", QUOTES, params={"user_filter": "self", "min_ts": 0})
 
     assert (unbounded.status_code, bounded.status_code) == (504, 200)
+
+
+def test_quotes_of_a_members_customers_are_not_for_others(parties):
+    mine = {"user_filter": "self"}
+    theirs = parties.maker("GET", QUOTES, params=mine | {"rfq_creator_subtrader_id": "somebody"})
+
+    assert parties.maker("GET", QUOTES, params=mine).status_code == 200
+    assert theirs.status_code == 400
+    assert "FCM members only" in theirs.text

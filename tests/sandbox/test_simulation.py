@@ -10,6 +10,7 @@ import pytest
 
 from pipelines.sandbox import Behavior, ManualClock, Market, Refused, Shape, simulate
 from pipelines.sandbox.listing_pages import QuoteFilters
+from pipelines.sandbox.listings import listing
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -326,3 +327,14 @@ def test_an_id_of_nowhere_is_not_found_in_the_past(world, row_id):
     for get in (market.get_rfq, market.get_quote):
         with pytest.raises(Refused, match="404"):
             get(desk, row_id)
+
+
+def test_a_combo_that_a_visitor_names_has_two_to_six_legs():
+    """On different games, and always the same."""
+    tickers = [f"KXMVECROSSCATEGORY-26NOV20-{number}" for number in range(200)]
+
+    legs = [listing(ticker).legs for ticker in tickers]
+
+    assert {len(each) for each in legs} == {2, 3, 4, 5, 6}
+    assert all(len({leg.event_ticker for leg in each}) == len(each) for each in legs)
+    assert legs == [listing.__wrapped__(ticker).legs for ticker in tickers]

@@ -62,7 +62,7 @@ def run(
     rfq: Command, key: Path, exchange: Any, market: Market, desk: Account, database: Database
 ) -> Rfq:
     """`rfq run` against the exchange, with an RFQ of ours on it."""
-    _ask(market, desk)
+    _create_rfq(market, desk)
 
     def command(*options: object, at: Path = database.path) -> Ended:
         return rfq("run", "--base-url", exchange.base_url, "--database", at, *options)
@@ -85,7 +85,7 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _run_first(folder: Path) -> None:
     market = _market(ManualClock(NOON))
     desk = market.add_account("desk", key="ed25519")
-    _ask(market, desk)
+    _create_rfq(market, desk)
     with serve(market) as exchange:
         database = Database(folder / "rfq.duckdb")
         job.run(database, access_of(exchange, desk, LoadSettings()), ignore)
@@ -103,7 +103,7 @@ def _count_ids(book: Book, _now_us: int) -> None:
     book.new_id = CountedIds(1)
 
 
-def _ask(market: Market, desk: Account) -> None:
+def _create_rfq(market: Market, desk: Account) -> None:
     market.create_rfq(desk, market_ticker="KXONE-26-A", contracts_fp="10.00")
 
 

@@ -264,8 +264,8 @@ def test_a_seed_makes_the_market_that_it_made_before(clock):
     desk, maker = (market.add_account(name, key="ed25519") for name in ("desk", "maker"))
     simulate(market, seed=5, days=1.0, rfqs_per_day=1_500)
     rfqs = market.get_rfqs(desk, limit=100).rows
-    asked = QuoteFilters(requester=desk.user_id)
-    quotes = market.get_quotes(desk, asked, limit=500).rows
+    on_mine = QuoteFilters(requester=desk.user_id)
+    quotes = market.get_quotes(desk, on_mine, limit=500).rows
     made = market.get_quotes(maker, QuoteFilters(maker=maker.user_id), limit=500).rows
 
     unfold(market, seed=5, rfqs_per_day=50_000)

@@ -262,16 +262,21 @@ def test_a_name_without_an_address_is_unavailable(
     assert exchange.connections == 0
 
 
+def after(seconds: float, clock: Clock) -> FaultStep:
+    """A 503 that takes so long to come."""
+
+    def act(connection: socket.socket, server: FaultServer) -> None:
+        clock.now += seconds
+        connection.sendall(http(503, b"{}"))
+
+    return act
+
+
 def test_the_last_fault_is_told_when_time_is_up(
     exchange: FaultServer, reader_of: Callable[..., ExchangeReader], clock: Clock
 ) -> None:
     """Slow answers spend it; whether the exchange asks to wait is then of no matter."""
-
-    def slow(connection: socket.socket, server: FaultServer) -> None:
-        clock.now += 200
-        connection.sendall(http(503, b"{}"))
-
-    exchange.answers(slow)
+    exchange.answers(after(200, clock))
 
     with pytest.raises(ExchangeUnavailable, match=r"HTTP 503 \(1 attempt\)"):
         reader_of(exchange).get_quotes(**WINDOW)
@@ -281,12 +286,7 @@ def test_the_last_attempt_has_what_is_left_of_the_time(
     exchange: FaultServer, reader_of: Callable[..., ExchangeReader], clock: Clock
 ) -> None:
     """The first has spent all of it but a second, half of which passes before the next."""
-
-    def slow(connection: socket.socket, server: FaultServer) -> None:
-        clock.now += 179
-        connection.sendall(http(503, b"{}"))
-
-    exchange.answers(slow, drips(http(200, QUOTES), 0.2))
+    exchange.answers(after(179, clock), drips(http(200, QUOTES), 0.2))
 
     with pytest.raises(ExchangeUnavailable, match=r"no complete answer in time \(2 attempts\)"):
         reader_of(exchange, budget_s=180.0, attempt_s=120.0).get_quotes(**WINDOW)

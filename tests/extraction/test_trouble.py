@@ -17,6 +17,7 @@ from pipelines.kalshi.client.errors import (
     TryLater,
 )
 from pipelines.kalshi.client.reader import Page
+from pipelines.kalshi.extraction import LoadSettings
 from pipelines.kalshi.paging import RESTARTS
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.accounts import Party
@@ -307,14 +308,8 @@ def test_an_outage_leaves_where_the_market_was_read_to(
         with pytest.raises(ExchangeUnavailable):
             run(store, reader, IN_SLICES)
         reader.trouble = lambda parameters: DOWN
-    reader.trouble = lambda parameters: None
-    reader.calls.clear()
 
-    run(store, reader, IN_SLICES)
-
-    assert stored_ids(store) == set(ids)
-    first = next(call for name, call in reader.calls if name == "rfqs")
-    assert first["cursor"] is not None
+    assert_goes_on(store, reader, IN_SLICES, ids)
 
 
 def test_a_slice_that_was_read_is_no_failure(
@@ -337,10 +332,16 @@ def test_a_slice_that_was_read_is_no_failure(
         reader.calls.clear()
         with pytest.raises(ExchangeUnavailable):
             run(store, reader, of_two_pages)
+
+    assert_goes_on(store, reader, of_two_pages, ids)
+
+
+def assert_goes_on(store: Store, reader: Troubled, reach: LoadSettings, ids: list[str]) -> None:
+    """Once the exchange answers again, the list is read to its end from where it was left."""
     reader.trouble = lambda parameters: None
     reader.calls.clear()
 
-    run(store, reader, of_two_pages)
+    run(store, reader, reach)
 
     assert stored_ids(store) == set(ids)
     first = next(call for name, call in reader.calls if name == "rfqs")

@@ -32,16 +32,20 @@ class Held:
     def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
         self._cursor = cursor
         self._news: dict[str, list[pa.Table]] = {}
+        # The tables whose news the views do not show as they are.
+        self._unshown = set(_COLUMNS)
         self._has_views = False
 
     def forget_news(self) -> None:
         """Raw holds by now what the load before has handed on."""
         self._news.clear()
+        self._unshown = set(_COLUMNS)
 
     def note(self, table: str, rows: pa.Table) -> None:
         """Note what this load hands on for a raw table."""
         if table in _COLUMNS:
             self._news.setdefault(table, []).append(rows.select(_COLUMNS[table]))
+            self._unshown.add(table)
 
     def fetch(self, query: str, values: list[Any] | None = None) -> list[Any]:
         """Return the rows of *query* over the views."""
@@ -54,18 +58,26 @@ class Held:
         candidates = Candidates(self._cursor)
         self._register()
         candidates.bring_up(load)
+        # Bringing up shows the news of earlier loads instead.
+        self._unshown = set(_COLUMNS)
         self._register()
-        with candidates.with_news():
-            yield
+        try:
+            with candidates.with_news():
+                yield
+        finally:
+            # What was shown within was rolled back.
+            self._unshown = set(_COLUMNS)
 
     def _register(self) -> None:
-        for table, columns in _COLUMNS.items():
-            schema = pa.schema(raw_schema(table).field(name) for name in columns)
+        """Show the news that came since; each table costs a millisecond."""
+        for table in sorted(self._unshown):
+            schema = pa.schema(raw_schema(table).field(name) for name in _COLUMNS[table])
             news = pa.concat_tables([schema.empty_table(), *self._news.get(table, [])])
             self._cursor.register(f"rows_of_{table}", news)
             self._cursor.execute(
                 f"create or replace temp view news_of_{table} as from rows_of_{table}"
             )
+        self._unshown.clear()
         self._make_views()
 
     def _make_views(self) -> None:

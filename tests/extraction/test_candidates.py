@@ -8,6 +8,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from pipelines.kalshi.extraction import Extraction
+from pipelines.kalshi.held import Held
 from tests.extraction.conftest import PROFILE
 from tests.extraction.exchange_and_us import ExchangeAndUs
 from tests.extraction.loading import SMALL, Store
@@ -15,14 +16,12 @@ from tests.extraction.reading import InProcessReader
 from tests.running import ignore
 from transforms.raw import raw_schema
 
-EXAMPLES = 500 if PROFILE == "nightly" else 4
+EXAMPLES = 500 if PROFILE == "nightly" else 2
 TABLES = ("rfqs", "unknown_rfqs", "quotes")
 
 
 def folded(store: Store, load: int) -> dict[str, list[Any]]:
     """The tables as they are once all loads before *load* are folded."""
-    from pipelines.kalshi.held import Held
-
     cursor = store.connection.cursor()
     with Held(cursor).candidates(load):
         return {
@@ -78,8 +77,6 @@ def test_a_creation_that_is_told_to_fewer_digits_opens_nothing_again(store: Stor
 
 def test_what_fails_while_the_tables_hold_the_news_is_what_is_told(store: Store) -> None:
     """And they hold the news no more."""
-    from pipelines.kalshi.held import Held
-
     held = Held(store.connection.cursor())
     with held.candidates(1):
         pass
@@ -106,3 +103,26 @@ def test_what_a_load_has_handed_on_is_news_no_more_in_the_next(
     extraction.begin_load()
 
     assert extraction.held.fetch("from held_accounts") == [("desk",)]
+
+
+def test_news_shows_whenever_it_was_noted(store: Store) -> None:
+    """Before the tables hold it, while they do, and after what was done meanwhile is undone."""
+    held = Held(store.connection.cursor())
+    query = "from held_accounts where len(communications_id) = 1 order by all"
+    schema = pa.schema([raw_schema("accounts").field("communications_id")])
+
+    def shown_after(account: str) -> list[str]:
+        held.note("accounts", pa.table([[account]], schema=schema))
+        return shown()
+
+    def shown() -> list[str]:
+        return [name for (name,) in held.fetch(query)]
+
+    assert shown() == []
+    assert shown_after("a") == ["a"]
+    with held.candidates(1):
+        assert shown_after("b") == ["a", "b"]
+    assert shown() == ["a", "b"]
+    assert shown_after("c") == ["a", "b", "c"]
+    held.forget_news()
+    assert shown() == []

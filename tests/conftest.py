@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from pipelines import effects, entry, job
+from pipelines import building, effects, entry, job
+from pipelines.commands import summary
+from pipelines.commands.headline import headline
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, ManualClock, Market, serve
 from pipelines.store.database import Database
 from tests.running import UNHURRIED, Command, Ended, access_of, build_few, ignore
+from transforms.marts import MARTS
 
 # The gate tries the same examples every time, and a slow machine is no failure.
 settings.register_profile("gate", deadline=None, derandomize=True)
@@ -39,6 +42,13 @@ def few_marts() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         build_few(patch.setattr)
         yield
+
+
+@pytest.fixture
+def every_mart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Build all of them after all, as what a command shows asks more of them."""
+    monkeypatch.setattr(building, "MARTS", MARTS)
+    monkeypatch.setattr(summary, "headline", headline)
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from pipelines.sandbox import Account, Bucket, ManualClock, Market
 from pipelines.store.database import Database
 from tests.running import LOGGED, Command, Ended, read
 
+pytestmark = pytest.mark.usefixtures("few_marts")
+
 
 def assert_shows_no_key(ended: Ended, desk: Account) -> None:
     body = desk.private_key_pem.splitlines()[1]
@@ -24,6 +26,7 @@ def assert_shows_no_key(ended: Ended, desk: Account) -> None:
 
 
 def test_a_run_ends_with_what_it_found(
+    every_mart: None,
     rfq: Command,
     key: Path,
     exchange: Any,
@@ -296,6 +299,7 @@ def test_every_command_explains_itself_with_an_example(rfq: Command, command: st
 
 
 def test_the_published_file_shows_no_private_field(
+    every_mart: None,
     rfq: Command,
     key: Path,
     exchange: Any,

@@ -23,6 +23,7 @@ from pipelines.sandbox import Account, Market, serve
 from pipelines.store.database import Database
 from tests.running import UNHURRIED, Command, Ended, access_of, ignore
 
+pytestmark = pytest.mark.usefixtures("few_marts")
 RFQ = "from pipelines.entry import main; main()"
 # Sends itself a signal where the named module is about to be imported.
 AT_IMPORT = """
@@ -105,7 +106,9 @@ stopping.earned = earned
 
 
 @pytest.fixture(scope="module")
-def held(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Database, dict[str, str]]]:
+def held(
+    few_marts: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Database, dict[str, str]]]:
     """A database that was loaded once, and the environment that its exchange and key need."""
     market = Market(behavior=UNHURRIED)
     desk = market.add_account("desk", key="ed25519")

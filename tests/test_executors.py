@@ -20,18 +20,19 @@ from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import ManualClock, Market, serve, simulate
 from pipelines.store.database import Database
 from tests.conftest import NOON
-from tests.running import UNHURRIED, Command, access_of, build_few, ignore, read
+from tests.running import UNHURRIED, Command, access_of, ignore, read
 from tests.test_known import differences
 from transforms import build as building
 from transforms import partition
 from transforms.partition import NAMES, Rows, Sent, build_elsewhere, build_partition
 
+pytestmark = pytest.mark.usefixtures("few_marts")
 FEW_ROWS = 300
 BUILT_BY = "select executor, len(workers), n_partitions from marts.build_info"
 
 
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Database:
+def loaded(few_marts: None, tmp_path_factory: pytest.TempPathFactory) -> Database:
     """A database with some hundred RFQs and their quotes, loaded once."""
     market = Market(clock=ManualClock(NOON), behavior=UNHURRIED)
     simulate(market, seed=1, days=0.5, rfqs_per_day=1_200)
@@ -152,7 +153,6 @@ def test_a_part_that_is_lost_three_times_publishes_nothing(
     database: Database, rfq: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = database.path.read_bytes()
-    build_few(monkeypatch.setattr)
     monkeypatch.setattr(executors, "build_elsewhere", die)
 
     ended = rfq(

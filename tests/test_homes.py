@@ -28,6 +28,7 @@ from pipelines.store.database import Database
 from tests import postgres
 from tests.running import access_of, ignore
 
+pytestmark = pytest.mark.usefixtures("few_marts")
 TABLES = ("rfq_versions", "quote_versions")
 BIDS = {"yes_bid": "0.4000", "no_bid": "0.5500"}
 Load = Callable[..., Any]

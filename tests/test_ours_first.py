@@ -10,9 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines import building, job
-from pipelines.commands import summary
-from pipelines.commands.headline import headline
+from pipelines import job
 from pipelines.kalshi.client.errors import ExchangeUnavailable
 from pipelines.kalshi.extraction import Limits, LoadSettings
 from pipelines.publishing import Publisher
@@ -24,7 +22,6 @@ from tests.benches.publish import load
 from tests.conftest import NOON
 from tests.running import Command, access_of, build_few, read
 from tests.watch.driven import Plan, raw, watched
-from transforms.marts import MARTS
 
 Run = Callable[..., job.Outcome]
 STRANGERS = 250
@@ -46,13 +43,6 @@ def few_marts() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         build_few(patch.setattr, "arrivals", "trust")
         yield
-
-
-@pytest.fixture
-def every_mart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a command shows asks more of them."""
-    monkeypatch.setattr(building, "MARTS", MARTS)
-    monkeypatch.setattr(summary, "headline", headline)
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from tests.security.search import found_in_tables
 from tests.test_runs import at_work
 
 AGE = timedelta(days=3)
+pytestmark = pytest.mark.usefixtures("few_marts")
 
 
 @pytest.fixture

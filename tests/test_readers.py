@@ -5,10 +5,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 
+import pytest
+
 from pipelines.job import Outcome
 from pipelines.sandbox import Account, ManualClock, Market
 from pipelines.store.database import Database
 
+pytestmark = pytest.mark.usefixtures("few_marts")
 # Counts every table again and again until told to stop; prints how often, and the names.
 READER = """
 import duckdb, json, sys, threading
@@ -34,8 +37,7 @@ TABLES = {
     "marts.rfq_facts",
     "marts.quote_facts",
     "marts.fill_rates",
-    "marts.quote_spreads",
-    "marts.response_latencies",
+    "marts.data_quality",
     "raw.coverage",
     "raw.extraction_runs",
 }

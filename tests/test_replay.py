@@ -28,15 +28,26 @@ def load(database: Database, *recordings: Path) -> job.Outcome:
         return job.run(database, access, ignore)
 
 
-def test_every_recorded_row_lands(database: Database) -> None:
-    outcome = load(database, COMPOSED)
+@pytest.fixture(scope="module")
+def composed(
+    few_marts: None, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Database, job.Outcome]:
+    """What a requester would have seen, loaded once; nobody changes it."""
+    database = Database(tmp_path_factory.mktemp("composed") / "rfq.duckdb")
+    return database, load(database, COMPOSED)
+
+
+def test_every_recorded_row_lands(composed: tuple[Database, job.Outcome]) -> None:
+    database, outcome = composed
 
     assert outcome.new_versions == {"rfq_versions": 4, "quote_versions": 4}
     assert read(database, "select sum(rejected_rows) from raw.extraction_runs") == [(0,)]
 
 
-def test_the_accepted_side_is_the_makers_bid_that_was_hit(database: Database) -> None:
-    load(database, COMPOSED)
+def test_the_accepted_side_is_the_makers_bid_that_was_hit(
+    composed: tuple[Database, job.Outcome],
+) -> None:
+    database, _ = composed
 
     assert read(
         database,
@@ -48,8 +59,10 @@ def test_the_accepted_side_is_the_makers_bid_that_was_hit(database: Database) ->
     ]
 
 
-def test_a_recorded_lapse_is_not_a_fill_and_its_rfq_counts_as_unfilled(database: Database) -> None:
-    load(database, COMPOSED)
+def test_a_recorded_lapse_is_not_a_fill_and_its_rfq_counts_as_unfilled(
+    composed: tuple[Database, job.Outcome],
+) -> None:
+    database, _ = composed
 
     assert read(database, "select count(*) from marts.quote_facts where outcome = 'lapsed'") == [
         (1,)
@@ -61,8 +74,10 @@ def test_a_recorded_lapse_is_not_a_fill_and_its_rfq_counts_as_unfilled(database:
     ) == [(2, 3)]
 
 
-def test_the_offered_sizes_of_a_target_cost_rfq_are_kept(database: Database) -> None:
-    load(database, COMPOSED)
+def test_the_offered_sizes_of_a_target_cost_rfq_are_kept(
+    composed: tuple[Database, job.Outcome],
+) -> None:
+    database, _ = composed
 
     offered = read(
         database,
@@ -71,13 +86,13 @@ def test_the_offered_sizes_of_a_target_cost_rfq_are_kept(database: Database) -> 
     assert offered == [(Decimal("99.61"),), (Decimal("94.69"),), (Decimal("99.61"),)]
 
 
-@pytest.fixture
-def recorded(tmp_path: Path) -> list[Path]:
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The recordings of the real exchange, as replay takes them."""
     if not RECORDED.is_dir():
         pytest.skip("the recordings are not beside this checkout")
     lives = json.loads((RECORDED / "quote_lives_demo_2026-07.json").read_text())
-    quotes = tmp_path / "quote_lives.json"
+    quotes = tmp_path_factory.mktemp("recorded") / "quote_lives.json"
     quotes.write_text(json.dumps({"quotes": [life["quote"] for life in recorded_lives(lives)]}))
     return [
         quotes,
@@ -97,13 +112,22 @@ def recorded_lives(lives: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def test_real_objects_run_through_the_whole_job(recorded: list[Path], database: Database) -> None:
+@pytest.fixture(scope="module")
+def real(
+    few_marts: None, recorded: list[Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Database, list[job.Outcome]]:
+    """What the real exchange served, loaded twice; nobody changes it."""
+    database = Database(tmp_path_factory.mktemp("real") / "rfq.duckdb")
+    return database, [load(database, *recorded) for _ in range(2)]
+
+
+def test_real_objects_run_through_the_whole_job(
+    recorded: list[Path], real: tuple[Database, list[job.Outcome]]
+) -> None:
+    database, (outcome, again) = real
     served = [json.loads(path.read_text()) for path in recorded]
     n_rfqs = sum(len(page.get("rfqs", [])) for page in served)
     n_quotes = sum(len(page.get("quotes", [])) for page in served)
-
-    outcome = load(database, *recorded)
-    again = load(database, *recorded)
 
     assert outcome.new_versions == {"rfq_versions": n_rfqs, "quote_versions": n_quotes}
     assert again.new_versions == {"rfq_versions": 0, "quote_versions": 0}
@@ -113,10 +137,9 @@ def test_real_objects_run_through_the_whole_job(recorded: list[Path], database: 
 
 
 def test_real_executed_quotes_agree_with_their_fills(
-    recorded: list[Path], database: Database
+    real: tuple[Database, list[job.Outcome]],
 ) -> None:
-    load(database, *recorded)
-
+    database, _ = real
     lives = recorded_lives(json.loads((RECORDED / "quote_lives_demo_2026-07.json").read_text()))
     shown = {
         quote_id: (outcome, side, price)
@@ -139,9 +162,10 @@ def test_real_executed_quotes_agree_with_their_fills(
         assert price == Decimal(fill[f"{bought}_price_dollars"])
 
 
-def test_real_target_cost_quotes_keep_their_sizes(recorded: list[Path], database: Database) -> None:
-    load(database, *recorded)
-
+def test_real_target_cost_quotes_keep_their_sizes(
+    recorded: list[Path], real: tuple[Database, list[job.Outcome]]
+) -> None:
+    database, _ = real
     quotes = json.loads(recorded[1].read_text())["quotes"]
     shown = dict(read(database, "select quote_id, no_contracts from staging.quotes"))
     assert {quote["id"]: shown[quote["id"]] for quote in quotes} == {
@@ -149,9 +173,10 @@ def test_real_target_cost_quotes_keep_their_sizes(recorded: list[Path], database
     }
 
 
-def test_times_land_to_the_microsecond(recorded: list[Path], database: Database) -> None:
-    load(database, *recorded)
-
+def test_times_land_to_the_microsecond(
+    recorded: list[Path], real: tuple[Database, list[job.Outcome]]
+) -> None:
+    database, _ = real
     rfqs = json.loads(recorded[2].read_text())["rfqs"]
     shown = dict(read(database, "select rfq_id, created_ts from staging.rfqs"))
     for rfq in rfqs:

@@ -33,6 +33,7 @@ from pipelines.store.stamp import claim, make_stamp
 from tests.accounts import Shown, of_desk, published
 from tests.running import Command
 
+pytestmark = pytest.mark.usefixtures("few_marts")
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 

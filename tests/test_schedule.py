@@ -11,7 +11,7 @@ from pipelines import job
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import ManualClock, Market, Shape, unfold
 from pipelines.store.database import Database
-from tests.running import access_of, ignore, read
+from tests.running import access_of, build_few, ignore, read
 
 RUNS = 4
 EVERY = timedelta(minutes=5)
@@ -84,12 +84,17 @@ def hits(lives: list[Life]) -> tuple[int, int]:
 
 
 def test_the_hit_ratio_is_of_what_was_watched_and_says_how_much_that_is(
-    exchange: Any, market: Market, clock: ManualClock, database: Database
+    exchange: Any,
+    market: Market,
+    clock: ManualClock,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Most RFQs live between two runs, and of those that were deleted the losers are gone.
 
     A ratio over all that was read would take the losers that nobody saw for none.
     """
+    build_few(monkeypatch.setattr, "live_figures", "watched_by_day")
     unfold(market, seed=5, rfqs_per_day=14_000, shape=Shape(desk_share=0.9))
     desk = market.account("desk")
     passes = []

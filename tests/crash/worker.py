@@ -19,9 +19,14 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any, Literal
 
-# Imported once, before the fork: all that `rfq run` imports. No thread of a library holds a lock by
-# then: polars makes its pool when it is first used, and jemalloc sees to its own.
-PRELOADED = ["pipelines.cli", "pipelines.job", "pipelines.sandbox_access", "tests.running"]
+# Imported once, before the fork: all that `rfq run` imports, and what typer, dlt and DuckDB import
+# when they are first used, which would cost each worker half a second. No thread of a library holds
+# a lock by then: polars makes its pool when it is first used, and jemalloc sees to its own.
+PRELOADED = [
+    *("pipelines.cli", "pipelines.job", "pipelines.sandbox_access", "tests.running"),
+    *("pipelines.build_settings", "pipelines.commands.progress", "typer._adapters"),
+    *("dlt.destinations.impl.duckdb.duck", "dlt.sources.helpers.requests", "pyarrow.parquet"),
+]
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ COMMON = {
 }
 # Of each of the two machines. In the gate a sample that is the same every time; each hazard has a
 # test of its own besides.
-settings.register_profile("ci", max_examples=8, derandomize=True, **COMMON)
+settings.register_profile("ci", max_examples=5, derandomize=True, **COMMON)
 settings.register_profile("nightly", max_examples=10_000, **COMMON)
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "ci")
 

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 from hypothesis import Phase, settings
 
-from pipelines import job
+from pipelines import building, job
 from pipelines.kalshi.client.errors import ExchangeError
 from pipelines.sandbox import serve
 from pipelines.sandbox.accounts import Party
@@ -19,8 +20,8 @@ from tests.extraction.conftest import PROFILE
 from tests.extraction.exchange_and_us import ExchangeAndUs
 from tests.extraction.loading import STATES
 from tests.running import access_of, ignore
-from transforms.marts import MARTS
 
+pytestmark = [] if PROFILE == "nightly" else [pytest.mark.usefixtures("few_marts")]
 WATERMARKS = """
 select concat_ws(' ', account_fingerprint, scope, pass), arg_max(watermark_after_ts, rowid)
 from raw.extraction_runs group by all having count(watermark_after_ts) > 0
@@ -52,7 +53,7 @@ class Databases:
 
     def marts(self) -> dict[str, list[Any]]:
         with self.database.reading() as connection:
-            names = [mart.__name__ for mart in MARTS]
+            names = [mart.__name__ for mart in building.MARTS]
             rows = {n: connection.execute(f"from marts.{n} order by all").fetchall() for n in names}
         return {name: list(map(repr, found)) for name, found in rows.items()}
 

@@ -20,10 +20,15 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext
 
 from notebooks.report.window import Window, Zone
+from tests.extraction.conftest import PROFILE
 from tests.notebooks.browser import Watched, opened
 from tests.notebooks.test_in_browser import DESKTOP, DRAWN, OVERFLOW, PHONE, luminance
 
 PAGES = ("today", "fills", "cost", "maker", "speed", "makers", "rfq", "market", "trust")
+# Loading one costs three seconds of CPU. The gate loads those of most forms of chart and control,
+# and `test_explore.py` runs each of them without a browser.
+LOADED = PAGES if PROFILE == "nightly" else ("today", "makers", "rfq", "trust")
+ADDRESSES = 10 if PROFILE == "nightly" else 2
 # Every mark of a curve, of lanes or of a map may be of several rows.
 OF_SEVERAL_ROWS = {"fill_curves", "answers_by_time", "hold_time", "best_prices"}
 FIGURES = """
@@ -105,7 +110,7 @@ def served(seed_one: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
             assert server.stdout.read() == ""
 
 
-@pytest.fixture(scope="module", params=PAGES)
+@pytest.fixture(scope="module", params=LOADED)
 def shown(request: Any, served: Served) -> Iterator[Watched]:
     """Each page, loaded once."""
     watched = served.shown(request.param)
@@ -192,7 +197,7 @@ def lights(shown: Watched) -> list[float]:
 def random_addresses() -> list[dict[str, str]]:
     chance = random.Random(18)
     found = []
-    for _ in range(5):
+    for _ in range(ADDRESSES):
         first = date(2026, 11, 17) + timedelta(days=chance.randint(0, 2))
         controls = {
             "since": str(first),

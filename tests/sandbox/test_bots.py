@@ -18,6 +18,7 @@ from tests.running import UNHURRIED, read
 from tests.sandbox import bots
 from tests.sandbox.bots import Client, Notes, make_a_market, request_and_buy
 
+pytestmark = pytest.mark.usefixtures("few_marts")
 GUIDE = (Path(__file__).parents[2] / "pipelines" / "sandbox" / "README.md").read_text()
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 WITHIN = timedelta(seconds=200)

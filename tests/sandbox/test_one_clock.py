@@ -23,7 +23,7 @@ from pipelines.sandbox.control import CLOCK_PATH
 from pipelines.sandbox.faults import ErrorOrder
 from pipelines.sandbox.listing_pages import QuoteFilters, RfqFilters
 from pipelines.store.database import Database
-from tests.running import PLENTY, read
+from tests.running import PLENTY, build_few, read
 
 # Far from what any machine's clock says, so that a second clock anywhere would show.
 LATER = datetime(2040, 1, 2, 12, tzinfo=UTC)
@@ -147,6 +147,7 @@ def going_on():
 
 def test_five_runs_around_a_gap_of_three_days(going_on, rfq, tmp_path, monkeypatch):
     """Five runs with three days between the second and the third end at the truth."""
+    build_few(monkeypatch.setattr)
     desk = going_on.account("desk")
     database = Database(tmp_path / "rfq.duckdb")
     monkeypatch.setenv("SOURCES__KALSHI__API_KEY_ID", desk.api_key_id)

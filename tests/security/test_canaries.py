@@ -100,6 +100,7 @@ def test_a_run_at_work_keeps_no_secret_in_its_files_and_lets_nobody_else_in(
 ) -> None:
     copy = tmp_path / "copy"
 
+    tried.has_few_marts = True
     code = tried.run(POINTS[point], act=partial(copy_working_files, tried.folder, copy))
 
     assert code == 0

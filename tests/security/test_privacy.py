@@ -13,10 +13,12 @@ from pipelines.store.database import Database
 from tests.crash.trial import Trial, trial
 from tests.security.acts import let_dlt_see_every_setting
 
+pytestmark = pytest.mark.usefixtures("few_marts")
+
 
 @pytest.fixture
 def tried(tmp_path: Path) -> Iterator[Trial]:
-    with trial(tmp_path / "trial", seed=9) as made:
+    with trial(tmp_path / "trial", seed=9, has_few_marts=True) as made:
         yield made
 
 

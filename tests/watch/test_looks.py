@@ -17,9 +17,11 @@ from tests.running import access_of, ignore, read
 from tests.watch.deals import REACH, Deals, Watching, at, no_builds, told
 from tests.watch.driven import raw
 
+pytestmark = pytest.mark.usefixtures("few_marts")
+
 
 def test_a_quote_that_vanishes_with_its_rfq_is_held_though_the_market_list_fails(
-    watching: Watching, deals: Deals, market: Market, database: Database
+    every_mart: None, watching: Watching, deals: Deals, market: Market, database: Database
 ) -> None:
     """It lived for twelve seconds between two cycles, of which a run would find the RFQ alone.
 

@@ -11,7 +11,7 @@ import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 from hypothesis import Phase, settings
 
-from pipelines import building, job
+from pipelines import job
 from pipelines.kalshi.client.errors import ExchangeError
 from pipelines.sandbox import serve
 from pipelines.sandbox.accounts import Party
@@ -20,8 +20,9 @@ from tests.extraction.conftest import PROFILE
 from tests.extraction.exchange_and_us import ExchangeAndUs
 from tests.extraction.loading import STATES
 from tests.running import access_of, ignore
+from transforms.marts import MARTS
 
-pytestmark = [] if PROFILE == "nightly" else [pytest.mark.usefixtures("few_marts")]
+pytestmark = pytest.mark.skipif(PROFILE != "nightly", reason="a history takes ten seconds")
 WATERMARKS = """
 select concat_ws(' ', account_fingerprint, scope, pass), arg_max(watermark_after_ts, rowid)
 from raw.extraction_runs group by all having count(watermark_after_ts) > 0
@@ -53,7 +54,7 @@ class Databases:
 
     def marts(self) -> dict[str, list[Any]]:
         with self.database.reading() as connection:
-            names = [mart.__name__ for mart in building.MARTS]
+            names = [mart.__name__ for mart in MARTS]
             rows = {n: connection.execute(f"from marts.{n} order by all").fetchall() for n in names}
         return {name: list(map(repr, found)) for name, found in rows.items()}
 
@@ -118,7 +119,7 @@ def _of_the_exchange(failed: BaseException | None) -> BaseException:
 TestTheJob = ExchangeAndJob.TestCase
 TestTheJob.settings = settings(
     settings.get_profile(PROFILE),
-    max_examples=40 if PROFILE == "nightly" else 1,
+    max_examples=40,
     # A history takes ten seconds, and to make it smaller would take hundreds of them.
     phases=[Phase.explicit, Phase.reuse, Phase.generate],
 )

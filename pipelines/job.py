@@ -6,7 +6,7 @@ What comes after the load is in `building`.
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -93,7 +93,10 @@ def run(
     What was published and the private file has lost is read again. What the exchange no longer has
     of it ends the run with `DataRefused`, unless told to *accept_loss*: then it is counted.
     """
-    with at_work(database) as work, extracting(work, access, on_progress) as extraction:
+    with (
+        at_work(database) as work,
+        extracting(work, access, on_progress, asking(access)) as extraction,
+    ):
         publisher = Publisher(work, access.account, maturity_s)
         try:
             new_versions = _load(extraction, work, publisher.between)
@@ -139,7 +142,10 @@ def load(
     database: Database, access: ExchangeSettings, on_progress: Callable[[Progress], None]
 ) -> dict[str, int]:
     """Load what is new into the private file; return new versions by raw table."""
-    with at_work(database) as work, extracting(work, access, on_progress) as extraction:
+    with (
+        at_work(database) as work,
+        extracting(work, access, on_progress, asking(access)) as extraction,
+    ):
         new_versions = _load(extraction, work)
         demand_few_rejected(extraction.connection, extraction.limits)
         return new_versions
@@ -291,16 +297,35 @@ def at_work(database: Database) -> Iterator[Work]:
             yield work_on(database, directory)
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who reads the exchange, and the communications id of the account that the key is of."""
+
+    reader: ExchangeReader
+    account: str
+
+
+@contextmanager
+def asking(access: ExchangeSettings, **client: Any) -> Iterator[Asked]:
+    """Ask the exchange whose key this is. *client* is how to ask, as `open_reader` takes it."""
+    with reader_of(access, **client) as reader:
+        account = reader.get_communications_id()
+        if not access.allow_writing_key:
+            demand_reading_key(reader, access.signer.api_key_id)
+        reader.learn_budget()
+        yield Asked(reader, account)
+
+
 @contextmanager
 def extracting(
     work: Work,
     access: ExchangeSettings,
     on_progress: Callable[[Progress], None],
-    **client: Any,
+    exchange: AbstractContextManager[Asked],
 ) -> Iterator[Extraction]:
-    """Open the exchange and the private file; one that is new is made once the account is known.
+    """Open the private file and ask the exchange; a file that is new is made once it has answered.
 
-    *client* is how to ask, as `open_reader` takes it.
+    Nothing is asked where the file refuses.
     """
     database = work.database
     with ExitStack() as stack:
@@ -308,19 +333,16 @@ def extracting(
         held = stack.enter_context(writing()) if database.is_loaded else None
         if held:
             _demand_same_stamp(held, work)
-        reader = stack.enter_context(reader_of(access, **client))
-        account = reader.get_communications_id()
-        if not access.allow_writing_key:
-            demand_reading_key(reader, access.signer.api_key_id)
-        reader.learn_budget()
+        asked = stack.enter_context(exchange)
         connection = held or stack.enter_context(writing(may_create=True))
         extraction = Extraction(
-            *(reader, connection, access.reach, recording.run_id(), account, on_progress),
+            *(asked.reader, connection, access.reach, recording.run_id(), asked.account),
+            on_progress,
             limits=Limits(access.rejected_share),
             bounds=BOUNDS,
         )
         _demand_same_exchange(connection, work, extraction.origin)
-        _demand_same_account(connection, database, account, access.account)
+        _demand_same_account(connection, database, asked.account, access.account)
         _demand_published_by(work, extraction.account_fingerprint)
         claim(connection, extraction.origin, extraction.account_fingerprint)
         yield extraction

@@ -469,7 +469,7 @@ class Watch:
             with suppress(TimeoutError):
                 self._build.result(0.1)
         with suppress(BaseException):
-            self._landings.submit(self._landing.close).result()
+            self._landings.submit(self._landing.end).result()
 
     def _interrupt_build(self) -> None:
         """End the query that the building thread is at, if any. Polars is not to be interrupted."""

@@ -28,3 +28,13 @@ def share_heap() -> None:
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+
+
+def trim_heap() -> None:
+    """Give the system back what was freed in the heap, where the C library is glibc.
+
+    By itself that gives back what is freed at the heap's end, and keeps what lies between blocks
+    that are in use. Once a watch had closed its file, 21 MB of its 431 were such.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

@@ -106,9 +106,12 @@ def work(asked: dict[str, Any]) -> None:
     from pipelines.kalshi.settings import ExchangeSettings
     from pipelines.operations import logs
     from pipelines.store.database import Database
+    from pipelines.store.memory import share_heap
     from tests.running import ignore
     from tests.watch.driven import watched
 
+    # As the command does before anything else asks for memory.
+    share_heap()
     logs.begin()
     logs.set_format(logs.LogFormat.JSON)
     signer = load_signer(asked["key_id"], private_key=asked["pem"])

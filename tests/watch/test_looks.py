@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipelines import building, job
+from pipelines import building, job, landing
 from pipelines.operations.runs import read_record
 from pipelines.sandbox import Account, ManualClock, Market, Shape, serve, unfold
 from pipelines.sandbox.faults import ErrorOrder
@@ -88,6 +88,36 @@ def test_looks_that_were_missed_are_not_made_up_for(
     )
     # At 0, 5 and 10 s, at 29 s, and from 30 s on.
     assert looks == (8, at(45))
+
+
+def test_the_file_is_opened_anew_after_a_load_though_nobody_says_whose_account_it_is(
+    watching: Watching,
+    deals: Deals,
+    market: Market,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What was seen right before waits, and is stored once."""
+    opened: list[Database] = []
+    writing = Database.writing
+
+    def counted(self: Database, *args: Any, **named: Any) -> Any:
+        opened.append(self)
+        return writing(self, *args, **named)
+
+    monkeypatch.setattr(Database, "writing", counted)
+    monkeypatch.setattr(landing, "LOADS_UNTIL_OPENED_ANEW", 1)
+    silence = [ErrorOrder(500, "internal", "GetCommunicationsID")] * 99
+    acts = [(1, lambda: market.faults.errors.extend(silence))]
+    acts += [act for n in (1, 2, 3) for act in deals.acts(n, at_s=57 * n, lives_s=12)]
+
+    watching(190, sorted(acts, key=lambda act: act[0]), every_s=60)
+
+    assert len(opened) == 4
+    assert len(market.faults.errors) == 99
+    assert [run.exit_code for run in read_record(database.path).runs] == [0] * 5
+    held = raw(database, "select id from raw.quote_versions where status = 'open' order by id")
+    assert held == sorted((quote,) for quote in deals.quotes.values())
 
 
 def test_a_cycle_that_is_late_is_skipped_and_counted_and_the_looks_go_on(

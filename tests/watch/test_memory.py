@@ -26,9 +26,39 @@ for each in threads:
     each.join()
 libc.malloc_stats()
 """
+# Of 200 MB in blocks of 20 kB every hundredth stays, so that nothing is free at the heap's end.
+SCATTERED = """
+import ctypes, os
+from pathlib import Path
+from pipelines.store.memory import trim_heap
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+def resident_mb():
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1_000_000
+blocks = [libc.malloc(20_000) for _ in range(10_000)]
+for block in blocks:
+    ctypes.memset(ctypes.c_void_p(block), 1, 20_000)
+for number, block in enumerate(blocks):
+    if number % 100:
+        libc.free(ctypes.c_void_p(block))
+kept = resident_mb()
+trim_heap()
+print(kept - resident_mb())
+"""
+of_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others do it otherwise")
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries keep one heap")
+@of_glibc
+def test_what_is_freed_between_what_is_in_use_goes_back_to_the_system() -> None:
+    command = [sys.executable, "-c", SCATTERED]
+
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+
+    assert 150 < int(told.stdout) <= 200
+
+
+@of_glibc
 @pytest.mark.parametrize("is_shared", [True, False])
 def test_threads_share_one_heap_and_would_not_unless_told(is_shared: bool) -> None:
     code = THREADS.format(is_shared=is_shared)

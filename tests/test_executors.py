@@ -8,10 +8,9 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from distributed import LocalCluster
 
 from pipelines import executors, job
 from pipelines.executors import Wanted, wanted
@@ -20,14 +19,21 @@ from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import ManualClock, Market, serve, simulate
 from pipelines.store.database import Database
 from tests.conftest import NOON
+from tests.extraction.conftest import PROFILE
 from tests.running import UNHURRIED, Command, access_of, ignore, read
 from tests.test_known import differences
 from transforms import build as building
 from transforms import partition
 from transforms.partition import NAMES, Rows, Sent, build_elsewhere, build_partition
 
+if TYPE_CHECKING:
+    from distributed import LocalCluster
+
 pytestmark = pytest.mark.usefixtures("few_marts")
 FEW_ROWS = 300
+with_dask = pytest.mark.skipif(
+    PROFILE != "nightly", reason="a cluster takes long to begin, and its parts go as processes' do"
+)
 BUILT_BY = "select executor, len(workers), n_partitions from marts.build_info"
 
 
@@ -63,8 +69,10 @@ def single(loaded: Database) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[LocalCluster]:
+def cluster() -> "Iterator[LocalCluster]":
     """A scheduler with two workers, each a process."""
+    from distributed import LocalCluster
+
     with LocalCluster(
         n_workers=2, threads_per_worker=1, dashboard_address="127.0.0.1:0", host="127.0.0.1"
     ) as cluster:
@@ -117,11 +125,12 @@ def test_processes_of_which_one_is_killed_build_what_one_process_does(
     assert read(Database(single), BUILT_BY) == [("single", 0, n_partitions)]
 
 
+@with_dask
 def test_dask_of_which_a_worker_is_killed_publishes_what_one_process_does(
     database: Database,
     rfq: Command,
     single: Path,
-    cluster: LocalCluster,
+    cluster: "LocalCluster",
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     one = next(iter(cluster.workers.values()))
@@ -169,8 +178,9 @@ def die(inputs: Rows, settings: bytes) -> tuple[str, Rows]:
     return build_elsewhere(inputs, settings)
 
 
+@with_dask
 def test_a_worker_of_another_version_is_refused_before_any_work(
-    database: Database, rfq: Command, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+    database: Database, rfq: Command, cluster: "LocalCluster", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ours = {**partition.versions(), "polars": "0.1"}
     monkeypatch.setattr(executors, "_demand_same", _demanding(ours))

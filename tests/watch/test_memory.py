@@ -26,6 +26,18 @@ for each in threads:
     each.join()
 libc.malloc_stats()
 """
+# Each thread makes a table and ends; what it has used is of the one heap, and not of Arrow's.
+ARROW = """
+import ctypes, threading
+from pipelines.store.memory import share_heap
+share_heap()
+import pyarrow as pa
+tables = []
+thread = threading.Thread(target=lambda: tables.append(pa.array(range(1_000_000))))
+thread.start()
+thread.join()
+print(pa.default_memory_pool().backend_name, pa.system_memory_pool().bytes_allocated())
+"""
 # Of 200 MB in blocks of 20 kB every hundredth stays, so that nothing is free at the heap's end.
 SCATTERED = """
 import ctypes, os
@@ -47,6 +59,13 @@ trim_heap()
 print(kept - resident_mb())
 """
 of_glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others do it otherwise")
+
+
+def test_arrow_shares_it_too() -> None:
+    told = subprocess.run([sys.executable, "-c", ARROW], capture_output=True, text=True, check=True)
+
+    name, size = told.stdout.split()
+    assert (name, int(size) >= 8_000_000) == ("system", True)
 
 
 @of_glibc

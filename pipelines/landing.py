@@ -111,8 +111,8 @@ class Landing:
 
     def end(self) -> None:
         """Close the private file, and the connection to the exchange."""
-        self.close()
-        self._asking.close()
+        with self._asking:
+            self.close()
 
     def cycle(self) -> tuple[dict[str, int], bool]:
         """Load all that a run loads; return new versions by table, and whether raw had lost rows.

@@ -110,7 +110,7 @@ def work(asked: dict[str, Any]) -> None:
     from tests.running import ignore
     from tests.watch.driven import watched
 
-    # As the command does before anything else asks for memory.
+    # A watch does so as it begins; here a run comes before it.
     share_heap()
     logs.begin()
     logs.set_format(logs.LogFormat.JSON)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.benches.__main__ import BENCHES, HERE
-from tests.extraction.conftest import PROFILE
+from tests.profile import nightly
 
 ROOT = Path(__file__).parents[1]
 NO_BENCHMARK = {"__main__", "heading"}
@@ -17,7 +17,7 @@ def test_one_command_knows_every_benchmark() -> None:
     assert {path.stem for path in HERE.glob("*.py")} - NO_BENCHMARK == BENCHES.keys()
 
 
-@pytest.mark.skipif(PROFILE != "nightly", reason="it takes some minutes")
+@nightly("it takes some minutes")
 @pytest.mark.parametrize("name", BENCHES)
 def test_a_benchmark_goes_all_its_way(name: str) -> None:
     command = [sys.executable, "-m", "tests.benches", "--smoke", name]

@@ -19,7 +19,7 @@ from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import ManualClock, Market, serve, simulate
 from pipelines.store.database import Database
 from tests.conftest import NOON
-from tests.extraction.conftest import PROFILE
+from tests.profile import nightly
 from tests.running import UNHURRIED, Command, access_of, ignore, read
 from tests.test_known import differences
 from transforms import build as building
@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("few_marts")
 FEW_ROWS = 300
-with_dask = pytest.mark.skipif(
-    PROFILE != "nightly", reason="a cluster takes long to begin, and its parts go as processes' do"
-)
+with_dask = nightly("a cluster takes long to begin, and its parts go as processes' do")
 BUILT_BY = "select executor, len(workers), n_partitions from marts.build_info"
 
 

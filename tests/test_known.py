@@ -15,12 +15,12 @@ from pipelines.sandbox import Account, ManualClock, Market
 from pipelines.sandbox.simulation.future import unfold
 from pipelines.sandbox.simulation.past import simulate
 from pipelines.store.database import Database
-from tests.extraction.conftest import PROFILE
+from tests.profile import IS_NIGHTLY
 from tests.running import Command, access_of, build_few, ignore, read
 
 Run = Callable[..., job.Outcome]
 # Each run is built again after the last of them.
-RUNS = 10 if PROFILE == "nightly" else 2
+RUNS = 10 if IS_NIGHTLY else 2
 QUICK = LoadSettings(history=timedelta(days=7))
 # What tells one file from another, whatever they show.
 OF_ONE_FILE = {

@@ -26,11 +26,11 @@ from pipelines.sandbox.accounts import FULL_ACCESS, new_account
 from tests.crash.points import POINTS
 from tests.crash.trial import Trial
 from tests.crash.worker import send
-from tests.extraction.conftest import PROFILE
+from tests.profile import nightly
 from tests.running import UNHURRIED, Command, access_of
 from tests.test_older_database import _load_as_before
 
-pytestmark = pytest.mark.skipif(PROFILE != "nightly", reason="it takes up to an hour")
+pytestmark = nightly("it takes up to an hour")
 
 # With fewer than twenty what a month brings would come at once.
 STARTS = max(20, int(os.environ.get("RFQ_MONTH_STARTS", "720")))

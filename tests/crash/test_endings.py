@@ -24,12 +24,12 @@ from tests.crash.worker import (
     start,
     truncate_working_files,
 )
-from tests.extraction.conftest import PROFILE
+from tests.profile import IS_NIGHTLY
 
 # A release is tried with RFQ_CRASH_PAIRS=10.
 PAIRS = int(os.environ.get("RFQ_CRASH_PAIRS", "1"))
 # What is left of a torn log.
-KEPT = (0.0, 0.5, 0.97) if PROFILE == "nightly" else (0.5,)
+KEPT = (0.0, 0.5, 0.97) if IS_NIGHTLY else (0.5,)
 BUSY = FULL = 75
 REFUSED = 65
 STOPPED = {signal.SIGTERM: 143, signal.SIGINT: 130}

@@ -13,8 +13,8 @@ from tests.crash.conftest import Table
 from tests.crash.points import FIRST_RUN, POINTS, TAKE_OVER
 from tests.crash.trial import Trial, leftovers, trial
 from tests.crash.worker import Point
-from tests.extraction.conftest import PROFILE
 from tests.layouts import as_in_the_earlier_layout, schemas_in
+from tests.profile import IS_NIGHTLY, nightly
 
 # Besides the named points: none in the gate, and 500 where a release is tried (RFQ_CRASH_KILLS).
 KILLS = int(os.environ.get("RFQ_CRASH_KILLS", "0"))
@@ -26,7 +26,7 @@ IN_THE_GATE = (
     *("marts: before the commit", "publish: draft noted", "publish: after the replace"),
     "publish: while a part of the market's list is left",
 )
-NAMED = [*POINTS.values()] if PROFILE == "nightly" else [POINTS[name] for name in IN_THE_GATE]
+NAMED = [*POINTS.values()] if IS_NIGHTLY else [POINTS[name] for name in IN_THE_GATE]
 # Two databases, each killed in a test of its own, so that two processes may take one each.
 LANES = 2
 KILLED = -9
@@ -60,7 +60,7 @@ def test_a_first_run_killed_while_it_makes_its_tables_is_made_good(
     assert counts == Counter(kills=len(FIRST_RUN))
 
 
-@pytest.mark.skipif(PROFILE != "nightly", reason="test_older_database.py takes over without kills")
+@nightly("test_older_database.py takes over without kills")
 def test_a_take_over_that_is_killed_is_made_good(tmp_path: Path, table: Table) -> None:
     with trial(tmp_path / "trial", seed=4) as tried:
         counts = _ended_well(tried)

@@ -1,6 +1,5 @@
 """Profiles of the property test, and a market with its parties."""
 
-import os
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -24,7 +23,6 @@ COMMON = {
 # test of its own besides.
 settings.register_profile("ci", max_examples=5, derandomize=True, **COMMON)
 settings.register_profile("nightly", max_examples=10_000, **COMMON)
-PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "ci")
 
 
 @pytest.fixture(scope="module")

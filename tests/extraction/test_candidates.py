@@ -9,14 +9,14 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from pipelines.kalshi.extraction import Extraction
 from pipelines.kalshi.held import Held
-from tests.extraction.conftest import PROFILE
 from tests.extraction.exchange_and_us import ExchangeAndUs
 from tests.extraction.loading import SMALL, Store
 from tests.extraction.reading import InProcessReader
+from tests.profile import IS_NIGHTLY, PROFILE
 from tests.running import ignore
 from transforms.raw import raw_schema
 
-EXAMPLES = 500 if PROFILE == "nightly" else 2
+EXAMPLES = 500 if IS_NIGHTLY else 2
 TABLES = ("rfqs", "unknown_rfqs", "quotes")
 
 

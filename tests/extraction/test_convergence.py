@@ -2,8 +2,8 @@
 
 from hypothesis import seed, settings
 
-from tests.extraction.conftest import PROFILE
 from tests.extraction.exchange_and_us import ExchangeAndUs
+from tests.profile import PROFILE
 
 
 class ReadingOurOwn(ExchangeAndUs):

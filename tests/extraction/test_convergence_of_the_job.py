@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 from hypothesis import Phase, settings
 
@@ -16,13 +15,13 @@ from pipelines.kalshi.client.errors import ExchangeError
 from pipelines.sandbox import serve
 from pipelines.sandbox.accounts import Party
 from pipelines.store.database import Database
-from tests.extraction.conftest import PROFILE
 from tests.extraction.exchange_and_us import ExchangeAndUs
 from tests.extraction.loading import STATES
+from tests.profile import PROFILE, nightly
 from tests.running import access_of, ignore
 from transforms.marts import MARTS
 
-pytestmark = pytest.mark.skipif(PROFILE != "nightly", reason="a history takes ten seconds")
+pytestmark = nightly("a history takes ten seconds")
 WATERMARKS = """
 select concat_ws(' ', account_fingerprint, scope, pass), arg_max(watermark_after_ts, rowid)
 from raw.extraction_runs group by all having count(watermark_after_ts) > 0

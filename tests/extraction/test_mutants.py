@@ -28,7 +28,7 @@ from tests.extraction import test_hazards_of_time as time
 from tests.extraction import test_sights as sights
 from tests.extraction import test_trouble as trouble
 from tests.extraction import test_unreadable_rows as unreadable
-from tests.extraction.conftest import PROFILE
+from tests.profile import nightly
 
 Patch = pytest.MonkeyPatch
 MUTANTS: list[tuple[int, Callable[..., None], Callable[[Patch], None]]] = []
@@ -359,7 +359,7 @@ def test_every_hazard_owns_a_mutant() -> None:
     assert {number for number, _, _ in MUTANTS} == set(range(1, 25))
 
 
-@pytest.mark.skipif(PROFILE != "nightly", reason="it tries the tests, and each once more")
+@nightly("it tries the tests, and each once more")
 @pytest.mark.parametrize(
     ("test", "mutant"), [(test, mutant) for _, test, mutant in MUTANTS], ids=lambda f: f.__name__
 )

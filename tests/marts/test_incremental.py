@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 import duckdb
 import pytest
 
-from tests.extraction.conftest import PROFILE
 from tests.metrics.markets import (
     MIDNIGHT,
     ExchangeObject,
@@ -24,6 +23,7 @@ from tests.metrics.markets import (
     random_market,
     rfq,
 )
+from tests.profile import IS_NIGHTLY
 from transforms import build as building
 from transforms import last_build, partition
 from transforms.build import HOUR, RFQ, Key, Mart, build
@@ -38,7 +38,7 @@ from transforms.settings import Settings
 from transforms.staging import TABLES
 
 # On so many days, with an RFQ left hanging on each of them.
-DAYS = 4 if PROFILE == "nightly" else 2
+DAYS = 4 if IS_NIGHTLY else 2
 MARKETS, SOME_MARKETS = 40 * DAYS, 40
 # A third of what there is.
 FEW_ROWS = 100 * DAYS

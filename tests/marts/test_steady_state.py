@@ -4,16 +4,15 @@ from contextlib import closing
 from pathlib import Path
 
 import duckdb
-import pytest
 
 from tests.benches.steady_state import EVERY, MORE, NOW, bring, build_once, built, make
-from tests.extraction.conftest import PROFILE
 from tests.marts.test_incremental import BUILT, different_rows
+from tests.profile import nightly
 
 SIZE = 3_000
 
 
-@pytest.mark.skipif(PROFILE != "nightly", reason="it repeats test_incremental.py")
+@nightly("it repeats test_incremental.py")
 def test_builds_that_go_on_equal_a_build_of_everything(tmp_path: Path) -> None:
     """After a small run, of more than what was held, on the benchmark's own market."""
     going_on, afresh = tmp_path / "going_on.duckdb", tmp_path / "afresh.duckdb"

@@ -7,9 +7,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from tests.extraction.conftest import PROFILE
 from tests.metrics.comparison import is_same
 from tests.metrics.markets import MIDNIGHT, many_markets, many_watched_markets
+from tests.profile import IS_NIGHTLY
 from transforms.metrics import evaluate
 from transforms.metrics.objects import load_objects
 
@@ -149,7 +149,7 @@ def test_plain_sql_finds_what_was_watched(number: int) -> None:
     assert metrics["response_rate_5s"] == share_answered
 
 
-@pytest.mark.parametrize("number", range(4 if PROFILE == "nightly" else 2))
+@pytest.mark.parametrize("number", range(4 if IS_NIGHTLY else 2))
 def test_plain_sql_finds_the_same_numbers(number: int) -> None:
     market = replace(many_markets(number), as_of=LONG_AFTER)
     with duckdb.connect() as connection:

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from tests.extraction.conftest import PROFILE
 from tests.metrics.markets import (
     MIDNIGHT,
     STAGES,
@@ -26,10 +25,11 @@ from tests.metrics.markets import (
     plain,
     stamp,
 )
+from tests.profile import IS_NIGHTLY
 
 TIMES = ("created_ts", "updated_ts", "observed_ts", "served_ts", *STAGES)
 BY_DAY = ("ttfq_p50_by_day_s", "ttfq_sum_count_by_day")
-SAMPLES = 4 if PROFILE == "nightly" else 2
+SAMPLES = 4 if IS_NIGHTLY else 2
 
 
 @pytest.fixture(scope="module", params=range(SAMPLES))

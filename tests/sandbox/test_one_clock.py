@@ -23,7 +23,7 @@ from pipelines.sandbox.control import CLOCK_PATH
 from pipelines.sandbox.faults import ErrorOrder
 from pipelines.sandbox.listing_pages import QuoteFilters, RfqFilters
 from pipelines.store.database import Database
-from tests.extraction.conftest import PROFILE
+from tests.profile import nightly
 from tests.running import PLENTY, build_few, read
 
 # Far from what any machine's clock says, so that a second clock anywhere would show.
@@ -146,7 +146,7 @@ def going_on():
     return market
 
 
-@pytest.mark.skipif(PROFILE != "nightly", reason="test_month.py does more of it")
+@nightly("test_month.py does more of it")
 def test_five_runs_around_a_gap_of_three_days(going_on, rfq, tmp_path, monkeypatch):
     """Five runs with three days between the second and the third end at the truth."""
     build_few(monkeypatch.setattr)

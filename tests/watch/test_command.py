@@ -14,7 +14,7 @@ from pipelines.sandbox import Account, ManualClock, Market
 from pipelines.store.database import Database
 from tests.crash.trial import wait_until
 from tests.crash.worker import Order, start
-from tests.extraction.conftest import PROFILE
+from tests.profile import nightly
 from tests.running import Command
 from tests.watch.deals import Deals
 from tests.watch.driven import raw
@@ -61,11 +61,7 @@ def looks_of(exchange: Any) -> int:
     ("number", "code"),
     [
         pytest.param(signal.SIGTERM, 143, id="SIGTERM"),
-        pytest.param(
-            *(signal.SIGINT, 130),
-            id="Ctrl-C",
-            marks=pytest.mark.skipif(PROFILE != "nightly", reason="it repeats SIGTERM"),
-        ),
+        pytest.param(signal.SIGINT, 130, id="Ctrl-C", marks=nightly("it repeats SIGTERM")),
     ],
 )
 def test_a_signal_ends_it_once_what_was_seen_is_stored(

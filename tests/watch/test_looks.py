@@ -12,7 +12,7 @@ from pipelines.sandbox import Account, ManualClock, Market, Shape, serve, unfold
 from pipelines.sandbox.faults import ErrorOrder
 from pipelines.store.database import Database
 from tests.benches.watch import asked_of, figures, kill_again_and_again, market_of
-from tests.extraction.conftest import PROFILE
+from tests.profile import nightly
 from tests.running import access_of, ignore, read
 from tests.watch.deals import REACH, Deals, Watching, at, no_builds, told
 from tests.watch.driven import raw
@@ -192,7 +192,7 @@ def test_a_minute_of_a_busy_market_is_held_as_the_ledger_has_it(
     assert found[shown] == pytest.approx(found[ledger], abs=0.003)
 
 
-@pytest.mark.skipif(PROFILE != "nightly", reason="it takes a quarter of an hour")
+@nightly("it takes a quarter of an hour")
 def test_a_hundred_kills_lose_nothing_that_had_landed(tmp_path: Path) -> None:
     wanted = Namespace(busy=False, quiet=False, seed=1)
     market = market_of(wanted)

@@ -58,6 +58,9 @@ def watch(
     Stores what it has seen at least once a minute, and ends with Ctrl-C or SIGTERM.
     Examples: `rfq watch` · `rfq watch --sandbox` · `rfq watch --quotes-every 2s --every 10m`
     """
+    from pipelines.store.memory import share_heap
+
+    share_heap()
     from pipelines.build_settings import configured_maturity_s
     from pipelines.kalshi.settings import configured
     from pipelines.sandbox_access import access_to

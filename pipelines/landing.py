@@ -20,7 +20,6 @@ from pipelines.kalshi.reading import Pass
 from pipelines.kalshi.settings import ExchangeSettings
 from pipelines.loading import Loader
 from pipelines.operations import recording
-from pipelines.store.memory import trim_heap
 
 # Longer than this between two looks, and nobody has looked.
 LONGEST_PAUSE = timedelta(seconds=60)
@@ -121,7 +120,6 @@ class Landing:
         """
         if self._n_loads >= LOADS_UNTIL_OPENED_ANEW:
             self.close()
-            trim_heap()
         extraction, loader = self._renewed()
         changed = [found for look in self._looks if (found := look.changed()) is not None]
         extraction.quotes_changed_in_window = sum(changed) if changed else None

@@ -48,7 +48,7 @@ from pipelines.publishing import Publisher
 from pipelines.spans import told_moment, told_span
 from pipelines.store.database import Database
 from pipelines.store.errors import DatabaseBusy
-from pipelines.store.memory import share_heap
+from pipelines.store.memory import release_memory
 from transforms.raw import create_raw_tables
 
 LAND_EVERY_S = 60.0
@@ -134,7 +134,6 @@ def watch(database: Database, access: ExchangeSettings, maturity_s: float, pace:
 
     Raises `DatabaseBusy` where another run, or another watch, is at work.
     """
-    share_heap()
     with job.at_work(database) as work:
         # Landing comes before the lock is let go of.
         stopping.allow(ENDING_LASTS_AT_MOST_S)
@@ -408,6 +407,7 @@ class Watch:
                 self._publisher().after_failure(extraction)
         except Exception as failure:  # noqa: BLE001 -- whatever it is, quotes are looked at
             error = failure
+        self._release_memory()
         if self._stop.is_set():
             # How the command ends is recorded instead.
             return error
@@ -436,6 +436,13 @@ class Watch:
         """Publish between two parts of the market's list, in the thread that loads."""
         if not self._stop.is_set():
             self._publisher().between(extraction)
+
+    def _release_memory(self) -> None:
+        """Give back what the build has used, as the next is minutes away; no load is at work."""
+        extraction = self._landing.extraction
+        if extraction is not None:
+            with suppress(duckdb.Error), self._work.raw, extraction.connection.cursor() as cursor:
+                release_memory(cursor)
 
     def _publisher(self) -> Publisher:
         work = work_on(self._work.database, self._work.directory, self._work.raw)

@@ -7,15 +7,14 @@ import platform
 import shlex
 import sys
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
-
-import polars as pl
 
 
 def heading() -> str:
     """Date, processor, cores, versions, load before the run, and the command."""
     command = shlex.join(["python", *sys.argv])
-    versions = f"Python {platform.python_version()}, polars {pl.__version__}"
+    versions = f"Python {platform.python_version()}, polars {version('polars')}"
     return (
         f"{datetime.now(UTC):%Y-%m-%d} · {_processor()}, {os.cpu_count()} cores · {versions} · "
         f"load {os.getloadavg()[0]:.1f} · {command}"

@@ -100,18 +100,19 @@ class Drive:
 
 def work(asked: dict[str, Any]) -> None:
     """Watch, or run every five minutes, for as long as is asked; write what it took to stdout."""
+    from pipelines.store.memory import share_heap
+
+    # As the command does.
+    share_heap()
     from pipelines import effects, job
     from pipelines.kalshi.client.signing import load_signer
     from pipelines.kalshi.extraction import LoadSettings
     from pipelines.kalshi.settings import ExchangeSettings
     from pipelines.operations import logs
     from pipelines.store.database import Database
-    from pipelines.store.memory import share_heap
     from tests.running import ignore
     from tests.watch.driven import watched
 
-    # A watch does so as it begins; here a run comes before it.
-    share_heap()
     logs.begin()
     logs.set_format(logs.LogFormat.JSON)
     signer = load_signer(asked["key_id"], private_key=asked["pem"])

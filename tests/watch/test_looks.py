@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipelines import building, job, landing
+from pipelines import building, job, landing, watch
 from pipelines.operations.runs import read_record
 from pipelines.sandbox import Account, ManualClock, Market, Shape, serve, unfold
 from pipelines.sandbox.faults import ErrorOrder
@@ -118,6 +118,26 @@ def test_the_file_is_opened_anew_after_a_load_though_nobody_says_whose_account_i
     assert [run.exit_code for run in read_record(database.path).runs] == [0] * 5
     held = raw(database, "select id from raw.quote_versions where status = 'open' order by id")
     assert held == sorted((quote,) for quote in deals.quotes.values())
+
+
+def test_memory_is_given_back_after_each_cycle_also_where_the_markets_list_fails(
+    watching: Watching, market: Market, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_back: list[int] = []
+    release = watch.release_memory
+
+    def counted(connection: Any) -> None:
+        release(connection)
+        given_back.append(len(read_record(database.path).runs))
+
+    monkeypatch.setattr(watch, "release_memory", counted)
+    market.faults.errors += [ErrorOrder(400, "invalid", "GetRFQs")] * 3
+
+    watching(65, every_s=60)
+
+    runs = read_record(database.path).runs
+    assert given_back == [1, 2]
+    assert [run.exit_code == 0 for run in runs] == [False, True, True]
 
 
 def test_a_cycle_that_is_late_is_skipped_and_counted_and_the_looks_go_on(

@@ -20,14 +20,14 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext
 
 from notebooks.report.window import Window, Zone
-from tests.profile import IS_NIGHTLY
 from tests.notebooks.browser import Watched, opened
 from tests.notebooks.test_in_browser import DESKTOP, DRAWN, OVERFLOW, PHONE, luminance
+from tests.profile import IS_NIGHTLY
 
 PAGES = ("today", "fills", "cost", "maker", "speed", "makers", "rfq", "market", "trust")
 # Loading one costs three seconds of CPU. The gate loads those of most forms of chart and control,
 # and `test_explore.py` runs each of them without a browser.
-LOADED = PAGES if IS_NIGHTLY else ("today", "makers", "rfq", "trust")
+LOADED = PAGES if IS_NIGHTLY else ("today", "makers", "rfq")
 ADDRESSES = 10 if IS_NIGHTLY else 2
 # Every mark of a curve, of lanes or of a map may be of several rows.
 OF_SEVERAL_ROWS = {"fill_curves", "answers_by_time", "hold_time", "best_prices"}

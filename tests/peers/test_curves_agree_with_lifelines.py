@@ -6,8 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lifelines import AalenJohansenFitter, KaplanMeierFitter
 
+from tests.profile import IS_NIGHTLY
 from transforms.definitions.clocks import incidence
 
+SAMPLES = 60 if IS_NIGHTLY else 20
 EXECUTED, CLOSED, OPEN = 1, 2, 0
 NAMES = {EXECUTED: "executed", CLOSED: "closed", OPEN: None}
 SCHEMA = {
@@ -29,7 +31,7 @@ lives = causes.flatmap(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=SAMPLES, deadline=None)
 @given(lives)
 def test_incidence_is_that_of_aalen_and_johansen(lives: list[tuple[int, int]]) -> None:
     ages, found = zip(*lives, strict=True)
@@ -43,7 +45,7 @@ def test_incidence_is_that_of_aalen_and_johansen(lives: list[tuple[int, int]]) -
         assert row["incidence"] == pytest.approx(theirs.loc[row["time_s"]], abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=SAMPLES, deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 12), st.sampled_from([EXECUTED, OPEN])), min_size=1))
 def test_without_competition_it_is_that_of_kaplan_and_meier(lives: list[tuple[int, int]]) -> None:
     ages, found = zip(*lives, strict=True)

@@ -25,7 +25,10 @@ from schemathesis.specs.openapi.checks import (
 
 from pipelines.sandbox import Account, Behavior, Market, serve, simulate
 from pipelines.sandbox.operations import OPERATIONS, Operation
+from tests.profile import IS_NIGHTLY
 
+REQUESTS = 15 if IS_NIGHTLY else 5
+CALLS = 8 if IS_NIGHTLY else 3
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -109,7 +112,7 @@ def test_no_request_finds_a_server_error_or_a_body_that_is_not_in_the_document(
         pytest.skip("takes nothing that could be wrong")
     described = sandbox.schema[operation.path][operation.method]
 
-    @bounded(15)
+    @bounded(REQUESTS)
     @given(case=described.as_strategy(generation_mode=mode))
     def ask(case: schemathesis.Case) -> None:
         case.call_and_validate(checks=CHECKS, auth=sandbox.signature(operation.name))
@@ -125,7 +128,7 @@ def test_what_is_done_to_real_rows_answers_as_the_document_says(
     described = sandbox.schema[operation.path][operation.method]
     statuses: set[int] = set()
 
-    @bounded(8)
+    @bounded(CALLS)
     @given(case=described.as_strategy())
     def ask(case: schemathesis.Case) -> None:
         ids = sandbox.new_ids(is_accepted="Confirm" in operation.name)

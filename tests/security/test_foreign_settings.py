@@ -12,8 +12,12 @@ from typing import Any
 import duckdb
 import pytest
 
+from pipelines import job
+from pipelines.kalshi.extraction import LoadSettings
 from pipelines.kalshi.settings import NAMES
 from pipelines.sandbox import Account, ManualClock, Market
+from pipelines.store.database import Database
+from tests.running import access_of, ignore
 from tests.security.hostile import as_environment, as_toml, hostile_settings
 
 RFQ = Path(sys.executable).with_name("rfq")
@@ -118,8 +122,7 @@ def plain(tmp_path: Path, exchange: Any, desk: Account, market: Market, maker: A
     made.home.mkdir(parents=True)
     made.settings.mkdir()
     trade(market, desk, maker, "A")
-    ended = made.run()
-    assert ended.returncode == 0, ended.stderr
+    job.run(Database(made.folder / "rfq.duckdb"), access_of(exchange, desk, LoadSettings()), ignore)
     trade(market, desk, maker, "B")
     return made
 

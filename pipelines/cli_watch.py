@@ -17,10 +17,13 @@ from pipelines.commands.options import (
     recorded,
     span_of,
 )
+from pipelines.kalshi.client.errors import ConfigurationError
 from pipelines.operations import logs
+from pipelines.spans import told_span
 
 QUOTES_EVERY = timedelta(seconds=5)
 EVERY = timedelta(minutes=5)
+LEAST_EVERY = timedelta(seconds=0.1)
 
 
 def watch(
@@ -64,15 +67,35 @@ def watch(
     from pipelines.build_settings import configured_maturity_s
     from pipelines.kalshi.settings import configured
     from pipelines.sandbox_access import access_to
-    from pipelines.watch import Pace, demand_range
+    from pipelines.watch import Pace
     from pipelines.watch import watch as go_on
 
     files = recorded(database or (SANDBOX if sandbox else PUBLISHED))
     maturity_s = configured_maturity_s()
     (retention_days,) = (7,) if sandbox else configured("retention_days")
-    demand_range(quotes_every, every, timedelta(days=retention_days))
+    _demand_range(quotes_every, every, timedelta(days=retention_days))
     reached = access_to(
         *(files, base_url), sandbox=sandbox, allow_unknown_host=allow_unknown_host, goes_on=True
     )
     with reached as access:
         go_on(files, access, maturity_s, Pace(quotes_every, every))
+
+
+def _demand_range(quotes_every: timedelta, every: timedelta, retention: timedelta) -> None:
+    """Raise `ConfigurationError` for intervals that make no watch, with those that do."""
+    if not LEAST_EVERY <= every <= retention:
+        raise _out_of_range("--every", every, LEAST_EVERY, retention)
+    if not LEAST_EVERY <= quotes_every <= every:
+        raise _out_of_range("--quotes-every", quotes_every, LEAST_EVERY, every)
+
+
+def _out_of_range(
+    option: str, given: timedelta, least: timedelta, most: timedelta
+) -> ConfigurationError:
+    def told(span: timedelta) -> str:
+        return told_span(span.total_seconds())
+
+    return ConfigurationError(
+        f"{option} is {told(given)}",
+        advice=f"It can be from {told(least)} to {told(most)}.",
+    )

@@ -55,7 +55,6 @@ LAND_EVERY_S = 60.0
 LANDED_AT_ROWS = 10_000
 # Where nothing can be stored, so many rows are kept in memory: about an hour of 50 quotes a second.
 KEPT_ROWS = 200_000
-LEAST_EVERY = timedelta(seconds=0.1)
 # A page of each list: what the market's reading leaves to the next look.
 LEFT_TOKENS = 60
 # One attempt: the next look is the second.
@@ -68,26 +67,6 @@ LOADING_ENDS_WITHIN_S = 5.0
 
 _OF_THE_KEY = (CredentialsRefused, CredentialsUnusable, ConfigurationError)
 _log = logging.getLogger(__name__)
-
-
-def demand_range(quotes_every: timedelta, every: timedelta, retention: timedelta) -> None:
-    """Raise `ConfigurationError` for intervals that make no watch, with those that do."""
-    if not LEAST_EVERY <= every <= retention:
-        raise _out_of_range("--every", every, LEAST_EVERY, retention)
-    if not LEAST_EVERY <= quotes_every <= every:
-        raise _out_of_range("--quotes-every", quotes_every, LEAST_EVERY, every)
-
-
-def _out_of_range(
-    option: str, given: timedelta, least: timedelta, most: timedelta
-) -> ConfigurationError:
-    def told(span: timedelta) -> str:
-        return told_span(span.total_seconds())
-
-    return ConfigurationError(
-        f"{option} is {told(given)}",
-        advice=f"It can be from {told(least)} to {told(most)}.",
-    )
 
 
 def _ends_watch(error: BaseException | None) -> bool:

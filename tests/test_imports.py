@@ -1,4 +1,4 @@
-"""Imports go left: the two halves meet only in the database."""
+"""Imports go left: the two halves meet only in the database. And no file is a long one."""
 
 import ast
 import subprocess
@@ -50,6 +50,16 @@ def test_a_folder_imports_nothing_to_its_right(folder: str) -> None:
 
     assert sources
     assert found == []
+
+
+@pytest.mark.parametrize("folder", ["notebooks", "pipelines", "transforms"])
+def test_no_file_is_longer_than_five_hundred_lines(folder: str) -> None:
+    lengths = {
+        source: len(source.read_text().splitlines()) for source in (ROOT / folder).rglob("*.py")
+    }
+
+    assert lengths
+    assert [source for source, length in lengths.items() if length > 500] == []
 
 
 def test_of_transforms_the_load_knows_the_raw_tables_alone() -> None:

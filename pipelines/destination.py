@@ -17,6 +17,7 @@ from dlt.common.configuration.container import Container
 from dlt.common.configuration.providers.doc import CustomLoaderDocProvider
 from dlt.common.configuration.providers.provider import ConfigProvider
 from dlt.common.configuration.specs.pluggable_run_context import PluggableRunContext
+from dlt.common.configuration.utils import get_resolved_traces
 from dlt.common.destination.client import DestinationClientConfiguration
 from dlt.common.runtime.run_context import RunContext
 from dlt.destinations.impl.duckdb.configuration import DuckDbCredentials
@@ -106,6 +107,8 @@ def own_settings(directory: Path) -> Iterator[None]:
             yield
     finally:
         tempfile.tempdir = temporary
+        # dlt notes each setting that it looks up, and forgets them as a load ends, if one began.
+        get_resolved_traces().clear()
 
 
 class _RunContext(RunContext):

@@ -4,10 +4,13 @@ All of it is one thread's. Where storing fails (a full disk), the file is closed
 kept, and the next attempt opens the file anew: DuckDB does nothing more after a failed write.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pipelines import job
@@ -20,6 +23,7 @@ from pipelines.kalshi.reading import Pass
 from pipelines.kalshi.settings import ExchangeSettings
 from pipelines.loading import Loader
 from pipelines.operations import recording
+from pipelines.store.memory import release_memory
 
 # Longer than this between two looks, and nobody has looked.
 LONGEST_PAUSE = timedelta(seconds=60)
@@ -39,6 +43,9 @@ select $1 as side, $2::timestamptz as first_served_ts, $3::timestamptz as last_s
     len($5::integer[]) as n_looks, $4::double as longest_pause_s, $5::integer[] as after_ms,
     (select coalesce(max(load), 0) from raw.loads where is_whole) as load
 """
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +90,11 @@ class Landing:
             loading = self._work.database.loading_directory(self._work.directory)
             directory = stack.enter_context(loading)
             stack.enter_context(own_settings(directory))
-            self._loader = Loader(extraction.connection, directory, self._stored)
+            # What dlt leaves goes as the file is closed: of a load that failed, all of its rows.
+            loads = TemporaryDirectory(dir=directory, prefix="loads-", ignore_cleanup_errors=True)
+            self._loader = Loader(
+                extraction.connection, Path(stack.enter_context(loads)), self._stored
+            )
             self._tell_looks(extraction, self._loader.states())
             self._stack = stack.pop_all()
         self.extraction, self._n_loads = extraction, 0
@@ -135,8 +146,18 @@ class Landing:
 
     def land(self) -> None:
         """Store what was seen since the last load; where that is nothing new, the moments alone."""
-        extraction, loader = self._renewed()
-        self._land(extraction, loader)
+        with self._work.raw:
+            self._land(*self._renewed())
+
+    def release_memory(self) -> None:
+        """Give back what a build has used. Nothing is stored meanwhile: it might find no room."""
+        if self.extraction is None:
+            return
+        try:
+            with self._work.raw, self.extraction.connection.cursor() as connection:
+                release_memory(connection)
+        except Exception as failure:  # noqa: BLE001 -- what is kept in memory ends no watch
+            _log.warning("memory could not be given back: %s", failure)
 
     def land_aside(self) -> bool:
         """The same from another thread, where the landing one waits for an answer that is late.
@@ -146,18 +167,18 @@ class Landing:
         loader = self._loader
         if loader is None or loader.current is None or not loader.current.give_up():
             return False
-        extraction, _ = self._renewed()
         directory = self._work.directory / "aside"
         directory.mkdir(exist_ok=True)
-        self._land(extraction, Loader(extraction.connection, directory, self._stored))
+        with self._work.raw:
+            extraction, _ = self._renewed()
+            self._land(extraction, Loader(extraction.connection, directory, self._stored))
         return True
 
     def _land(self, extraction: Extraction, loader: Loader) -> None:
-        with self._work.raw:
-            if any(look.n_waiting for look in self._looks):
-                loader.load_once(extraction, self._waiting())
-            for look in self._looks:
-                self._note(look, look.moments())
+        if any(look.n_waiting for look in self._looks):
+            loader.load_once(extraction, self._waiting())
+        for look in self._looks:
+            self._note(look, look.moments())
 
     def _renewed(self) -> tuple[Extraction, Loader]:
         """What one load is read by: it remembers nothing of those before."""

@@ -48,7 +48,6 @@ from pipelines.publishing import Publisher
 from pipelines.spans import told_moment, told_span
 from pipelines.store.database import Database
 from pipelines.store.errors import DatabaseBusy
-from pipelines.store.memory import release_memory
 from transforms.raw import create_raw_tables
 
 LAND_EVERY_S = 60.0
@@ -170,6 +169,7 @@ class Watch:
         self._build: Future[Any] | None = None
         self._is_cycle_loading = False
         self._unstored_since_s: float | None = None
+        self._is_file_spoilt = False
         self._next_try_s = pace.now_s()
         self._failed_looks: dict[str, int] = {}
         self._last: dict[str, datetime] = {}
@@ -287,10 +287,14 @@ class Watch:
         """When there is something to do, unless another thread has done something by then."""
         ready = [self._look_due_s[look.pass_.name] for look in self._looks if look.is_ready]
         # While a load is at work no other can begin, and a cycle is left out only for a cycle.
-        may_load = [self._land_due_s] if self._load is None else []
+        may_load = [self._land_due_s] if self._may_land else []
         may_cycle = [self._cycle_due_s] if self._load is None or self._is_in_cycle else []
         latest_s: float = self._pace.now_s() + LAND_EVERY_S
         return min([latest_s, *ready, *may_load, *may_cycle])
+
+    @property
+    def _may_land(self) -> bool:
+        return self._load is None and not self._is_file_spoilt
 
     @property
     def _is_in_cycle(self) -> bool:
@@ -300,6 +304,7 @@ class Watch:
         """Take in what the other threads have done, and give them what is due."""
         self._take_load()
         self._take_build()
+        self._close_spoilt()
         now_s = self._pace.now_s()
         if now_s >= self._cycle_due_s:
             if self._is_in_cycle:
@@ -307,7 +312,7 @@ class Watch:
             elif self._load is None:
                 self._begin_cycle()
         is_landing_due = now_s >= self._land_due_s or self._n_waiting >= LANDED_AT_ROWS
-        if is_landing_due and self._load is None and now_s >= self._next_try_s:
+        if is_landing_due and self._may_land and now_s >= self._next_try_s:
             self._land_due_s = now_s + LAND_EVERY_S
             self._submit_load(self._landing.land)
 
@@ -360,11 +365,11 @@ class Watch:
         """What could not be stored waits; the file is opened anew for the next attempt."""
         if _ends_watch(error):
             raise error
-        self._landings.submit(self._landing.close).result()
-        now_s = self._pace.now_s()
-        self._next_try_s = self._land_due_s = now_s + REOPENED_EVERY_S
+        self._is_file_spoilt = True
+        self._interrupt_build()
+        self._close_spoilt()
         if self._unstored_since_s is None:
-            self._unstored_since_s = now_s
+            self._unstored_since_s = self._pace.now_s()
             message, _ = ending(error)
             _log.warning(
                 "what is seen cannot be stored: %s Looking goes on, and up to %s rows are kept "
@@ -372,6 +377,13 @@ class Watch:
                 *(message.splitlines()[-1].removeprefix("rfq: "), f"{KEPT_ROWS:,}"),
                 extra={"event": "not_stored"},
             )
+
+    def _close_spoilt(self) -> None:
+        """Close the file in which nothing can be stored. DuckDB refuses while a build reads it."""
+        if self._is_file_spoilt and self._build is None:
+            self._landings.submit(self._landing.close).result()
+            self._is_file_spoilt = False
+            self._next_try_s = self._land_due_s = self._pace.now_s() + REOPENED_EVERY_S
 
     # The building thread
 
@@ -386,7 +398,6 @@ class Watch:
                 self._publisher().after_failure(extraction)
         except Exception as failure:  # noqa: BLE001 -- whatever it is, quotes are looked at
             error = failure
-        self._release_memory()
         if self._stop.is_set():
             # How the command ends is recorded instead.
             return error
@@ -399,6 +410,7 @@ class Watch:
             recording.expect()
             recording.place(self._work.database)
             recording.begin()
+        self._landing.release_memory()
         return error
 
     def _publish(self, new_versions: dict[str, int], was_lost: bool) -> None:
@@ -415,13 +427,6 @@ class Watch:
         """Publish between two parts of the market's list, in the thread that loads."""
         if not self._stop.is_set():
             self._publisher().between(extraction)
-
-    def _release_memory(self) -> None:
-        """Give back what the build has used, as the next is minutes away; no load is at work."""
-        extraction = self._landing.extraction
-        if extraction is not None:
-            with suppress(duckdb.Error), self._work.raw, extraction.connection.cursor() as cursor:
-                release_memory(cursor)
 
     def _publisher(self) -> Publisher:
         work = work_on(self._work.database, self._work.directory, self._work.raw)

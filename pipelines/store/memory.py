@@ -40,12 +40,16 @@ def release_memory(connection: duckdb.DuckDBPyConnection) -> None:
     """Give back what the process holds and has no use for now, and let DuckDB read blocks again.
 
     DuckDB keeps the blocks that it has read until it has all that it may take, and what it has
-    freed until much is freed at once. For a limit that it cannot keep it lets go of all blocks that
-    are not in use, and sets no limit; with the usual limit set again it gives their memory back.
+    freed until much is freed at once. For a small limit it lets go of all blocks that are not in
+    use; what of temporary tables is beyond it waits in its folder. Where more is in use than that,
+    it lets go of the same and refuses the limit. With the usual limit set again, it gives their
+    memory back. Nobody may ask anything meanwhile.
     """
-    with suppress(duckdb.Error):
-        connection.execute("set memory_limit = '1B'")
-    limit_memory(connection)
+    try:
+        with suppress(duckdb.Error):
+            connection.execute("set memory_limit = '1MB'")
+    finally:
+        limit_memory(connection)
     _trim_heap()
 
 

@@ -4,7 +4,7 @@ import logging
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import duckdb
 import pytest
 
 from pipelines.kalshi.client.errors import CredentialsRefused
@@ -172,6 +173,53 @@ def test_what_was_seen_is_stored_though_the_market_is_slow_to_answer_at_the_end(
     ]
 
 
+class Delayed(Inline):
+    """A thread that comes to what it is given when it is told."""
+
+    given: list[Callable[[], None]]
+
+    def __init__(self) -> None:
+        self.given = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self.given.append(lambda: future.set_result(fn(*args, **kwargs)))
+        return future
+
+    def go_on(self) -> None:
+        self.given.pop(0)()
+
+
+def test_a_file_in_which_nothing_can_be_stored_is_closed_once_its_build_is_over(
+    watching: Watching,
+    deals: Deals,
+    clock: ManualClock,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """DuckDB refuses to close it before, which would end the watch and lose what waits."""
+    builds, closed, store, close = Delayed(), [], Landing._land, Landing.close
+
+    def fail_once(*args: Any) -> None:
+        monkeypatch.setattr(Landing, "_land", store)
+        raise duckdb.IOException("no space left on device")
+
+    def note_and_close(landing: Landing) -> None:
+        closed.append(clock.now())
+        close(landing)
+
+    monkeypatch.setattr(Landing, "_land", fail_once)
+    monkeypatch.setattr(Landing, "close", note_and_close)
+    acts = [*deals.acts(1, 32, 20), (200, builds.go_on)]
+
+    watching(215, acts, every_s=3_600, threads=iter([Inline(), builds]).__next__)
+
+    assert closed[0] == at(200)
+    assert raw(database, "select id, load, observed_ts from raw.quote_versions") == [
+        (deals.quotes[1], 2, at(35))
+    ]
+
+
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of its own, of 96 MB."""
@@ -210,7 +258,7 @@ def test_a_full_disk_stops_no_look_until_more_waits_than_is_kept(
     plan = Plan(clock, 900, sorted(acts, key=lambda act: act[0]))
     access = access_of(exchange, desk, REACH)
     with pytest.raises(Unstored) as raised:
-        watched(database, access, plan, every_s=3_600, threads=no_builds())
+        watched(database, access, plan, every_s=3_600)
     ballast.unlink()
 
     assert len(told(caplog, "not_stored")) == 2

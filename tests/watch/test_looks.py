@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipelines import building, job, landing, watch
+from pipelines import building, job, landing
+from pipelines.landing import Landing
 from pipelines.operations.runs import read_record
 from pipelines.sandbox import Account, ManualClock, Market, Shape, serve, unfold
 from pipelines.sandbox.faults import ErrorOrder
@@ -97,7 +98,7 @@ def test_the_file_is_opened_anew_after_a_load_though_nobody_says_whose_account_i
     database: Database,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What was seen right before waits, and is stored once."""
+    """What was seen right before waits, and is stored once. What dlt has left is gone."""
     opened: list[Database] = []
     writing = Database.writing
 
@@ -110,34 +111,49 @@ def test_the_file_is_opened_anew_after_a_load_though_nobody_says_whose_account_i
     silence = [ErrorOrder(500, "internal", "GetCommunicationsID")] * 99
     acts = [(1, lambda: market.faults.errors.extend(silence))]
     acts += [act for n in (1, 2, 3) for act in deals.acts(n, at_s=57 * n, lives_s=12)]
+    left: list[Path] = []
+    acts += [(185, lambda: left.extend(database.path.parent.rglob("dlt-*")))]
 
     watching(190, sorted(acts, key=lambda act: act[0]), every_s=60)
 
     assert len(opened) == 4
+    assert len(left) == 1
     assert len(market.faults.errors) == 99
     assert [run.exit_code for run in read_record(database.path).runs] == [0] * 5
     held = raw(database, "select id from raw.quote_versions where status = 'open' order by id")
     assert held == sorted((quote,) for quote in deals.quotes.values())
 
 
-def test_memory_is_given_back_after_each_cycle_also_where_the_markets_list_fails(
+def test_memory_is_given_back_after_each_cycle_while_nothing_is_stored(
     watching: Watching, market: Market, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Also where the market's list fails. A landing finds less room than it needs meanwhile."""
+    landings: list[Landing] = []
     given_back: list[int] = []
-    release = watch.release_memory
+    held_by_a_landing: list[bool] = []
+    release, renewed = landing.release_memory, Landing._renewed
 
     def counted(connection: Any) -> None:
         release(connection)
+        assert landings[0]._work.raw.locked()
         given_back.append(len(read_record(database.path).runs))
 
-    monkeypatch.setattr(watch, "release_memory", counted)
+    def noted(self: Landing) -> Any:
+        landings.append(self)
+        held_by_a_landing.append(self._work.raw.locked())
+        return renewed(self)
+
+    monkeypatch.setattr(landing, "release_memory", counted)
+    monkeypatch.setattr(Landing, "_renewed", noted)
     market.faults.errors += [ErrorOrder(400, "invalid", "GetRFQs")] * 3
 
-    watching(65, every_s=60)
+    watching(135, every_s=70)
 
     runs = read_record(database.path).runs
-    assert given_back == [1, 2]
+    assert given_back == [2, 3]
     assert [run.exit_code == 0 for run in runs] == [False, True, True]
+    # The cycles at 0 and 70 s, of which no build is at work, and landings at 60, 130 and 135 s.
+    assert held_by_a_landing == [False, True, False, True, True]
 
 
 def test_a_cycle_that_is_late_is_skipped_and_counted_and_the_looks_go_on(

@@ -71,7 +71,7 @@ kept = resident_mb()
 release_memory(duckdb.connect())
 print(kept - resident_mb())
 """
-# Random bytes, which a file keeps as they are. A table in memory is in use, and stays as it is.
+# Random bytes, which a file keeps as they are. A temporary table reads back as it was.
 READ = """
 connection = duckdb.connect()
 connection.execute(f"attach '{path}' as held")

@@ -57,7 +57,7 @@ def _trim_heap() -> None:
     """Give the system back what was freed in the heap, where the C library is glibc.
 
     By itself that gives back what is freed at the heap's end, and keeps what lies between blocks
-    that are in use: of 430 MB that a watch had taken, 120.
+    that are in use. Once a watch had closed its file, 21 MB of its 431 were such.
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -27,7 +27,7 @@ _KIND = re.compile(r"processes(?::(?P<n>[1-9]\d{0,3}))?|dask:(?P<address>(?:tcp|
 TRIES = 3
 ANSWERS_WITHIN_S = 10.0
 
-Work = tuple[str, Rows]
+Built = tuple[str, Rows]
 
 
 class ExecutorRefused(DatabaseError):
@@ -73,7 +73,9 @@ def executing(asked: Wanted, *, is_insecure: bool = False) -> AbstractContextMan
 
 
 class Elsewhere(Here, ABC):
-    """Builds partitions by an executor; two more than it has workers are sent at a time."""
+    """Builds parts by an executor; two more than it has workers are sent at a time."""
+
+    is_elsewhere = True
 
     def __init__(self, name: str, n_workers: int, lost: tuple[type[BaseException], ...]) -> None:
         super().__init__(name)
@@ -81,16 +83,16 @@ class Elsewhere(Here, ABC):
         # What tells that a worker is gone, and not that its work was wrong.
         self._lost = lost
 
-    def build_all(self, partitions: Iterable[Sent]) -> Iterator[Rows]:
-        sent: deque[tuple[Sent, Future[Work]]] = deque()
-        for each in partitions:
+    def build_all(self, parts: Iterable[Sent]) -> Iterator[Rows]:
+        sent: deque[tuple[Sent, Future[Built]]] = deque()
+        for each in parts:
             sent.append((each, self._submit(each)))
             if len(sent) > self._n_workers + 2:
                 yield self._result(*sent.popleft())
         while sent:
             yield self._result(*sent.popleft())
 
-    def _result(self, each: Sent, future: "Future[Work]") -> Rows:
+    def _result(self, each: Sent, future: "Future[Built]") -> Rows:
         for attempt in range(1, TRIES + 1):
             try:
                 worker, made = future.result()
@@ -103,13 +105,13 @@ class Elsewhere(Here, ABC):
                 _log.warning("a part of the build was lost (%s): again", type(loss).__name__)
                 future = self._submit(each)
             else:
-                self.note(worker)
+                self.workers.add(worker)
                 return made
         raise AssertionError
 
     @abstractmethod
-    def _submit(self, each: Sent) -> "Future[Work]":
-        """Send a partition."""
+    def _submit(self, each: Sent) -> "Future[Built]":
+        """Send a part."""
 
 
 class _Processes(Elsewhere):
@@ -121,9 +123,12 @@ class _Processes(Elsewhere):
         self._pool = self._made()
 
     def _made(self) -> Executor:
-        return ProcessPoolExecutor(self._n, mp_context=get_context("spawn"))
+        # They give way to this process, which has work for all of them to read and to store.
+        return ProcessPoolExecutor(
+            self._n, get_context("spawn"), initializer=os.nice, initargs=(5,)
+        )
 
-    def _submit(self, each: Sent) -> "Future[Work]":
+    def _submit(self, each: Sent) -> "Future[Built]":
         try:
             return self._pool.submit(build_elsewhere, *each)
         except BrokenProcessPool:
@@ -152,7 +157,7 @@ class _Dask(Elsewhere):
         super().__init__("dask", n_workers, (KilledWorker, CommClosedError, CancelledError))
         self._executor: Executor = client.get_executor(pure=False)
 
-    def _submit(self, each: Sent) -> "Future[Work]":
+    def _submit(self, each: Sent) -> "Future[Built]":
         return self._executor.submit(build_elsewhere, *each)
 
 

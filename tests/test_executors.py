@@ -24,7 +24,14 @@ from tests.running import UNHURRIED, Command, access_of, ignore, read
 from tests.test_known import differences
 from transforms import build as building
 from transforms import partition
-from transforms.partition import NAMES, Rows, Sent, build_elsewhere, build_partition
+from transforms.partition import (
+    NAMES,
+    Rows,
+    Sent,
+    Work,
+    build_elsewhere,
+    build_partition,
+)
 
 if TYPE_CHECKING:
     from distributed import LocalCluster
@@ -171,9 +178,9 @@ def test_a_part_that_is_lost_three_times_publishes_nothing(
     assert database.path.read_bytes() == before
 
 
-def die(inputs: Rows, settings: bytes) -> tuple[str, Rows]:
+def die(work: Work, inputs: Rows, settings: bytes) -> tuple[str, Rows]:
     os.kill(os.getpid(), signal.SIGKILL)
-    return build_elsewhere(inputs, settings)
+    return build_elsewhere(work, inputs, settings)
 
 
 @with_dask

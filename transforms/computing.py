@@ -4,16 +4,29 @@ Keys are taken some at a time, so that a market of any size needs no more memory
 """
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Literal
 
 import duckdb
 import polars as pl
 
 from transforms import incremental
+from transforms.adding import Change
 from transforms.creations import name_spans
-from transforms.keys import DAY, HOUR, PARTITION, RFQ, WHOLE, Key, Mart, Sums, added_up, negative
-from transforms.partition import NAMES, Here, Rows, engine_for, read, sent, written
+from transforms.keys import DAY, HOUR, PARTITION, RFQ, WHOLE, Key, Mart, Sums, negative
+from transforms.partition import (
+    NAMES,
+    Here,
+    Rows,
+    build_marts,
+    build_partition,
+    engine_for,
+    names_of,
+    read,
+    sent,
+    written,
+)
 from transforms.reading import (
     LOGS,
     SENT,
@@ -24,7 +37,7 @@ from transforms.reading import (
     within_minutes,
 )
 from transforms.settings import Settings
-from transforms.tables import Tables, lent, same
+from transforms.tables import Tables, same
 
 _PARTS = {PARTITION: "parts_of_partitions", DAY: "parts_of_days", HOUR: "parts_of_hours"}
 _BEFORE = {name: f"from before_{name}" for name in ("rfq_facts", "quote_facts")}
@@ -49,7 +62,11 @@ class Computation:
         self._goes_on = goes_on
         self._tables = Tables(connection, [mart.__name__ for mart in marts], goes_on=goes_on)
         self._inputs = Inputs(connection)
-        self._change: dict[Mart, pl.DataFrame] = {}
+        self._changes = {
+            mart: Change(connection, mart.__name__, key)
+            for mart, key in marts.items()
+            if isinstance(key, Sums)
+        }
         self._engine = self._engine_of_polars()
 
     def run(self) -> dict[str, int]:
@@ -60,10 +77,12 @@ class Computation:
         for mart, key in self._marts.items():
             if isinstance(key, Sums):
                 self._add_up(mart, key)
-            elif key == WHOLE:
+        for key in _PARTS:
+            if key in self._marts.values():
+                self._of_key(key)
+        for mart, key in self._marts.items():
+            if key == WHOLE:
                 self._of_whole(mart)
-            elif key != RFQ:
-                self._of_key(mart, key)
         return self._tables.counts()
 
     def _of_rfqs(self) -> None:
@@ -75,12 +94,15 @@ class Computation:
             incremental.execute(self._connection, "nothing_before")
         settings, of_all = sent(self._settings), self._rows_of_all()
         parts = self._parts("parts_of_rfqs")
-        partitions = ((of_all | self._rows_of_part(part), settings) for part in parts)
-        for made in self._builder.build_all(partitions):
+        parts_sent = (
+            (build_partition, of_all | self._rows_of_part(part), settings) for part in parts
+        )
+        self._builder.n_partitions = len(parts)
+        for part, made in zip(parts, self._builder.build_all(parts_sent), strict=True):
             for mart in marts:
-                self._tables.store(mart.__name__, read(made[mart.__name__]))
-            for mart, sums in self._with_sums():
-                self._add(mart, sums, read(made[mart.__name__]).lazy())
+                self._tables.store(mart.__name__, read(made[mart.__name__]), part)
+            for mart, change in self._changes.items():
+                change.add(read(made[mart.__name__]))
 
     def _count_by_minute(self) -> None:
         """Count strangers' RFQs by minute, where they have changed."""
@@ -111,85 +133,95 @@ class Computation:
     # Sums
 
     def _take_off(self, relations: Mapping[str, str]) -> None:
-        for mart, sums in self._with_sums():
-            self._add(mart, sums, negative(self._parts_read(sums, relations), sums))
+        for change in self._changes.values():
+            parts = negative(self._parts_read(change.sums, relations), change.sums)
+            change.add(parts.collect(engine=self._engine))
 
     def _put_on_read(self, relations: Mapping[str, str]) -> None:
-        for mart, sums in self._with_sums():
-            self._add(mart, sums, self._parts_read(sums, relations))
-
-    def _with_sums(self) -> Iterator[tuple[Mart, Sums]]:
-        return ((mart, key) for mart, key in self._marts.items() if isinstance(key, Sums))
+        for change in self._changes.values():
+            parts = self._parts_read(change.sums, relations)
+            change.add(parts.collect(engine=self._engine))
 
     def _parts_read(self, sums: Sums, relations: Mapping[str, str]) -> pl.LazyFrame:
         return sums.parts(**self._inputs.of(sums.parts, relations, self._settings))
 
-    def _add(self, mart: Mart, sums: Sums, parts: pl.LazyFrame) -> None:
-        before = [self._change[mart].lazy()] if mart in self._change else []
-        self._change[mart] = added_up([*before, parts], sums).collect(engine=self._engine)
-
     def _add_up(self, mart: Mart, sums: Sums) -> None:
         """Put the change of the sums on what the mart holds of the same keys."""
-        is_changed = pl.any_horizontal(pl.exclude(sums.columns) != 0)
-        change = self._change[mart].filter(is_changed)
-        total = added_up([self._held(mart, sums, change), change.lazy()], sums)
-        left = total.filter(pl.col(sums.counted) != 0)
-        self._tables.store(mart.__name__, sums.finished(left).collect(engine=self._engine))
-
-    def _held(self, mart: Mart, sums: Sums, change: pl.DataFrame) -> pl.LazyFrame:
-        """Take what the mart holds of the keys of *change* out of it."""
-        if not self._goes_on:
-            return change.clear().lazy()
-        with lent(self._connection, change.select(sums.columns), "_change"):
-            held = self._connection.sql(
-                f"from marts.{mart.__name__} as held semi join _change as touched on"
-                f" {same(sums.columns)}"
-            )
-            rows: pl.DataFrame = held.pl()
-            self._tables.delete(mart.__name__, sums.columns, "_change")
-        return rows.lazy().select(
-            *sums.columns, pl.col(change.columns[len(sums.columns) :]).fill_null(0)
-        )
+        change = self._changes[mart]
+        if self._goes_on:
+            change.take_held()
+            self._tables.delete(mart.__name__, sums.columns, change.touched)
+        for totals in change.totals():
+            finished = sums.finished(totals.lazy()).collect(engine=self._engine)
+            self._tables.store(mart.__name__, finished)
 
     # Keys
 
-    def _of_key(self, mart: Mart, key: tuple[str, ...]) -> None:
+    def _of_key(self, key: tuple[str, ...]) -> None:
+        marts = tuple(mart for mart, of_key in self._marts.items() if of_key == key)
         table = _PARTS[key]
-        for part in self._parts(table):
-            frame = self._computed(mart, self._read_of_key(mart, key, part))
-            if self._goes_on:
-                touched = f"(from {table} where part = {part})"
-                self._tables.delete(mart.__name__, key, touched)
-            self._tables.store(mart.__name__, frame)
+        parts = self._parts(table)
+        for part, frames in zip(parts, self._frames(marts, key, parts), strict=True):
+            for mart, frame in zip(marts, frames, strict=True):
+                if self._goes_on:
+                    touched = f"(from {table} where part = {part})"
+                    self._tables.delete(mart.__name__, key, touched)
+                self._tables.store(mart.__name__, frame)
+
+    def _frames(
+        self, marts: tuple[Mart, ...], key: tuple[str, ...], parts: list[int]
+    ) -> Iterator[Iterable[pl.DataFrame]]:
+        """Compute *marts*, part by part: what is computed elsewhere is sent whole rows, once."""
+        if not self._builder.is_elsewhere:
+            names = {name for mart in marts for name in inspect.signature(mart).parameters}
+            for part in parts:
+                relations = self._read_of_key(names - {"settings"}, key, part)
+                yield (self._computed(mart, relations) for mart in marts)
+            return
+        each_read = (self._read_of_key(names_of(marts), key, part) for part in parts)
+        work, settings = partial(build_marts, marts), sent(self._settings)
+        parts_sent = (
+            (work, {name: self._sent(query) for name, query in read_of_part.items()}, settings)
+            for read_of_part in each_read
+        )
+        for made in self._builder.build_all(parts_sent):
+            yield (read(made[mart.__name__]) for mart in marts)
 
     def _of_whole(self, mart: Mart) -> None:
         self._tables.replace(mart.__name__, self._computed(mart, {}))
 
-    def _read_of_key(self, mart: Mart, key: tuple[str, ...], part: int) -> dict[str, str]:
-        """Return what *mart* reads of the part's keys, by name.
+    def _read_of_key(self, names: set[str], key: tuple[str, ...], part: int) -> dict[str, str]:
+        """Return what is read by *names* to compute a part: of facts those of the part's keys.
 
         Days and hours are constants, so that DuckDB skips whole blocks of others.
         """
-        of_part = {DAY: self._of_days, HOUR: self._of_hours}.get(key, _of_markets)(part)
-        names = [name for name in inspect.signature(mart).parameters if name not in LOGS]
+        of_part = {DAY: self._of_days, HOUR: self._of_hours, PARTITION: self._of_markets}[key](part)
         if SENT in names:
             find_edges_of_quoting(self._connection, of_part)
         return {
             name: sent_rfqs(of_part)
             if name == SENT
+            else relation(name)
+            if name in LOGS
             else f"select * from ({relation(name)}) as held {of_part}"  # noqa: S608
-            for name in names
-            if name != "settings"
+            for name in sorted(names)
         }
 
+    def _of_markets(self, part: int) -> str:
+        touched = f"(from parts_of_partitions where part = {part}) as touched"
+        return f"semi join {touched} on {same(PARTITION)} where {self._in_days(PARTITION, part)}"
+
     def _of_days(self, part: int) -> str:
-        days = self._column("cohort_date", "parts_of_days", part)
+        return f"where {self._in_days(DAY, part)}"
+
+    def _in_days(self, key: tuple[str, ...], part: int) -> str:
+        days = self._column("cohort_date", _PARTS[key], part)
         known = ", ".join(f"date '{day.isoformat()}'" for day in days if day is not None)
         is_known = f"cohort_date in ({known})" if known else "false"
-        return f"where {is_known} or cohort_date is null" if None in days else f"where {is_known}"
+        return f"({is_known} or cohort_date is null)" if None in days else is_known
 
     def _of_hours(self, part: int) -> str:
-        hours = sorted(self._column("hour_start_ts", "parts_of_hours", part))
+        hours = self._column("hour_start_ts", "parts_of_hours", part)
         if not hours:
             return "where false"
         first, last = (f"timestamptz '{hour.isoformat()}'" for hour in (hours[0], hours[-1]))
@@ -200,7 +232,7 @@ class Computation:
         )
 
     def _column(self, column: str, table: str, part: int) -> list[Any]:
-        query = f"select {column} from {table} where part = {part}"  # noqa: S608
+        query = f"select distinct {column} from {table} where part = {part} order by all"  # noqa: S608
         return [value for (value,) in self._connection.execute(query).fetchall()]
 
     def _parts(self, table: str) -> list[int]:
@@ -225,15 +257,10 @@ def _aged(*, is_matured: bool) -> dict[str, str]:
     }
 
 
-def _of_markets(part: int) -> str:
-    touched = f"(from parts_of_partitions where part = {part}) as touched"
-    return f"semi join {touched} on {same(PARTITION)}"
-
-
 def _read_of_rfqs(part: int) -> dict[str, str]:
     """Return what is read to compute a part of the RFQs, by name."""
     places = f"select place from parts_of_rfqs where part = {part} and"  # noqa: S608
-    quoted = f"select rfq_id from parts_of_rfqs where part = {part} and has_quotes"  # noqa: S608
+    quotes = f"select place from parts_of_quotes where part = {part}"  # noqa: S608
     quoted_rfqs = (
         "select * exclude (cohort_date) from incremental.quoted_rfqs"  # noqa: S608
         f" where rowid in ({places} has_quotes)"
@@ -244,5 +271,5 @@ def _read_of_rfqs(part: int) -> dict[str, str]:
     return {
         "rfqs": f"({unquoted_rfqs}) union all by name ({quoted_rfqs})",
         "quoted_rfqs": quoted_rfqs,
-        "quotes": f"from staging.quotes where rfq_id in ({quoted})",
+        "quotes": f"from staging.quotes where rowid in ({quotes})",
     }

@@ -38,12 +38,3 @@ WHOLE: tuple[str, ...] = ()
 def negative(parts: pl.LazyFrame, sums: Sums) -> pl.LazyFrame:
     """Return the sums of *parts* with the other sign."""
     return parts.with_columns(-pl.exclude(sums.columns))
-
-
-def added_up(parts: list[pl.LazyFrame], sums: Sums) -> pl.LazyFrame:
-    """Return the sums of *parts* by key, without the keys of which nothing is left."""
-    return (
-        pl.concat(parts, how="vertical_relaxed")
-        .group_by(sums.columns)
-        .agg(pl.exclude(sums.columns).sum())
-    )

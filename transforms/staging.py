@@ -4,7 +4,7 @@ The choice is a query per table, in `views/`. It needs nothing but the states of
 the rows of a few ids are replaced by running it over those alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC
 from importlib.resources import files
 
@@ -27,6 +27,7 @@ EVERYTHING = {name: f"raw.{name}" for name in STATES}
 CHANGED = {name: f"changed_{name}" for name in STATES}
 # Legs are kept once per list; `staging.rfq_legs` is a view of them.
 _LEG_LISTS = "incremental.leg_lists"
+VERSIONS_PER_PART = 250_000
 
 
 def stage(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
@@ -37,11 +38,33 @@ def stage(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     connection.execute(f"create or replace table {_LEG_LISTS} as {lists}")
     connection.execute(f"create or replace table incremental.legs as {_legs(_LEG_LISTS)}")
     for name, (key, raw, _) in TABLES.items():
-        # In order of creation, by which rows are looked for.
-        use = f"create table staging.{name} as from ($query) order by created_ts"
-        _execute(connection, use, name, EVERYTHING, settings)
+        use = f"create table staging.{name} as from ($query)"
+        for versions in _in_parts(connection, raw):
+            # In order of creation, by which rows are looked for.
+            ordered, states = f"{use} order by created_ts", EVERYTHING | {raw: versions}
+            _execute(connection, ordered, name, states, settings)
+            use = f"insert into staging.{name} $query"
         creations.note_all(connection, name, key, raw)
     connection.execute(f"create view staging.rfq_legs as {_text('rfq_legs')}")
+
+
+def _in_parts(connection: duckdb.DuckDBPyConnection, raw: str) -> Iterator[str]:
+    """Yield tables that hold all versions in *raw* between them, all of an id in one of them.
+
+    What is computed of one fits in memory: to write it to a file and read it again takes longer
+    than the rest. Ids that have shown several times of creation come last.
+    """
+    table = incremental.text("versions_in_parts").replace("$raw", raw)
+    connection.execute(table.replace("$rows_per_part", str(VERSIONS_PER_PART)))
+    moments = connection.execute("from ends_of_parts order by all").fetchall()
+    ends = [f"timestamptz '{moment}'" for (moment,) in moments]
+    for low, high in zip(["'-infinity'", *ends], [*ends, "'infinity'"], strict=True):
+        yield (
+            f"(from raw.{raw} where created_ts >= {low} and created_ts < {high}"
+            " and hash(id) not in (from moved_creations))"
+        )
+    if connection.execute("from moved_creations limit 1").fetchall():
+        yield f"(from raw.{raw} where hash(id) in (from moved_creations))"
 
 
 def find_changed(connection: duckdb.DuckDBPyConnection) -> None:

@@ -12,17 +12,12 @@ from transforms.reading import FOREIGN, VISIBLE
 
 RFQ_FACTS, QUOTE_FACTS = "rfq_facts", "quote_facts"
 _SHOWN_QUOTES = "insert into shown_quotes select distinct cohort_date, market_ticker from _rows"
-# Which of the rows that are about to be stored are asked for with the RFQs whose quotes we see.
-_IS_VISIBLE = (
-    "(visibility <> 'foreign' or rfq_id in (select rfq_id from parts_of_rfqs where has_quotes))"
-)
 _SHOWN_RFQS = (
-    "insert into shown_rfqs select distinct cohort_date, market_ticker,"  # noqa: S608
-    f" date_trunc('hour', created_ts), {_IS_VISIBLE} from _rows"
+    "insert into shown_rfqs select distinct cohort_date, market_ticker,"
+    " date_trunc('hour', created_ts), {} from _rows"
 )
 _TOUCHED_MINUTES = (
-    "insert into touched_minutes"  # noqa: S608
-    f" select distinct date_trunc('minute', created_ts) from _rows where not {_IS_VISIBLE}"
+    "insert into touched_minutes select distinct date_trunc('minute', created_ts) from _rows"
 )
 
 
@@ -74,15 +69,14 @@ class Tables:
                 raise RuntimeError(f"marts.{name} shows {held} of {expected} rows written")
         return self._expected
 
-    def store(self, name: str, frame: pl.DataFrame) -> None:
-        """Add rows to a mart, which is made with the first."""
+    def store(self, name: str, frame: pl.DataFrame, part: int = 0) -> None:
+        """Add rows to a mart, which is made with the first; facts are of a *part* of the RFQs."""
         if name == RFQ_FACTS:
-            self._store_rfq_facts(frame)
+            self._store_rfq_facts(frame, part)
             self._show_rfq_facts()
         else:
             with lent(self._connection, frame):
-                self._create(f"marts.{name}", "from _rows")
-                self._connection.execute(f"insert into marts.{name} by name from _rows")
+                self._insert(f"marts.{name}")
                 if name == QUOTE_FACTS:
                     self._connection.execute(_SHOWN_QUOTES)
         self._expected[name] += frame.height
@@ -121,15 +115,25 @@ class Tables:
             f" from (from {VISIBLE} union all by name from {FOREIGN})"
         )
 
-    def _store_rfq_facts(self, frame: pl.DataFrame) -> None:
-        left_out = {VISIBLE: "is_matured", FOREIGN: ", ".join(["is_matured", *TOLD_BY_QUOTES])}
-        with lent(self._connection, frame):
-            for table, condition in ((VISIBLE, _IS_VISIBLE), (FOREIGN, f"not {_IS_VISIBLE}")):
-                stored = f"select * exclude ({left_out[table]}) from _rows"  # noqa: S608
-                self._create(table, stored)
-                self._connection.execute(f"insert into {table} by name {stored} where {condition}")
-            for shown in (_TOUCHED_MINUTES, _SHOWN_RFQS):
-                self._connection.execute(shown)
+    def _store_rfq_facts(self, frame: pl.DataFrame, part: int) -> None:
+        """Keep the RFQs whose quotes we see apart, by which they are asked for."""
+        query = f"select rfq_id from parts_of_rfqs where part = {part} and has_quotes"  # noqa: S608
+        quoted = self._connection.sql(query).pl()["rfq_id"]
+        is_visible = (pl.col("visibility") != "foreign") | pl.col("rfq_id").is_in(
+            quoted.implode(), nulls_equal=True
+        )
+        facts = frame.drop("is_matured")
+        with lent(self._connection, facts.filter(is_visible)):
+            self._insert(VISIBLE)
+            self._connection.execute(_SHOWN_RFQS.format(True))
+        with lent(self._connection, facts.filter(~is_visible).drop(TOLD_BY_QUOTES)):
+            self._insert(FOREIGN)
+            self._connection.execute(_SHOWN_RFQS.format(False))
+            self._connection.execute(_TOUCHED_MINUTES)
+
+    def _insert(self, table: str) -> None:
+        self._create(table, "from _rows")
+        self._connection.execute(f"insert into {table} by name from _rows")
 
     def _create(self, table: str, rows: str) -> None:
         described = self._connection.execute(f"describe {rows}").fetchall()

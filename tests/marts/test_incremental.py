@@ -24,8 +24,8 @@ from tests.metrics.markets import (
     rfq,
 )
 from tests.profile import IS_NIGHTLY
+from transforms import adding, last_build, partition, staging
 from transforms import build as building
-from transforms import last_build, partition
 from transforms.build import HOUR, RFQ, Key, Mart, build
 from transforms.marts import MARTS
 from transforms.marts.arrivals import arrivals
@@ -41,7 +41,7 @@ from transforms.staging import TABLES
 DAYS = 4 if IS_NIGHTLY else 2
 MARKETS, SOME_MARKETS = 40 * DAYS, 40
 # A third of what there is.
-FEW_ROWS = 100 * DAYS
+FEW_ROWS, SOME_ROWS = 100 * DAYS, 100
 A_DAY_S, HALF_A_DAY_S = 86_400.0, 43_200.0
 RAW = (
     *("rfq_versions", "quote_versions", "tombstones", "accounts"),
@@ -275,6 +275,32 @@ def test_an_incremental_history_equals_a_build_of_everything(
             assert counted_otherwise(history.connection, settings) == []
     # Half of the RFQs never end: each pass over received quotes touches what is ours of them.
     assert touched_share(history.connection) < 0.8
+
+
+def test_everything_in_small_parts_equals_everything_at_one_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each id is whole in its part, also one of which versions show several times of creation."""
+    with history_of(SOME_MARKETS) as history, monkeypatch.context() as in_parts:
+        for now in moments(history.chance):
+            history.load(now)
+        for table in ("rfq_versions", "quote_versions"):
+            history.connection.execute(
+                f"update raw.{table} set created_ts = created_ts + interval 1 day"
+                " where rowid % 3 = 0"
+            )
+        settings = Settings(as_of=now + timedelta(days=1), viewer_id="desk")
+        in_parts.setattr(building, "ROWS_PER_PART", SOME_ROWS)
+        in_parts.setattr(staging, "VERSIONS_PER_PART", SOME_ROWS)
+        in_parts.setattr(adding, "KEYS_PER_PART", 20)
+        build(history.connection, MARTS, settings)
+        in_parts.undo()
+
+        ((n_parts, n_moved),) = history.connection.execute(
+            "select (select count(*) from ends_of_parts), (select count(*) from moved_creations)"
+        ).fetchall()
+        assert (n_parts > 1, n_moved > 0) == (True, True)
+        assert differences(history.connection, settings) == {}
 
 
 def counted_otherwise(

@@ -34,3 +34,11 @@ select
     sum(1 + n_quotes) over (order by created_ts, rfq_id rows unbounded preceding)
     // getvariable('rows_per_part') as part,
 from sized;
+
+-- Where the quotes of each part stand, as they are looked for by place and not by RFQ.
+create or replace temp table parts_of_quotes as
+    select part, quotes.rowid as place
+    from staging.quotes
+    inner join parts_of_rfqs using (rfq_id)
+    where has_quotes
+    order by part;

@@ -113,7 +113,7 @@ seen_again as (
         max(last_seen_ts) as last_seen_ts,
         max(last_seen_open_ts) as last_seen_open_ts,
     from raw.last_seen
-    where resource = 'quotes'
+    where resource = 'quotes' and id in (select id $states)
     group by id
 ),
 
@@ -123,7 +123,7 @@ gone as (
         max(gone_ts) as gone_ts,
         max(seen_again_ts) filter (seen_again_ts <= $as_of) as seen_again_ts,
     from raw.tombstones
-    where resource = 'quotes' and gone_ts <= $as_of
+    where resource = 'quotes' and gone_ts <= $as_of and id in (select id $states)
     group by id
 )
 

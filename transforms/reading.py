@@ -27,10 +27,20 @@ LOGS = {
 # reads no strangers' RFQ. `is_matured` is told by the clock and not stored.
 VISIBLE, FOREIGN = "incremental.visible_rfq_facts", "incremental.foreign_rfq_facts"
 SENT = "sent_rfqs"
+# Of the own facts those that are timed up to the as-of time on any clock, and some others.
+WAITING = {
+    "waiting_own_rfq_facts": "end_cause is null or state not in ('executed', 'closed_unfilled')",
+    "waiting_own_quote_facts": (
+        "end_cause is null or has_accept and not has_confirm and not is_lapsed"
+    ),
+}
 
 
 def relation(name: str) -> str:
     """Return the query of all rows that a mart's parameter *name* stands for."""
+    if name in WAITING:
+        rows = relation(name.removeprefix("waiting_"))
+        return f"select * from ({rows}) where {WAITING[name]}"  # noqa: S608
     if name.startswith("own_"):
         rows = relation(name.removeprefix("own_").replace("rfq_facts", "visible_rfq_facts"))
         return f"select * from ({rows}) where visibility = 'own'"  # noqa: S608

@@ -330,6 +330,33 @@ TABLES: dict[str, tuple[str, list[Row]]] = {
             (DAY, "partial", 1000 / 3600, 0, 13, 11, 5, 20, 1, 5 / 11),
         ],
     ),
+    # What still waits at the as-of time is in no row: of the late singles two RFQs on each clock.
+    "curve_counts": (
+        "select cohort_date::varchar, clock, capture, n_legs, cause, sum(n)::int"
+        " from marts.curve_counts where capture <> 'backfill' group by all",
+        [
+            (DAY, "accept", "late", 1, "accepted", 2),
+            (DAY, "accept", "late", 2, "ended", 1),
+            (DAY, "accept", "live", 1, "accepted", 1),
+            (DAY, "accept", "live", 1, "ended", 1),
+            (DAY, "confirm", "late", 1, "confirmed", 1),
+            (DAY, "confirm", "late", 1, "lapsed", 1),
+            (DAY, "confirm", "live", 1, "confirmed", 1),
+            (DAY, "fill", "late", 1, "closed", 1),
+            (DAY, "fill", "late", 1, "executed", 1),
+            (DAY, "fill", "late", 2, "closed", 1),
+            (DAY, "fill", "live", 1, "closed", 1),
+            (DAY, "fill", "live", 1, "executed", 1),
+            (DAY, "lifetime", "late", 1, "accepted", 2),
+            (DAY, "lifetime", "late", 2, "replaced", 1),
+            (DAY, "lifetime", "late", 2, "rfq_end", 1),
+            (DAY, "lifetime", "live", 1, "accepted", 1),
+            (DAY, "lifetime", "live", 1, "rfq_end", 2),
+            (DAY, "ttfq", "late", 1, "quote", 2),
+            (DAY, "ttfq", "late", 2, "quote", 1),
+            (DAY, "ttfq", "live", 1, "quote", 2),
+        ],
+    ),
     "survival_curves": (
         "select clock, cause, capture, n_legs, n_risk, n_events, n_competing, n_censored, incidence"
         " from marts.survival_curves where n_legs = 1 and capture <> 'backfill' and cause in"

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from tests.metrics.markets import MIDNIGHT, closed_rfq, followed, many_markets, quote, rfq
 from tests.metrics.warehouse import warehouse
 from transforms.definitions.clocks import first_time_at, incidence, observations
-from transforms.marts.survival_curves import BIN_GROWTH, survival_curves
+from transforms.marts.curve_counts import curve_counts, time_bin
+from transforms.marts.survival_curves import survival_curves
 from transforms.settings import Settings
 
 Observation = tuple[float, str | None]
@@ -73,23 +74,37 @@ def test_legs_are_never_pooled_in_the_mart() -> None:
     assert curve["incidence"].to_list() == [1.0, 0.0]
 
 
-def test_binning_keeps_every_event_and_the_height_at_the_edge() -> None:
+@pytest.mark.parametrize("is_watched", [True, False])
+def test_binning_keeps_every_event_and_the_height_at_the_edge(is_watched: bool) -> None:
+    """Exactly where nobody was censored in a bin with an event so far, and nearly elsewhere."""
     market = many_markets(7)
-    when = Settings(as_of=MIDNIGHT + timedelta(days=1), is_watched=True)
+    when = Settings(as_of=MIDNIGHT + timedelta(days=1), is_watched=is_watched)
     with warehouse(market.rfqs, market.quotes, when) as marts:
         facts = marts["rfq_facts"].lazy(), marts["quote_facts"].lazy()
-        binned = survival_curves(*facts, when).collect()
-        observed = observations(*facts, when)
-        exact = incidence(observed).collect()
+        binned = survival_curves(curve_counts(*facts, when), *facts, when).collect()
+        exact = incidence(observations(*facts, when)).collect()
 
     key = ["clock", "cause", "capture", "n_legs"]
     assert binned.select(*key, "time_bin").is_unique().all()
-    for row in binned.iter_rows(named=True):
-        same = exact.filter(pl.all_horizontal(pl.col(name).eq_missing(row[name]) for name in key))
-        edge = BIN_GROWTH ** row["time_bin"] * (1 + 1e-12)
-        before = same.filter(pl.col("time_s") <= edge).sort("time_s")
-        assert row["incidence"] == before["incidence"][-1]
     assert binned["n_events"].sum() == exact["n_events"].sum()
+    compared = binned.join(at_edges(exact, key), on=[*key, "time_bin"], nulls_equal=True)
+    assert compared.height == binned.height
+    is_mixed = (pl.col("n_censored") > 0) & (pl.col("n_events") + pl.col("n_competing") > 0)
+    for name in ("incidence", "incidence_low", "incidence_high"):
+        apart = compared.select(
+            *("n_risk", (pl.col(name) - pl.col(f"{name}_exact")).abs().alias("apart")),
+            is_mixed=is_mixed.cum_sum().over(key, order_by="time_bin") > 0,
+        )
+        assert apart.filter(~pl.col("is_mixed"))["apart"].max() < 1e-12
+        assert (apart.filter("is_mixed")["apart"] < 0.002).all()
+        assert apart["is_mixed"].any() != is_watched
+
+
+def at_edges(exact: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+    """The last height of each curve within each time bin."""
+    last = pl.col("incidence", "incidence_low", "incidence_high").last().name.suffix("_exact")
+    binned = exact.sort("time_s").with_columns(time_bin=time_bin())
+    return binned.group_by(*key, "time_bin", maintain_order=True).agg(last)
 
 
 def test_what_vanished_is_censored_where_it_was_last_seen() -> None:

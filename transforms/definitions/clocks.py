@@ -19,7 +19,7 @@ from transforms.definitions.populations import (
     is_own,
     is_quoted,
 )
-from transforms.definitions.statistics import Z_95, count, rows
+from transforms.definitions.statistics import Z_95
 from transforms.definitions.units import elapsed_s
 from transforms.settings import Settings
 
@@ -56,7 +56,8 @@ def observations(
 
     One row per clock and RFQ (ttfq, fill, accept) or quote (confirm, lifetime). Rows whose
     duration is unknown (out of order, or skewed beyond tolerance) are left out. `capture` tells
-    apart what each clock is to be read of, by `CAPTURES`.
+    apart what each clock is to be read of, by `CAPTURES`. What `is_waiting` is timed up to the
+    as-of time, and longer at each later one.
     """
     rfqs = rfq_facts.filter(is_own())
     quotes = quote_facts.filter(is_own())
@@ -69,7 +70,9 @@ def observations(
     }
     return pl.concat(
         timed.select(
-            "capture", "n_legs", "cause", pl.col("time_s").clip(0.0), clock=pl.lit(clock)
+            *("cohort_date", "capture", "n_legs", "is_waiting", "cause"),
+            pl.col("time_s").clip(0.0),
+            clock=pl.lit(clock),
         ).filter(pl.col("time_s").is_not_null())
         for clock, timed in clocks.items()
     )
@@ -85,6 +88,7 @@ def _first_quotes(rfqs: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
         return rfqs.filter(~is_undated).with_columns(
             cause=pl.when(is_seen).then(pl.lit("quote")),
             time_s=pl.when(is_seen).then("time_to_first_quote_s").otherwise(until_s),
+            is_waiting=~is_seen & watched_s.is_null() & _is_live(),
         )
     return rfqs.with_columns(
         cause=pl.when(is_quoted())
@@ -92,6 +96,7 @@ def _first_quotes(rfqs: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
         .when(_is_closed())
         .then(pl.lit("closed_unquoted")),
         time_s=pl.when(is_quoted()).then("time_to_first_quote_s").otherwise(_age_s(settings)),
+        is_waiting=~is_quoted() & _is_live(),
     )
 
 
@@ -107,6 +112,7 @@ def _fills(rfqs: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
         .when(state == "closed_unfilled")
         .then(_age_s(settings))
         .otherwise(elapsed_s("created_ts", pl.lit(settings.as_of))),
+        is_waiting=~is_executed() & (state.ne_missing("closed_unfilled") | _is_live()),
     )
 
 
@@ -117,6 +123,7 @@ def _accepts(rfqs: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
         .when(_is_closed())
         .then(pl.lit("ended")),
         time_s=pl.when(is_accepted()).then("time_to_accept_s").otherwise(_age_s(settings)),
+        is_waiting=~is_accepted() & _is_live(),
     )
 
 
@@ -135,18 +142,24 @@ def _confirms(quotes: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
         .when("is_lapsed")
         .then(lapsed_s)
         .otherwise(elapsed_s("accepted_ts", pl.lit(settings.as_of))),
+        is_waiting=~pl.any_horizontal("has_confirm", "is_lapsed"),
     )
 
 
 def _lifetimes(quotes: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
-    is_live = pl.col("end_cause").is_null()
     return quotes.with_columns(
         # A quote that vanished was alive when it was last seen: censored there, not withdrawn.
         cause=pl.when(pl.col("end_cause") != "lost").then("end_cause"),
-        time_s=pl.when(is_live)
+        time_s=pl.when(_is_live())
         .then(elapsed_s("created_ts", pl.lit(settings.as_of)))
         .otherwise("quote_lifetime_s"),
+        is_waiting=_is_live(),
     )
+
+
+def _is_live() -> pl.Expr:
+    """Return whether no end is known."""
+    return pl.col("end_cause").is_null()
 
 
 def _is_closed() -> pl.Expr:
@@ -156,8 +169,7 @@ def _is_closed() -> pl.Expr:
 
 def _age_s(settings: Settings) -> pl.Expr:
     """Return the seconds from creation to the end, or to the as-of time where there is none."""
-    is_open = pl.col("end_cause").is_null()
-    end = pl.when(is_open).then(pl.lit(settings.as_of)).otherwise("end_ts")
+    end = pl.when(_is_live()).then(pl.lit(settings.as_of)).otherwise("end_ts")
     return elapsed_s(pl.col("created_ts"), end)
 
 
@@ -170,7 +182,16 @@ OF_CURVE = (*OF_TIMES, "cause")
 def incidence(
     observed: pl.LazyFrame, competing: Mapping[str, tuple[str, ...]] = CAUSES
 ) -> pl.LazyFrame:
+    """Estimate the incidence of each cause from the times *observed*, as `incidence_of` does."""
+    return incidence_of(observed.with_columns(n=pl.lit(1, pl.Int64)), competing)
+
+
+def incidence_of(
+    counts: pl.LazyFrame, competing: Mapping[str, tuple[str, ...]] = CAUSES
+) -> pl.LazyFrame:
     """Estimate the incidence of each cause, of those *competing* on each clock.
+
+    *counts* has the *n* of each clock, capture, n_legs, cause and time, in any number of rows.
 
     One row per clock, cause, capture, n_legs and time at which anything ended. `incidence_low` and
     `incidence_high` bound it with 95 % confidence; `km_incidence` is the naive 1 - Kaplan-Meier
@@ -178,7 +199,7 @@ def incidence(
     """
     events, at_risk = pl.col("n_events"), pl.col("n_risk")
     return (
-        _events(observed, competing)
+        _events(counts, competing)
         .with_columns(
             incidence=(pl.col("before") * events / at_risk).cum_sum().over("curve"),
             km_incidence=1 - (1 - events / at_risk).cum_prod().over("curve"),
@@ -200,14 +221,14 @@ def first_time_at(curve: pl.DataFrame, share: float, column: str = "incidence") 
     return min(reached.to_list(), default=None)
 
 
-def _events(observed: pl.LazyFrame, competing: Mapping[str, tuple[str, ...]]) -> pl.LazyFrame:
+def _events(counts: pl.LazyFrame, competing: Mapping[str, tuple[str, ...]]) -> pl.LazyFrame:
     """Count the events of each cause at each time, 0 where it has none.
 
     Each curve in order of time. `curve` numbers the curves: windows by a number take half of the
     time of windows by four columns.
     """
     pairs = sorted((clock, cause) for clock, names in competing.items() for cause in names)
-    times = _times(observed, sorted({cause for _, cause in pairs})).cache()
+    times = _times(counts, sorted({cause for _, cause in pairs})).cache()
     return pl.concat(
         times.filter(pl.col("clock") == clock).select(
             *(*OF_TIMES, "time_s", "n_risk", "n_censored", "n_events_of_all", "survival", "before"),
@@ -219,20 +240,21 @@ def _events(observed: pl.LazyFrame, competing: Mapping[str, tuple[str, ...]]) ->
     )
 
 
-def _times(observed: pl.LazyFrame, causes: Sequence[str]) -> pl.LazyFrame:
+def _times(counts: pl.LazyFrame, causes: Sequence[str]) -> pl.LazyFrame:
     """Count risk, events and survival at each time. One row per clock, capture, n_legs and time.
 
     In this order; `stratum` numbers what comes before the time.
     """
+    n = pl.col("n")
     is_other = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in OF_TIMES)
     leaving = pl.col("n_leaving").cum_sum(reverse=True).over("stratum")
     hazard = pl.col("n_events_of_all") / pl.col("n_risk")
     return (
-        observed.group_by(*OF_TIMES, "time_s")
+        counts.group_by(*OF_TIMES, "time_s")
         .agg(
-            n_leaving=rows(),
-            n_censored=count(pl.col("cause").is_null()),
-            **{f"n_events_{cause}": count(pl.col("cause") == cause) for cause in causes},
+            n_leaving=n.sum(),
+            n_censored=n.filter(pl.col("cause").is_null()).sum(),
+            **{f"n_events_{cause}": n.filter(pl.col("cause") == cause).sum() for cause in causes},
         )
         .sort(*OF_TIMES, "time_s")
         .with_columns(stratum=is_other.cum_sum())

@@ -8,6 +8,8 @@ from transforms.definitions.partition import CAPTURE_PARTITION
 from transforms.keys import DAY, HOUR, PARTITION, RFQ, WHOLE, Key, Mart, Sums
 from transforms.marts.activity import activity
 from transforms.marts.arrivals import arrivals
+from transforms.marts.curve_counts import KEY as CURVE_KEY
+from transforms.marts.curve_counts import counts_in_order, curve_counts, settled_counts
 from transforms.marts.data_quality import KEY as CHECK_KEY
 from transforms.marts.data_quality import (
     data_quality,
@@ -40,6 +42,7 @@ MARTS: dict[Mart, Key] = {
     fill_rates: Sums(CAPTURE_PARTITION, "n_rfq", fill_rate_parts, fill_rates_of),
     outcomes: Sums(OUTCOME_KEY, "n_rfq", outcome_counts, outcomes_in_order),
     data_quality_by_day: Sums(CHECK_KEY, "n_checked", flagged_counts, flagged_shares),
+    curve_counts: Sums(CURVE_KEY, "n", settled_counts, counts_in_order),
     quote_spreads: PARTITION,
     response_latencies: PARTITION,
     makers: DAY,

@@ -4,19 +4,24 @@ import math
 
 import polars as pl
 
-from transforms.definitions.clocks import causes, incidence, observations
+from transforms.definitions.clocks import causes, incidence_of, observations
+from transforms.marts.curve_counts import BIN_GROWTH, KEY, counted
 from transforms.settings import Settings
 
-# Bins grow by 2 %, so that a time read off a curve is late by no more than that.
-BIN_GROWTH = 1.02
-SHORTEST_S = 1e-6
 THIN_BELOW = 10
 
 
 def survival_curves(
-    own_rfq_facts: pl.LazyFrame, own_quote_facts: pl.LazyFrame, settings: Settings
+    curve_counts: pl.LazyFrame,
+    waiting_own_rfq_facts: pl.LazyFrame,
+    waiting_own_quote_facts: pl.LazyFrame,
+    settings: Settings,
 ) -> pl.LazyFrame:
-    """Give the Aalen-Johansen incidence at the upper edge of each time bin, exact there.
+    """Give the Aalen-Johansen incidence at the upper edge of each time bin.
+
+    It is exact there while nobody was censored in a bin with an event. Who was counts as at risk
+    to the end of the bin, which on markets of a hundred RFQs and more moves incidence and band by
+    0.002 at most, and `km_incidence`, where other causes are censoring, by 0.04.
 
     `n_risk` counts those at risk as the bin begins, `n_events`, `n_competing` and `n_censored`
     those that leave within it; bins in which nothing happened have no row. `is_thin` marks where
@@ -26,26 +31,16 @@ def survival_curves(
     over captures: add the counts of the bins, then estimate.
     One row per clock, cause, capture, n_legs and time bin.
     """
-    observed = observations(own_rfq_facts, own_quote_facts, settings)
+    observed = observations(waiting_own_rfq_facts, waiting_own_quote_facts, settings)
+    waiting = counted(observed.filter("is_waiting"))
+    counts = pl.concat([curve_counts.select(*KEY, "n"), waiting]).with_columns(
+        time_s=BIN_GROWTH ** pl.col("time_bin")
+    )
+    bin_number = pl.col("time_s").log() / math.log(BIN_GROWTH)
     return (
-        incidence(observed, causes(settings))
-        .with_columns(time_bin=time_bin())
-        .group_by("clock", "cause", "capture", "n_legs", "time_bin")
-        .agg(
-            pl.col("n_risk").max(),
-            pl.col("n_events", "n_competing", "n_censored").sum(),
-            pl.col("incidence", "incidence_low", "incidence_high", "survival", "km_incidence")
-            .sort_by("time_s")
-            .last(),
-        )
+        incidence_of(counts, causes(settings))
         .with_columns(
-            time_s=BIN_GROWTH ** pl.col("time_bin"), is_thin=pl.col("n_risk") < THIN_BELOW
+            time_bin=bin_number.round().cast(pl.Int64), is_thin=pl.col("n_risk") < THIN_BELOW
         )
         .sort("clock", "cause", "capture", "n_legs", "time_bin")
     )
-
-
-def time_bin() -> pl.Expr:
-    """Return the bin of `time_s`: ceil(ln t / ln 1.02), so that t <= 1.02 ** bin."""
-    bin_number = pl.col("time_s").clip(SHORTEST_S).log() / math.log(BIN_GROWTH)
-    return bin_number.ceil().cast(pl.Int64)

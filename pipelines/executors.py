@@ -123,10 +123,7 @@ class _Processes(Elsewhere):
         self._pool = self._made()
 
     def _made(self) -> Executor:
-        # They give way to this process, which has work for all of them to read and to store.
-        return ProcessPoolExecutor(
-            self._n, get_context("spawn"), initializer=os.nice, initargs=(5,)
-        )
+        return ProcessPoolExecutor(self._n, mp_context=get_context("spawn"))
 
     def _submit(self, each: Sent) -> "Future[Built]":
         try:

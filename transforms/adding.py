@@ -10,7 +10,7 @@ import duckdb
 import polars as pl
 
 from transforms.keys import Sums
-from transforms.tables import lent, same
+from transforms.tables import Frame, lent, same
 
 KEYS_PER_PART = 200_000
 
@@ -29,7 +29,7 @@ class Change:
         self._summed: dict[str, str] = {}
         connection.execute(f"drop table if exists temp.{self._table}")
 
-    def add(self, parts: pl.DataFrame) -> None:
+    def add(self, parts: Frame) -> None:
         """Add *parts*."""
         with lent(self._connection, parts):
             if not self._summed:

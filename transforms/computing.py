@@ -23,7 +23,7 @@ from transforms.partition import (
     build_partition,
     engine_for,
     names_of,
-    read,
+    opened,
     sent,
     written,
 )
@@ -37,7 +37,7 @@ from transforms.reading import (
     within_minutes,
 )
 from transforms.settings import Settings
-from transforms.tables import Tables, same
+from transforms.tables import Frame, Tables, same
 
 _PARTS = {PARTITION: "parts_of_partitions", DAY: "parts_of_days", HOUR: "parts_of_hours"}
 _BEFORE = {name: f"from before_{name}" for name in ("rfq_facts", "quote_facts")}
@@ -100,9 +100,9 @@ class Computation:
         self._builder.n_partitions = len(parts)
         for part, made in zip(parts, self._builder.build_all(parts_sent), strict=True):
             for mart in marts:
-                self._tables.store(mart.__name__, read(made[mart.__name__]), part)
+                self._tables.store(mart.__name__, opened(made[mart.__name__]), part)
             for mart, change in self._changes.items():
-                change.add(read(made[mart.__name__]))
+                change.add(opened(made[mart.__name__]))
 
     def _count_by_minute(self) -> None:
         """Count strangers' RFQs by minute, where they have changed."""
@@ -170,7 +170,7 @@ class Computation:
 
     def _frames(
         self, marts: tuple[Mart, ...], key: tuple[str, ...], parts: list[int]
-    ) -> Iterator[Iterable[pl.DataFrame]]:
+    ) -> Iterator[Iterable[Frame]]:
         """Compute *marts*, part by part: what is computed elsewhere is sent whole rows, once."""
         if not self._builder.is_elsewhere:
             names = {name for mart in marts for name in inspect.signature(mart).parameters}
@@ -185,7 +185,7 @@ class Computation:
             for read_of_part in each_read
         )
         for made in self._builder.build_all(parts_sent):
-            yield (read(made[mart.__name__]) for mart in marts)
+            yield (opened(made[mart.__name__]) for mart in marts)
 
     def _of_whole(self, mart: Mart) -> None:
         self._tables.replace(mart.__name__, self._computed(mart, {}))

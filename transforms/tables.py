@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeAlias
 
 import duckdb
 import polars as pl
@@ -21,6 +22,9 @@ _TOUCHED_MINUTES = (
 )
 
 
+Frame: TypeAlias = pl.DataFrame | pa.Table
+
+
 class _Lent:
     """Rows that DuckDB reads as often as it asks, until they are taken back."""
 
@@ -35,14 +39,14 @@ class _Lent:
 
 @contextmanager
 def lent(
-    connection: duckdb.DuckDBPyConnection, frame: pl.DataFrame, name: str = "_rows"
+    connection: duckdb.DuckDBPyConnection, frame: Frame, name: str = "_rows"
 ) -> Iterator[None]:
     """Let statements read *frame* by *name* within the block.
 
     DuckDB keeps what it was given to the end of its transaction: of ten million RFQs all facts were
     in memory at the end of a build. So it is given something that lets go of them.
     """
-    rows = _Lent(frame.to_arrow())
+    rows = _Lent(frame.to_arrow() if isinstance(frame, pl.DataFrame) else frame)
     connection.register(name, rows)
     try:
         yield
@@ -69,17 +73,17 @@ class Tables:
                 raise RuntimeError(f"marts.{name} shows {held} of {expected} rows written")
         return self._expected
 
-    def store(self, name: str, frame: pl.DataFrame, part: int = 0) -> None:
+    def store(self, name: str, frame: Frame, part: int = 0) -> None:
         """Add rows to a mart, which is made with the first; facts are of a *part* of the RFQs."""
         if name == RFQ_FACTS:
-            self._store_rfq_facts(frame, part)
+            self._store_rfq_facts(pl.DataFrame(frame), part)
             self._show_rfq_facts()
         else:
             with lent(self._connection, frame):
                 self._insert(f"marts.{name}")
                 if name == QUOTE_FACTS:
                     self._connection.execute(_SHOWN_QUOTES)
-        self._expected[name] += frame.height
+        self._expected[name] += len(frame)
 
     def replace(self, name: str, frame: pl.DataFrame) -> None:
         """Make a mart anew."""

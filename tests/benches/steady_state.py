@@ -135,13 +135,13 @@ def build_once(path: Path, as_of: datetime, note: Connection | None = None) -> N
 
     from pipelines.store.memory import limit_memory
     from transforms import build as building
-    from transforms import partition
+    from transforms import computing
     from transforms.marts import MARTS
     from transforms.settings import Settings
 
     spent = Spent()
     if note:
-        spent.follow_the_build(building, partition)
+        spent.follow_the_build(building, computing)
     with spent.taken("whole build"), duckdb.connect(path) as connection:
         limit_memory(connection)
         rows = building.build(connection, MARTS, Settings(as_of=as_of, viewer_id=VIEWER))
@@ -165,22 +165,19 @@ class Spent:
             wall + time.perf_counter() - wall_s,
         )
 
-    def follow_the_build(self, module: Any, partition: Any) -> None:
-        """Time the steps of a build, and the facts, and each mart with what is stored of it."""
+    def follow_the_build(self, module: Any, computing: Any) -> None:
+        """Time the steps of a build, and the facts, and marts with what is stored of them."""
         steps = (("_prepare", "staging and moved RFQs"), ("_sign", "bookkeeping"))
         for name, label in steps:
             self._follow(module, name, lambda _, label=label: label)
         of = module.Computation
-        for name in ("_add_up", "_of_key", "_of_whole"):
+        for name in ("_add_up", "_of_whole"):
             self._follow(of, name, lambda args: args[1].__name__)
-        parts = (
-            ("_rows_of_part", "rows of facts"),
-            ("_add", "sums"),
-            ("_forget_moved", "taken off"),
-        )
+        self._follow(of, "_of_key", lambda args: f"by {', '.join(args[1])}")
+        parts = (("_rows_of_part", "rows of facts"), ("_forget_moved", "taken off"))
         for name, label in parts:
             self._follow(of, name, lambda _, label=label: label)
-        self._follow(partition, "build_partition", lambda _: "facts")
+        self._follow(computing, "build_partition", lambda _: "facts")
 
     def _follow(self, module: Any, name: str, label: Callable[[tuple[Any, ...]], str]) -> None:
         function = getattr(module, name)

@@ -93,7 +93,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class How:
-    """Where the facts are computed; and what is called once nothing that is loaded can reach in."""
+    """Where parts are computed; and what is called once nothing that is loaded can reach in."""
 
     builder: Here | None = None
     on_begun: Callable[[], None] = lambda: None

@@ -44,8 +44,8 @@ def build(
 
     Goes on from the last build where that one was made by the same rules and shows no later
     moment, unless told to begin *afresh*. Either way the tables end up with the same rows. *marts*
-    come in an order in which each is after those it reads. *builder* builds the partitions in
-    which facts are computed, elsewhere than in this process.
+    come in an order in which each is after those it reads. *builder* builds the parts in
+    which facts and marts are computed, elsewhere than in this process.
 
     Staging and marts are written to the current database. Raw may be in another one, which the
     search path names for the schema `raw` alone. From *on_begun* on, what others write to raw

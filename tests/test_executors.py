@@ -249,4 +249,4 @@ def test_a_partition_is_built_without_a_database() -> None:
 
 def test_what_is_given_names_nothing_private() -> None:
     assert build_partition.__module__ == "transforms.partition"
-    assert NAMES == ("fast_markets", "open_sweeps", "passes", "quoted_rfqs", "quotes", "rfqs")
+    assert NAMES == ("fast_markets", "open_sweeps", "passes", "quotes", "rfqs")

@@ -270,6 +270,5 @@ def _read_of_rfqs(part: int) -> dict[str, str]:
     )
     return {
         "rfqs": f"({unquoted_rfqs}) union all by name ({quoted_rfqs})",
-        "quoted_rfqs": quoted_rfqs,
         "quotes": f"from staging.quotes where rowid in ({quotes})",
     }

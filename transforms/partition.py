@@ -30,7 +30,7 @@ FACTS: tuple[Mart, ...] = tuple(mart for mart, key in MARTS.items() if key == RF
 SUMS: dict[Mart, Sums] = {mart: key for mart, key in MARTS.items() if isinstance(key, Sums)}
 _MADE = {mart.__name__ for mart in FACTS}
 _OWN_OF = {"own_quote_facts": "quote_facts", "own_rfq_facts": "visible_rfq_facts"}
-_DERIVED = {"settings", "visible_rfq_facts", *_OWN_OF}
+_DERIVED = {"settings", "quoted_rfqs", "visible_rfq_facts", *_OWN_OF}
 NAMES: tuple[str, ...] = tuple(
     sorted({name for mart in FACTS for name in signature(mart).parameters} - _MADE - _DERIVED)
 )
@@ -107,20 +107,22 @@ class _Given:
         self._settings = settings
 
     def of(self, mart: Mart) -> dict[str, pl.LazyFrame | Settings]:
-        return {name: self._given(name) for name in signature(mart).parameters}
+        names = signature(mart).parameters
+        return {name: self._settings if name == "settings" else self._rows(name) for name in names}
 
-    def _given(self, name: str) -> pl.LazyFrame | Settings:
-        if name == "settings":
-            return self._settings
+    def _rows(self, name: str) -> pl.LazyFrame:
+        if name in self.frames:
+            return self.frames[name]
         if name in _OWN_OF:
-            return self.frames[_OWN_OF[name]].filter(pl.col("visibility") == "own")
-        if name == "visible_rfq_facts" and name not in self.frames:
-            quoted = self.frames["quotes"].select("rfq_id").unique()
-            is_visible = pl.col("visibility") != "foreign"
-            rfqs = self.frames["rfq_facts"]
-            seen = rfqs.filter(~is_visible).join(quoted, on="rfq_id", how="semi")
-            return pl.concat([rfqs.filter(is_visible), seen])
-        return self.frames[name]
+            return self._rows(_OWN_OF[name]).filter(pl.col("visibility") == "own")
+        if name == "quoted_rfqs":
+            return self._with_quotes(self.frames["rfqs"])
+        # What is left is `visible_rfq_facts`: our own or quoted by us, or with any other quote.
+        facts, is_ours = self.frames["rfq_facts"], pl.col("visibility") != "foreign"
+        return pl.concat([facts.filter(is_ours), self._with_quotes(facts.filter(~is_ours))])
+
+    def _with_quotes(self, rfqs: pl.LazyFrame) -> pl.LazyFrame:
+        return rfqs.join(self.frames["quotes"], on="rfq_id", how="semi")
 
 
 def engine_for(n_rows: int) -> Literal["in-memory", "auto"]:

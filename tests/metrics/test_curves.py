@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.metrics.markets import MIDNIGHT, closed_rfq, followed, many_markets, quote, rfq
 from tests.metrics.warehouse import warehouse
 from transforms.definitions.clocks import first_time_at, incidence, observations
-from transforms.marts.curve_counts import curve_counts, time_bin
+from transforms.marts.curve_counts import counted, curve_counts, time_bin
 from transforms.marts.survival_curves import survival_curves
 from transforms.settings import Settings
 
@@ -98,6 +98,26 @@ def test_binning_keeps_every_event_and_the_height_at_the_edge(is_watched: bool) 
         assert apart.filter(~pl.col("is_mixed"))["apart"].max() < 1e-12
         assert (apart.filter("is_mixed")["apart"] < 0.002).all()
         assert apart["is_mixed"].any() != is_watched
+
+
+def test_a_curve_is_thin_where_most_of_those_at_risk_are_censored_in_the_bin() -> None:
+    """Of a hundred 95 are censored at 101 s, two are accepted at 102 s, in the same bin."""
+    row = {"cohort_date": MIDNIGHT.date(), "clock": "accept", "capture": "live", "n_legs": 1}
+    lives = [(101.0, None)] * 95 + [(102.0, "accepted")] * 2 + [(300.0, "ended")] * 3
+    observed = pl.LazyFrame(
+        [{**row, "time_s": time_s, "cause": cause} for time_s, cause in lives],
+        SCHEMA | {"cohort_date": pl.Date},
+    )
+    when = Settings(as_of=MIDNIGHT + timedelta(days=1))
+    with warehouse([], [], when) as nothing:
+        waiting = nothing["rfq_facts"].lazy(), nothing["quote_facts"].lazy()
+        curve = survival_curves(counted(observed), *waiting, when).collect()
+
+    accepted = curve.filter(cause="accepted").sort("time_bin")
+    assert accepted.select("n_risk", "n_censored", "is_thin").rows() == [
+        (100, 95, True),
+        (3, 0, True),
+    ]
 
 
 def at_edges(exact: pl.DataFrame, key: list[str]) -> pl.DataFrame:

@@ -124,21 +124,23 @@ class Computation:
     def _forget_moved(self, marts: list[Mart]) -> None:
         """Take the moved RFQs out of tables and sums, and count what has matured as such."""
         incremental.execute(self._connection, "before")
-        self._take_off(_BEFORE)
-        self._take_off(_aged(is_matured=False))
-        self._put_on_read(_aged(is_matured=True))
+        changes = list(self._changes.values())
+        self._take_off(_BEFORE, changes)
+        aging = [change for change in changes if change.sums.counts_matured]
+        self._take_off(_aged(is_matured=False), aging)
+        self._put_on(_aged(is_matured=True), aging)
         for mart in marts:
             self._tables.delete_moved(mart.__name__)
 
     # Sums
 
-    def _take_off(self, relations: Mapping[str, str]) -> None:
-        for change in self._changes.values():
+    def _take_off(self, relations: Mapping[str, str], changes: list[Change]) -> None:
+        for change in changes:
             parts = negative(self._parts_read(change.sums, relations), change.sums)
             change.add(parts.collect(engine=self._engine))
 
-    def _put_on_read(self, relations: Mapping[str, str]) -> None:
-        for change in self._changes.values():
+    def _put_on(self, relations: Mapping[str, str], changes: list[Change]) -> None:
+        for change in changes:
             parts = self._parts_read(change.sums, relations)
             change.add(parts.collect(engine=self._engine))
 

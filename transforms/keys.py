@@ -18,13 +18,15 @@ class Sums:
     A build that goes on takes off what the touched facts had added and puts on what they add now,
     whatever else there is of the same key. So everything that *parts* sums up is a whole number or
     a decimal, whose sums are exact in any order. A key whose sum *counted* is 0 has no row.
-    *finished* adds the columns that are made of sums.
+    *finished* adds the columns that are made of sums. Where *parts* counts an RFQ otherwise once it
+    has matured, which nothing else tells of it, `counts_matured` says so.
     """
 
     columns: tuple[str, ...]
     counted: str
     parts: Mart
     finished: Callable[[pl.LazyFrame], pl.LazyFrame]
+    counts_matured: bool = False
 
 
 Key = tuple[str, ...] | Sums

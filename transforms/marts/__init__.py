@@ -39,7 +39,9 @@ MARTS: dict[Mart, Key] = {
     rfq_facts: RFQ,
     my_quotes: RFQ,
     lost_quotes: RFQ,
-    fill_rates: Sums(CAPTURE_PARTITION, "n_rfq", fill_rate_parts, fill_rates_of),
+    fill_rates: Sums(
+        CAPTURE_PARTITION, "n_rfq", fill_rate_parts, fill_rates_of, counts_matured=True
+    ),
     outcomes: Sums(OUTCOME_KEY, "n_rfq", outcome_counts, outcomes_in_order),
     data_quality_by_day: Sums(CHECK_KEY, "n_checked", flagged_counts, flagged_shares),
     curve_counts: Sums(CURVE_KEY, "n", settled_counts, counts_in_order),

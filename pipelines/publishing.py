@@ -4,7 +4,7 @@ How it is built and put in place is in `building`.
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import duckdb
 
@@ -27,9 +27,21 @@ _log = logging.getLogger(__name__)
 class Publisher:
     """Publishes what one run loads, as often as it is worth its while."""
 
-    work: Work
+    begun: Work
     account: str | None
     maturity_s: float
+    _goes_on: Work | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._goes_on = self.begun
+
+    @property
+    def work(self) -> Work:
+        """What is worked on now, with what was published last: looked at again after each time."""
+        if self._goes_on is None:
+            begun = self.begun
+            self._goes_on = work_on(begun.database, begun.directory, begun.raw)
+        return self._goes_on
 
     def at_the_end(
         self,
@@ -111,5 +123,5 @@ class Publisher:
             maturity_s=self.maturity_s,
             afresh=afresh,
         )
-        self.work = work_on(self.work.database, self.work.directory, self.work.raw)
+        self._goes_on = None
         return outcome

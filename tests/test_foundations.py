@@ -135,6 +135,36 @@ def test_an_older_python_is_told_so_in_one_line() -> None:
     assert re.fullmatch(rb"rfq needs Python 3\.11 or newer, and this is [\d.]+\n", ended.stderr)
 
 
+# What is kept
+
+
+def tracked() -> list[Path]:
+    if not (ROOT / ".git").exists() or not shutil.which("git"):
+        pytest.skip("not a checkout of git, which alone knows what is kept")
+    listed = subprocess.check_output(
+        ["git", "-c", "safe.directory=*", "ls-files", "-z"], cwd=ROOT, text=True
+    )
+    return [ROOT / name for name in listed.split("\0") if name]
+
+
+def test_what_is_kept_is_small() -> None:
+    """A clone stays a matter of seconds: no data, no archive, no environment is kept."""
+    large = {path.name for path in tracked() if path.exists() and path.stat().st_size > 300_000}
+
+    assert large == set()
+
+
+def test_the_top_level_holds_nothing_else() -> None:
+    tops = {path.relative_to(ROOT).parts[0] for path in tracked()}
+
+    assert tops == {
+        *(".ci", ".dlt", "notebooks", "pipelines", "tests", "transforms"),
+        *(".gitignore", ".pre-commit-config.yaml", "pyproject.toml"),
+        *("requirements-dev.lock", "requirements.lock"),
+        *("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md"),
+    }
+
+
 # The gate
 
 

@@ -18,6 +18,7 @@ from tests.benches.publish import load
 from tests.running import read
 from tests.test_known import differences
 from transforms import last_build
+from transforms.catalogue import describe
 
 A_DAY_OF_RFQS = 2 * 86_400
 HELD, MORE = 100, 40
@@ -58,8 +59,12 @@ def why_anew(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_a_run_goes_on_from_what_it_published_and_ends_where_a_build_of_everything_does(
-    held: Database, everything: Path, caplog: pytest.LogCaptureFixture
+    held: Database,
+    everything: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(publish, "describe", describe)
     rows = job.rebuild(held).mart_rows
 
     assert why_anew(caplog) == []

@@ -3,7 +3,6 @@
 Keys are taken some at a time, so that a market of any size needs no more memory than a part of it.
 """
 
-import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, Literal
@@ -19,6 +18,7 @@ from transforms.partition import (
     NAMES,
     Here,
     Rows,
+    asked_by,
     build_marts,
     build_partition,
     engine_for,
@@ -125,27 +125,23 @@ class Computation:
         """Take the moved RFQs out of tables and sums, and count what has matured as such."""
         incremental.execute(self._connection, "before")
         changes = list(self._changes.values())
-        self._take_off(_BEFORE, changes)
+        self._count(_BEFORE, changes, is_taken_off=True)
         aging = [change for change in changes if change.sums.counts_matured]
-        self._take_off(_aged(is_matured=False), aging)
-        self._put_on(_aged(is_matured=True), aging)
+        self._count(_aged(is_matured=False), aging, is_taken_off=True)
+        self._count(_aged(is_matured=True), aging, is_taken_off=False)
         for mart in marts:
             self._tables.delete_moved(mart.__name__)
 
     # Sums
 
-    def _take_off(self, relations: Mapping[str, str], changes: list[Change]) -> None:
+    def _count(
+        self, relations: Mapping[str, str], changes: list[Change], *, is_taken_off: bool
+    ) -> None:
         for change in changes:
-            parts = negative(self._parts_read(change.sums, relations), change.sums)
-            change.add(parts.collect(engine=self._engine))
-
-    def _put_on(self, relations: Mapping[str, str], changes: list[Change]) -> None:
-        for change in changes:
-            parts = self._parts_read(change.sums, relations)
-            change.add(parts.collect(engine=self._engine))
-
-    def _parts_read(self, sums: Sums, relations: Mapping[str, str]) -> pl.LazyFrame:
-        return sums.parts(**self._inputs.of(sums.parts, relations, self._settings))
+            sums = change.sums
+            parts = sums.parts(**self._inputs.of(sums.parts, relations, self._settings))
+            counted = negative(parts, sums) if is_taken_off else parts
+            change.add(counted.collect(engine=self._engine))
 
     def _add_up(self, mart: Mart, sums: Sums) -> None:
         """Put the change of the sums on what the mart holds of the same keys."""
@@ -175,9 +171,8 @@ class Computation:
     ) -> Iterator[Iterable[Frame]]:
         """Compute *marts*, part by part: what is computed elsewhere is sent whole rows, once."""
         if not self._builder.is_elsewhere:
-            names = {name for mart in marts for name in inspect.signature(mart).parameters}
             for part in parts:
-                relations = self._read_of_key(names - {"settings"}, key, part)
+                relations = self._read_of_key(asked_by(marts), key, part)
                 yield (self._computed(mart, relations) for mart in marts)
             return
         each_read = (self._read_of_key(names_of(marts), key, part) for part in parts)

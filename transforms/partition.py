@@ -48,31 +48,34 @@ def build_partition(inputs: Rows, settings: bytes) -> Rows:
     *inputs* has the rows of each of `NAMES`, *settings* is what `sent` has made of `Settings`. What
     comes back has the rows of each mart of `FACTS`, and of each of `SUMS` the parts to be added up.
     """
-    rows = {name: read(stream) for name, stream in inputs.items()}
-    engine = engine_for(sum(frame.height for frame in rows.values()))
-    given = _Given({name: frame.lazy() for name, frame in rows.items()}, _settings(settings))
-    made: Rows = {}
+    given, made = _Given(inputs, settings), Rows()
     for mart in FACTS:
-        frame = mart(**given.of(mart)).collect(engine=engine)
+        frame = mart(**given.of(mart)).collect(engine=given.engine)
         given.frames[mart.__name__] = frame.lazy()
         made[mart.__name__] = written(frame)
     for mart, sums in SUMS.items():
-        made[mart.__name__] = written(sums.parts(**given.of(sums.parts)).collect(engine=engine))
+        made[mart.__name__] = written(
+            sums.parts(**given.of(sums.parts)).collect(engine=given.engine)
+        )
     return made
 
 
 def build_marts(marts: tuple[Mart, ...], inputs: Rows, settings: bytes) -> Rows:
     """Compute the rows of *marts* of some keys: *inputs* has what `names_of` them is, of those."""
-    rows = {name: read(stream) for name, stream in inputs.items()}
-    engine = engine_for(sum(frame.height for frame in rows.values()))
-    given = _Given({name: frame.lazy() for name, frame in rows.items()}, _settings(settings))
-    return {mart.__name__: written(mart(**given.of(mart)).collect(engine=engine)) for mart in marts}
+    given, made = _Given(inputs, settings), Rows()
+    for mart in marts:
+        made[mart.__name__] = written(mart(**given.of(mart)).collect(engine=given.engine))
+    return made
 
 
 def names_of(marts: Iterable[Mart]) -> set[str]:
     """Return the names of what `build_marts` is given: what is ours is told from among all."""
-    asked = {name for mart in marts for name in signature(mart).parameters} - {"settings"}
-    return {_OWN_OF.get(name, name) for name in asked}
+    return {_OWN_OF.get(name, name) for name in asked_by(marts)}
+
+
+def asked_by(marts: Iterable[Mart]) -> set[str]:
+    """Return the names of the rows that *marts* have parameters for."""
+    return {name for mart in marts for name in signature(mart).parameters} - {"settings"}
 
 
 class Here:
@@ -102,9 +105,11 @@ def build_elsewhere(work: Work, inputs: Rows, settings: bytes) -> tuple[str, Row
 class _Given:
     """What the marts of a partition read, by the names of their parameters."""
 
-    def __init__(self, frames: dict[str, pl.LazyFrame], settings: Settings) -> None:
-        self.frames = frames
-        self._settings = settings
+    def __init__(self, inputs: Rows, settings: bytes) -> None:
+        rows = {name: read(stream) for name, stream in inputs.items()}
+        self.engine = engine_for(sum(frame.height for frame in rows.values()))
+        self.frames = {name: frame.lazy() for name, frame in rows.items()}
+        self._settings = _settings(settings)
 
     def of(self, mart: Mart) -> dict[str, pl.LazyFrame | Settings]:
         names = signature(mart).parameters

@@ -2,6 +2,7 @@
 
     python tests/benches/executors.py                   # 1,000,000 quotes of as many RFQs
     python tests/benches/executors.py 50000000 FOLDER   # FOLDER keeps the data set
+    python tests/benches/executors.py 1000000 FOLDER --at-once
 
 Each build is `rfq build --full-refresh` as it is typed. The one process has one core to itself, and
 there is a worker for each core. CPU is of all processes, memory of the one that sends the parts;
@@ -14,11 +15,13 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -81,6 +84,20 @@ def build(database: Database, *options: str, cores: set[int]) -> Build:
     return Build(*figures, content_of(database.path))
 
 
+def builds_at_once(database: Database, cores: set[int]) -> list[Build]:
+    """Build everything on each of *cores* at one time, each from a copy of *database*."""
+    copies = [Database(database.path.with_stem(f"{database.path.stem}_{core}")) for core in cores]
+    try:
+        for copy in copies:
+            shutil.copyfile(database.private_path, copy.private_path)
+        with ThreadPoolExecutor(len(cores)) as threads:
+            return list(threads.map(lambda copy, core: build(copy, cores={core}), copies, cores))
+    finally:
+        for copy in copies:
+            for path in (copy.path, copy.private_path):
+                path.unlink(missing_ok=True)
+
+
 def content_of(path: Path) -> Content:
     """Rows of each published table and the sum of their hashes, but for who has built them."""
     with duckdb.connect(path, read_only=True) as connection:
@@ -108,7 +125,7 @@ def _cpu_s() -> float:
     return spent.ru_utime + spent.ru_stime
 
 
-def main(size: int, folder: Path) -> None:
+def main(size: int, folder: Path, *, at_once: bool) -> None:
     print(heading())
     folder.mkdir(parents=True, exist_ok=True)
     database, cores = held(folder, size), os.sched_getaffinity(0)
@@ -120,25 +137,32 @@ def main(size: int, folder: Path) -> None:
     print(f"{size:,} quotes of as many RFQs; {workers} workers")
     print(f"{'':<20}{'wall s':>10}{'build s':>10}{'CPU s':>10}{'peak MB':>10}{'faster':>10}")
     alone = build(database, cores={min(cores)})
-    _show("one process", alone, alone, alone.cpu_s)
+    _show("one process", alone, alone.build_s, alone.cpu_s)
+    if at_once:
+        cpu_s = _cpu_s()
+        builds = builds_at_once(database, cores)
+        slowest = max(builds, key=lambda made: made.build_s)
+        # Each of them has built as much as the one.
+        _show(f"{workers} at once", slowest, alone.build_s * workers, _cpu_s() - cpu_s)
     for name, executor in kinds.items():
         cpu_s = _cpu_s()
         with executor() as asked:
             made = build(database, "--executor", asked, cores=cores)
-        _show(name, made, alone, _cpu_s() - cpu_s)
+        _show(name, made, alone.build_s, _cpu_s() - cpu_s)
         if made.content != alone.content:
             raise SystemExit(f"{name} has built something else than one process")
 
 
-def _show(name: str, made: Build, alone: Build, cpu_s: float) -> None:
+def _show(name: str, made: Build, alone_s: float, cpu_s: float) -> None:
     times = f"{made.wall_s:>10.1f}{made.build_s:>10.1f}{cpu_s:>10.1f}"
-    faster = alone.build_s / made.build_s
+    faster = alone_s / made.build_s
     print(f"{name:<20}{times}{made.peak_bytes / 1e6:>10,.0f}{faster:>10.2f}", flush=True)
 
 
 if __name__ == "__main__":
-    asked = [each.replace(",", "") for each in sys.argv[1:]]
+    asked = [each.replace(",", "") for each in sys.argv[1:] if each != "--at-once"]
     main(
         int((asked or ["1000000"])[0]),
         Path((asked[1:] or [tempfile.gettempdir() + "/rfq-benches"])[0]),
+        at_once="--at-once" in sys.argv,
     )

@@ -2,24 +2,35 @@
 
     python tests/benches/extract.py              # 50,000 quotes on 5,000 RFQs, three runs each
     python tests/benches/extract.py 100000 5
+    python tests/benches/extract.py 1000000 1 --without-stock    # the slowest peer takes minutes
+    python tests/benches/extract.py 100000 3 --latency-ms 80     # each answer waits so long
+    python tests/benches/extract.py 100000 3 --by-id 5000        # RFQs that no list shows
 
 Ours signs each request, reads each list twice (a sweep counts when two agree), types prices, keeps
 every state and checks its rate budget. The peers read once, unsigned, and merge by id: dlt's
-`rest_api` as it comes, and told to load parquet. Pages are made beforehand and served by a process
+`rest_api` as it comes, and told to load parquet. Another only signs, asks for and drops the pages
+that ours asks for, which no load can do without. Pages are made beforehand and served by a process
 of their own. Every run is a process of its own and is timed without its imports.
+
+With a latency, what is left of the wall once each answer's wait is taken off is what the load does
+not do while it waits; only ours is run then. With RFQs to read by id, ours runs with them on the
+list and without them: the difference is what these reads cost.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
 import os
+import re
 import resource
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,7 +43,7 @@ os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
 from tests.benches.heading import heading
 
-QUOTES_PER_PAGE = 500
+QUOTES_PER_PAGE, RFQS_PER_PAGE = 500, 100
 PLENTY = {"refill_rate": 1_000_000, "bucket_capacity": 1_000_000}
 KEY_ID = "00000000-0000-4000-8000-000000000000"
 
@@ -43,6 +54,16 @@ class Lists:
 
     pages: dict[str, list[bytes]] = field(default_factory=dict)
     records: dict[str, bytes] = field(default_factory=dict)
+
+    def without_rfqs(self, n: int) -> Lists:
+        """The same, but for the *n* newest RFQs, which can only be read by id."""
+        fewer = self.pages["rfqs"][n // RFQS_PER_PAGE :]
+        rows = [json.loads(page)["rfqs"] for page in fewer]
+        pages = [
+            json.dumps({"rfqs": page, "cursor": str(at) if at < len(rows) else ""}).encode()
+            for at, page in enumerate(rows, 1)
+        ]
+        return Lists(self.pages | {"rfqs": pages}, self.records)
 
     def add(self, key: str, page_after: Callable[[str | None], Any], most: int) -> None:
         """Read up to *most* pages of a list of the sandbox."""
@@ -71,16 +92,18 @@ def lists_of(quotes: int) -> Lists:
     simulate(market, seed=1, days=1, rfqs_per_day=quotes // 3)
     own, received = RfqFilters(requester=desk.user_id), QuoteFilters(requester=desk.user_id)
     lists = Lists()
-    lists.add("rfqs", lambda at: market.get_rfqs(desk, own, limit=100, cursor=at), 1_000_000)
+    lists.add(
+        "rfqs", lambda at: market.get_rfqs(desk, own, limit=RFQS_PER_PAGE, cursor=at), 1_000_000
+    )
     lists.add(
         "quotes",
-        lambda at: market.get_quotes(desk, received, limit=500, cursor=at),
+        lambda at: market.get_quotes(desk, received, limit=QUOTES_PER_PAGE, cursor=at),
         quotes // QUOTES_PER_PAGE,
     )
     return lists
 
 
-def serve(lists: Lists, pipe: Any) -> None:
+def serve(lists: Lists, latency_s: float, pipe: Any) -> None:
     fixed = {
         "/communications/id": {"communications_id": "0" * 64},
         "/account/limits": {"usage_tier": "bench", "read": PLENTY, "write": PLENTY},
@@ -95,6 +118,7 @@ def serve(lists: Lists, pipe: Any) -> None:
         def do_GET(self) -> None:
             asked = urlsplit(self.path)
             body = self._answer(asked.path.removeprefix("/trade-api/v2"), parse_qs(asked.query))
+            time.sleep(latency_s)
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
@@ -118,25 +142,91 @@ def serve(lists: Lists, pipe: Any) -> None:
         server.serve_forever()
 
 
-def load_ours(base_url: str, folder: Path) -> None:
+@dataclass
+class Told:
+    """What a run took and brought; requests where it counts them."""
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    peak_mb: float = 0.0
+    quotes: int = 0
+    rfqs: int = 0
+    requests: int = 0
+
+
+@contextmanager
+def timed() -> Iterator[Told]:
+    """Time the block, in this process."""
+    told = Told()
+    began_s, began_cpu_s = time.perf_counter(), time.process_time()
+    yield told
+    told.wall_s, told.cpu_s = time.perf_counter() - began_s, time.process_time() - began_cpu_s
+    told.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def signer_of_nobody() -> Any:
     from cryptography.hazmat.primitives.asymmetric import rsa
 
-    from pipelines import job
     from pipelines.kalshi.client.signing import Signer
+
+    return Signer.from_key(KEY_ID, rsa.generate_private_key(65537, 2048))
+
+
+def load_ours(base_url: str, folder: Path) -> Told:
+    import duckdb
+
+    from pipelines import job
     from pipelines.kalshi.extraction import LoadSettings
     from pipelines.kalshi.settings import ExchangeSettings
     from pipelines.store.database import Database
 
-    signer = Signer.from_key(KEY_ID, rsa.generate_private_key(65537, 2048))
-    reach = replace(LoadSettings(), scope="self", history=LoadSettings().retention)
-    began_s = time.perf_counter()
-    new = job.load(
-        Database(folder / "ours.duckdb"), ExchangeSettings(base_url, signer, reach), lambda _: None
+    access = ExchangeSettings(
+        base_url,
+        signer_of_nobody(),
+        replace(LoadSettings(), scope="self", history=LoadSettings().retention),
     )
-    note(began_s, folder, new["quote_versions"])
+    database = Database(folder / "ours.duckdb")
+    with timed() as told:
+        job.load(database, access, lambda _: None)
+    with duckdb.connect(database.private_path) as connection:
+        told.quotes, told.rfqs, told.requests = connection.execute(
+            """
+            select
+                (select count(*) from raw.quote_versions),
+                (select count(*) from raw.rfq_versions),
+                (select sum(pages) from raw.extraction_runs),
+            """
+        ).fetchall()[0]
+    return told
 
 
-def load_with_dlt(base_url: str, folder: Path, **how: Any) -> None:
+def fetch_alone(base_url: str, folder: Path) -> Told:
+    """Sign, ask for and drop every page twice, as a load reads each list twice."""
+    import httpx
+
+    from pipelines.kalshi.client.transport import READS, Reply, SignedTransport
+
+    lists = (("rfqs", RFQS_PER_PAGE, "user_filter"), ("quotes", QUOTES_PER_PAGE, "rfq_user_filter"))
+    cursor_of = re.compile(rb'"cursor": "([0-9]*)"')
+    signer = signer_of_nobody()
+    with (
+        timed() as told,
+        SignedTransport(httpx.URL(f"{base_url}/"), signer, READS) as transport,
+    ):
+        for key, limit, scope in (*lists, *lists):
+            asked, cursor = {"limit": limit, scope: "self"}, ""
+            while cursor is not None:
+                url = f"{base_url}/communications/{key}"
+                params = asked | ({"cursor": cursor} if cursor else {})
+                reply = transport.send(httpx.Request("GET", url, params=params), 60.0)
+                assert isinstance(reply, Reply), reply
+                found = cursor_of.search(reply.body, len(reply.body) - 40)
+                cursor = found.group(1).decode() or None if found else None
+                told.requests += 1
+    return told
+
+
+def load_with_dlt(base_url: str, folder: Path, **how: Any) -> Told:
     import dlt
     from dlt.sources.rest_api import rest_api_source
 
@@ -148,7 +238,7 @@ def load_with_dlt(base_url: str, folder: Path, **how: Any) -> None:
             "write_disposition": "merge",
             "endpoint": {
                 "path": f"communications/{name}",
-                "params": {"limit": 500} | mine,
+                "params": {"limit": QUOTES_PER_PAGE} | mine,
                 "data_selector": name,
             },
         }
@@ -158,66 +248,112 @@ def load_with_dlt(base_url: str, folder: Path, **how: Any) -> None:
     source = rest_api_source(
         {"client": {"base_url": f"{base_url}/", "paginator": paginator}, "resources": resources}
     )
-    began_s = time.perf_counter()
-    pipeline = dlt.pipeline(
-        "peer",
-        pipelines_dir=str(folder / "state"),
-        destination=dlt.destinations.duckdb(str(folder / "peer.duckdb")),
-        dataset_name="raw",
-    )
-    pipeline.run(source, **how)
+    with timed() as told:
+        pipeline = dlt.pipeline(
+            "peer",
+            pipelines_dir=str(folder / "state"),
+            destination=dlt.destinations.duckdb(str(folder / "peer.duckdb")),
+            dataset_name="raw",
+        )
+        pipeline.run(source, **how)
     with pipeline.sql_client() as client:
-        rows = client.execute_sql("select count(*) from quotes")
-    note(began_s, folder, rows[0][0] if rows else 0)
+        rows = client.execute_sql(
+            "select (select count(*) from quotes), (select count(*) from rfqs)"
+        )
+    told.quotes, told.rfqs = rows[0] if rows else (0, 0)
+    return told
 
 
-def load_with_dlt_and_parquet(base_url: str, folder: Path) -> None:
-    load_with_dlt(base_url, folder, loader_file_format="parquet")
+def load_with_dlt_and_parquet(base_url: str, folder: Path) -> Told:
+    return load_with_dlt(base_url, folder, loader_file_format="parquet")
 
 
-def note(began_s: float, folder: Path, rows: int) -> None:
-    wall_s = time.perf_counter() - began_s
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    (folder / "noted").write_text(json.dumps([wall_s, usage.ru_maxrss / 1024, rows]))
-
-
-METHODS: dict[str, Callable[[str, Path], None]] = {
-    "ours (signed, read twice)": load_ours,
+Method = Callable[[str, Path], Told]
+OURS = "ours (signed, read twice)"
+STOCK = "dlt rest_api as it comes"
+METHODS: dict[str, Method] = {
+    OURS: load_ours,
+    "signing, asking alone": fetch_alone,
     "dlt rest_api, parquet": load_with_dlt_and_parquet,
-    "dlt rest_api as it comes": load_with_dlt,
+    STOCK: load_with_dlt,
 }
 
 
-def run(method: Callable[[str, Path], None], base_url: str) -> tuple[float, float, int]:
+def run(method: Method, base_url: str) -> Told:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
     with tempfile.TemporaryDirectory() as folder:
-        process = multiprocessing.get_context("spawn").Process(
-            target=method, args=(base_url, Path(folder))
-        )
+        arguments = (method, base_url, Path(folder), theirs)
+        process = context.Process(target=_run_here, args=arguments)
         process.start()
+        # The other end closes with the process, however that ends.
+        theirs.close()
+        told: Told = ours.recv()
         process.join()
-        wall_s, peak_mb, rows = json.loads((Path(folder) / "noted").read_text())
-        return wall_s, peak_mb, rows
+    return told
 
 
-def main(quotes: int, rounds: int) -> None:
-    print(heading())
-    lists = lists_of(quotes)
+def _run_here(method: Method, base_url: str, folder: Path, pipe: Any) -> None:
+    pipe.send(method(base_url, folder))
+
+
+@contextmanager
+def served(lists: Lists, latency_s: float = 0.0) -> Iterator[str]:
+    """Serve *lists* from a process of its own while the block runs; the base URL."""
     ours, theirs = multiprocessing.Pipe()
-    server = multiprocessing.Process(target=serve, args=(lists, theirs), daemon=True)
+    server = multiprocessing.Process(target=serve, args=(lists, latency_s, theirs), daemon=True)
     server.start()
-    base_url = f"http://127.0.0.1:{ours.recv()}/trade-api/v2"
-    taken: dict[str, list[tuple[float, float, int]]] = {name: [] for name in METHODS}
-    for _ in range(rounds):
-        for name, method in METHODS.items():
-            taken[name].append(run(method, base_url))
+    yield f"http://127.0.0.1:{ours.recv()}/trade-api/v2"
     server.terminate()
-    first = statistics.median(wall_s for wall_s, _, _ in taken[next(iter(METHODS))])
-    print(f"{'':<28}{'quotes':>10}{'wall s':>10}{'ratio':>8}{'peak MB':>10}")
+    server.join()
+
+
+def show(taken: dict[str, list[Told]], latency_s: float = 0.0) -> None:
+    """Print medians, and of the wall also what is left of it without the wait for each answer."""
+    first = statistics.median(told.wall_s for told in next(iter(taken.values())))
+    print(f"{'':<28}{'quotes':>10}{'RFQs':>9}{'wall s':>9}{'CPU s':>9}{'ratio':>7}", end="")
+    print(f"{'peak MB':>9}{'requests':>10}{'wall s but for latency':>24}")
     for name, runs in taken.items():
-        wall_s = statistics.median(each[0] for each in runs)
-        peak_mb = max(each[1] for each in runs)
-        print(f"{name:<28}{runs[0][2]:>10,}{wall_s:>10.2f}{wall_s / first:>8.1f}{peak_mb:>10,.0f}")
+        wall_s = statistics.median(each.wall_s for each in runs)
+        cpu_s = statistics.median(each.cpu_s for each in runs)
+        peak_mb = max(each.peak_mb for each in runs)
+        requests = runs[0].requests
+        print(
+            f"{name:<28}{runs[0].quotes:>10,}{runs[0].rfqs:>9,}{wall_s:>9.2f}{cpu_s:>9.2f}", end=""
+        )
+        print(f"{wall_s / first:>7.1f}{peak_mb:>9,.0f}{requests:>10,}", end="")
+        print(f"{wall_s - requests * latency_s:>24.2f}")
+
+
+def main(asked: argparse.Namespace) -> None:
+    print(heading())
+    lists = lists_of(asked.quotes)
+    kinds = {"": (lists, METHODS)}
+    if asked.without_stock:
+        kinds[""] = lists, {name: how for name, how in METHODS.items() if name != STOCK}
+    if asked.latency_ms:
+        kinds[""] = lists, {OURS: load_ours}
+    if asked.by_id:
+        ours = {OURS: load_ours}
+        kinds = {
+            "": (lists, ours),
+            f"{asked.by_id:,} by id": (lists.without_rfqs(asked.by_id), ours),
+        }
+    latency_s = asked.latency_ms / 1000
+    taken: dict[str, list[Told]] = {}
+    for label, (listed, methods) in kinds.items():
+        with served(listed, latency_s) as base_url:
+            for _ in range(asked.rounds):
+                for name, method in methods.items():
+                    taken.setdefault(label or name, []).append(run(method, base_url))
+    show(taken, latency_s)
 
 
 if __name__ == "__main__":
-    main(*(int(text.replace(",", "")) for text in sys.argv[1:3] or ("50000", "3")))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("quotes", nargs="?", type=int, default=50_000)
+    parser.add_argument("rounds", nargs="?", type=int, default=3)
+    parser.add_argument("--without-stock", action="store_true")
+    parser.add_argument("--latency-ms", type=float, default=0.0)
+    parser.add_argument("--by-id", type=int, default=0)
+    main(parser.parse_args())

@@ -10,6 +10,9 @@ The sandbox serves them over signed HTTP at the pace of the basic tier. A day ha
 of it was checked, so one of the runs does that again. Each run is a process of its own: its CPU,
 its peak memory, and its wall against the five minutes that it has. At the end every RFQ that the
 sandbox has had must be held.
+
+Before the market moves, runs that find nothing new stand beside dlt's `rest_api`, told parquet,
+which has loaded the same lists before and reads them again.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import heapq
 import itertools
 import json
 import multiprocessing
+import os
 import random
 import resource
 import shutil
@@ -31,12 +35,13 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.benches import steady_state
 
-RUNS, EVERY_S = 12, 300
+RUNS, IDLE_RUNS, EVERY_S = 12, 3, 300
 PER_S, BURST_PER_S, BURST_S = 45, 233, 60
 # In the run before the one that checks everything.
 BURST_IN_RUN = 5
@@ -144,16 +149,67 @@ def run_once(asked: Asked, note: Connection) -> None:
     note.send((cpu_s, wall_s, spent.ru_maxrss / 1024, new_versions, effects.phase_seconds()))
 
 
+def run_peer(asked: Asked, note: Connection) -> None:
+    """Load the market's RFQs and the key's quotes with dlt's REST source; note as `run_once`."""
+    os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
+    import dlt
+    from dlt.sources.rest_api import rest_api_source
+    from requests.auth import AuthBase
+
+    from pipelines.kalshi.client.signing import load_signer
+
+    signer = load_signer(asked.key_id, private_key=asked.pem)
+
+    class Signed(AuthBase):
+        def __call__(self, request: Any) -> Any:
+            path = urlsplit(request.url).path
+            request.headers.update(signer.headers(request.method, path))
+            return request
+
+    began_s = time.perf_counter()
+    lists = {
+        "rfqs": ("rfqs", {"limit": 100}),
+        "quotes_made": ("quotes", {"limit": 500, "user_filter": "self"}),
+        "quotes_received": ("quotes", {"limit": 500, "rfq_user_filter": "self"}),
+    }
+    resources = [
+        {
+            "name": name,
+            "primary_key": "id",
+            "write_disposition": "merge",
+            "endpoint": {"path": f"communications/{key}", "params": params, "data_selector": key},
+        }
+        for name, (key, params) in lists.items()
+    ]
+    paginator = {"type": "cursor", "cursor_path": "cursor", "cursor_param": "cursor"}
+    client = {"base_url": f"{asked.base_url}/", "auth": Signed(), "paginator": paginator}
+    folder = asked.database.parent
+    pipeline = dlt.pipeline(
+        "peer",
+        pipelines_dir=str(folder / "peer"),
+        destination=dlt.destinations.duckdb(str(folder / "peer.duckdb")),
+        dataset_name="raw",
+    )
+    pipeline.run(
+        rest_api_source({"client": client, "resources": resources}), loader_file_format="parquet"
+    )
+    wall_s = time.perf_counter() - began_s
+    spent = resource.getrusage(resource.RUSAGE_SELF)
+    cpu_s = spent.ru_utime + spent.ru_stime
+    note.send((cpu_s, wall_s, spent.ru_maxrss / 1024, 0, {"load": wall_s}))
+
+
 def in_a_process(function: Any, *arguments: Any) -> Any:
     """Call it in a fresh Python; return what it notes, if it has something to note."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    arguments = (*arguments, theirs) if function is run_once else arguments
+    is_run = function in (run_once, run_peer)
+    arguments = (*arguments, theirs) if is_run else arguments
     process = context.Process(target=function, args=arguments)
     process.start()
     # The other end closes with the process, however that ends.
     theirs.close()
-    noted = ours.recv() if function is run_once else None
+    noted = ours.recv() if is_run else None
     process.join()
     if process.exitcode:
         raise SystemExit(f"{function.__name__} ended with {process.exitcode}")
@@ -178,9 +234,11 @@ def main(size: int, folder: Path, n_runs: int) -> None:
             )
             name = f"sandbox {market.name}"
             in_a_process(settle, asked, desk.communications_id, name)
-            first = in_a_process(run_once, asked)
-            print(f"{size:,} RFQs held, published; a run then, with nothing new:")
-            show("", [first])
+            print(f"{size:,} RFQs held, published; runs a day later that find nothing new:")
+            show("first", [in_a_process(run_once, asked)])
+            show("then", [in_a_process(run_once, asked) for _ in range(IDLE_RUNS)])
+            peers = [in_a_process(run_peer, asked) for _ in range(1 + IDLE_RUNS)]
+            show("dlt", peers[1:])
             strangers = Strangers(int(began.timestamp() * 1e6))
             market.drive(strangers.ask)
             runs = []

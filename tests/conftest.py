@@ -15,10 +15,9 @@ from pipelines.commands import summary
 from pipelines.commands.headline import headline
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, ManualClock, Market, serve
-from pipelines.store import publish
 from pipelines.store.database import Database
-from tests.running import UNHURRIED, Command, Ended, access_of, build_few, ignore
-from transforms.catalogue import describe
+from tests.running import COMMENTS, UNHURRIED, Command, Ended, access_of, build_few, ignore
+from transforms import catalogue
 from transforms.marts import MARTS
 
 # The gate tries the same examples every time, and a slow machine is no failure.
@@ -50,7 +49,7 @@ def few_marts() -> Iterator[None]:
 def every_mart(monkeypatch: pytest.MonkeyPatch) -> None:
     """Build all of them after all, as what a command shows asks more of them."""
     monkeypatch.setattr(building, "MARTS", MARTS)
-    monkeypatch.setattr(publish, "describe", describe)
+    monkeypatch.setattr(catalogue, "_comments", COMMENTS)
     monkeypatch.setattr(summary, "headline", headline)
 
 

@@ -15,10 +15,9 @@ from pipelines.store.beside import log_beside
 from pipelines.store.database import Database
 from pipelines.store.errors import DataRefused
 from tests.benches.publish import load
-from tests.running import read
+from tests.running import COMMENTS, read
 from tests.test_known import differences
-from transforms import last_build
-from transforms.catalogue import describe
+from transforms import catalogue, last_build
 
 A_DAY_OF_RFQS = 2 * 86_400
 HELD, MORE = 100, 40
@@ -64,7 +63,7 @@ def test_a_run_goes_on_from_what_it_published_and_ends_where_a_build_of_everythi
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(publish, "describe", describe)
+    monkeypatch.setattr(catalogue, "_comments", COMMENTS)
     rows = job.rebuild(held).mart_rows
 
     assert why_anew(caplog) == []

@@ -79,7 +79,7 @@ def _read_market(reading: Reading, sweep: "MarketSweep") -> Generator[Batch, Any
                 raise CursorRefused(refusal.what) from None
             raise
 
-    for batch in read_list(entity, fetch, sweep.resume_at):
+    for batch in read_list(entity, fetch, sweep.resume_at, is_read_to_its_end=False):
         yield batch
         sweep.see(batch)
         # Where cursors do not last, a pause would only lead back to the top, for ever.

@@ -1,13 +1,16 @@
 """Reading a list: from the top to an absent cursor, though the exchange moves underneath."""
 
 from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
+from itertools import islice
 from typing import TypeAlias
 
 import pyarrow.compute as pc
 
+from pipelines.kalshi.ahead import ahead
 from pipelines.kalshi.client.errors import CursorRefused, ExchangeUnavailable
 from pipelines.kalshi.client.json_body import ListPage
 from pipelines.kalshi.client.reader import Page
@@ -16,8 +19,11 @@ from pipelines.kalshi.pages import Rows, cut, page_with, read_pages
 
 RESTARTS = 3
 FRUITLESS_PAGES = 5
-# No batch grows beyond this by a further page: 80 pages of the usual kind have 10 MB.
+# No batch grows beyond this by a further page, and as much may wait to be read: 80 pages of the
+# usual kind have 10 MB.
 BATCH_BYTES = 16 * 1024 * 1024
+# Below, a list is over before a thread would pay.
+LONG_FROM_PAGES = 7
 
 Fetch: TypeAlias = Callable[[str | None], Page]
 
@@ -67,17 +73,25 @@ def read_list(
     fetch: Fetch,
     cursor: str | None = None,
     known: Container[bytes] | None = None,
+    *,
+    is_read_to_its_end: bool = True,
 ) -> Iterator[Batch]:
     """Yield the list in batches of 1, 2, 4 … `entity.pages_per_batch` pages, from *cursor* on.
 
     Rows whose fingerprints are *known* are not read again; None where nothing asks for those.
+    A long list that *is_read_to_its_end* is asked for further pages, by a thread, while those
+    before are read; *fetch* must be made for that.
     Only an absent, null or empty cursor ends a list: an empty page does not. A cursor that the
     exchange no longer takes starts the list again from the top. Raises `ExchangeUnavailable` when
     cursors repeat or keep expiring, and when pages bring nothing new.
     """
     for _ in range(RESTARTS + 1):
         try:
-            yield from _read_once(entity, fetch, cursor, known)
+            with ExitStack() as asking:
+                pages = _pages(entity, fetch, cursor)
+                if is_read_to_its_end:
+                    pages = _long_ones_ahead(pages, asking)
+                yield from _read_once(entity, pages, known)
         except CursorRefused:
             cursor = None
         else:
@@ -87,23 +101,39 @@ def read_list(
     )
 
 
-def _read_once(
-    entity: Entity, fetch: Fetch, cursor: str | None, known: Container[bytes] | None
-) -> Iterator[Batch]:
+def _pages(entity: Entity, fetch: Fetch, cursor: str | None) -> Iterator["_Page"]:
+    """Ask for page after page, each at the cursor of the one before."""
     used: set[str | None] = set()
+    while True:
+        _refuse_repeated(entity, cursor, used)
+        served = fetch(cursor)
+        page = _Page(served, cut(entity, served.body))
+        yield page
+        if not (cursor := page.next_cursor):
+            return
+
+
+def _long_ones_ahead(pages: Iterator["_Page"], asking: ExitStack) -> Iterator["_Page"]:
+    """Give *pages*, and ask for them ahead once they are many: most lists end before that."""
+    yield from islice(pages, LONG_FROM_PAGES)
+    yield from asking.enter_context(ahead(pages, lambda page: page.n_bytes, BATCH_BYTES))
+
+
+def _read_once(
+    entity: Entity, left: Iterator["_Page"], known: Container[bytes] | None
+) -> Iterator[Batch]:
     found: set[str | bytes] = set()
     is_first = True
     fruitless = 0
     wanted = 1
+    cursor: str | None = None
     while True:
         pages: list[_Page] = []
         size = 0
         while len(pages) < wanted and size < BATCH_BYTES and (not pages or cursor):
-            _refuse_repeated(entity, cursor, used)
-            page = fetch(cursor)
-            pages.append(_Page(page, cut(entity, page.body)))
-            cursor = pages[-1].cut.cursor or None
-            size += len(page.body)
+            pages.append(next(left))
+            cursor = pages[-1].next_cursor
+            size += pages[-1].n_bytes
         # A list of one page was answered at one moment: no other sweep of it follows.
         rows, prints, again = _read(entity, pages, known if cursor or not is_first else None)
         shown = {*rows.table.column("id").to_pylist(), *again, *(r.row_hash for r in rows.rejected)}
@@ -129,6 +159,14 @@ class _Page:
 
     served: Page
     cut: ListPage
+
+    @property
+    def n_bytes(self) -> int:
+        return len(self.served.body)
+
+    @property
+    def next_cursor(self) -> str | None:
+        return self.cut.cursor or None
 
 
 def _read(

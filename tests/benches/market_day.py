@@ -153,6 +153,7 @@ def run_peer(asked: Asked, note: Connection) -> None:
     """Load the market's RFQs and the key's quotes with dlt's REST source; note as `run_once`."""
     os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
     import dlt
+    import requests
     from dlt.sources.rest_api import rest_api_source
     from requests.auth import AuthBase
 
@@ -182,7 +183,9 @@ def run_peer(asked: Asked, note: Connection) -> None:
         for name, (key, params) in lists.items()
     ]
     paginator = {"type": "cursor", "cursor_path": "cursor", "cursor_param": "cursor"}
-    client = {"base_url": f"{asked.base_url}/", "auth": Signed(), "paginator": paginator}
+    session = requests.Session()
+    session.auth = Signed()
+    client = {"base_url": f"{asked.base_url}/", "session": session, "paginator": paginator}
     folder = asked.database.parent
     pipeline = dlt.pipeline(
         "peer",

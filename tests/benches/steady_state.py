@@ -51,7 +51,7 @@ insert into raw.loads
 select load, 'run' || load, true, $now::timestamptz - interval 300 second
 from range(1, 102) as t(load);
 create temp table readings as
-select $now::timestamptz - n * interval 300 second as served_ts from range(2016) as t(n);
+select $now::timestamptz - n * interval 300 second as served_ts from range(2015, -1, -1) as t(n);
 insert into raw.passes
 select unnest(['made', 'received']), served_ts, if(served_ts < $now, 1, 101) from readings;
 insert into raw.open_sweeps

@@ -10,7 +10,7 @@ from tests.benches.__main__ import BENCHES, HERE
 from tests.profile import nightly
 
 ROOT = Path(__file__).parents[1]
-NO_BENCHMARK = {"__main__", "heading"}
+NO_BENCHMARK = {"__main__", "heading", "rest_peer"}
 
 
 def test_one_command_knows_every_benchmark() -> None:

@@ -40,9 +40,15 @@ from urllib.parse import parse_qs, urlsplit
 sys.path.insert(0, str(Path(__file__).parents[2]))
 os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
 
+from tests.benches import rest_peer
 from tests.benches.heading import heading
 
 QUOTES_PER_PAGE, RFQS_PER_PAGE = 500, 100
+# Each with its longest page, and with what asks for what is ours.
+OWN_LISTS = (
+    ("rfqs", RFQS_PER_PAGE, "user_filter"),
+    ("quotes", QUOTES_PER_PAGE, "rfq_user_filter"),
+)
 PLENTY = {"refill_rate": 1_000_000, "bucket_capacity": 1_000_000}
 KEY_ID = "00000000-0000-4000-8000-000000000000"
 
@@ -207,14 +213,13 @@ def fetch_alone(base_url: str, folder: Path) -> Told:
 
     from pipelines.kalshi.client.transport import READS, Reply, SignedTransport
 
-    lists = (("rfqs", RFQS_PER_PAGE, "user_filter"), ("quotes", QUOTES_PER_PAGE, "rfq_user_filter"))
     cursor_of = re.compile(rb'"cursor": "([0-9]*)"')
     signer = signer_of_nobody()
     with (
         timed() as told,
         SignedTransport(httpx.URL(f"{base_url}/"), signer, READS) as transport,
     ):
-        for key, limit, scope in (*lists, *lists):
+        for key, limit, scope in (*OWN_LISTS, *OWN_LISTS):
             asked, cursor = {"limit": limit, scope: "self"}, ""
             while cursor is not None:
                 url = f"{base_url}/communications/{key}"
@@ -228,34 +233,12 @@ def fetch_alone(base_url: str, folder: Path) -> Told:
 
 
 def load_with_dlt(base_url: str, folder: Path, **how: Any) -> Told:
-    import dlt
-    from dlt.sources.rest_api import rest_api_source
-
-    filters = {"rfqs": {"user_filter": "self"}, "quotes": {"rfq_user_filter": "self"}}
-    resources = [
-        {
-            "name": name,
-            "primary_key": "id",
-            "write_disposition": "merge",
-            "endpoint": {
-                "path": f"communications/{name}",
-                "params": {"limit": QUOTES_PER_PAGE} | mine,
-                "data_selector": name,
-            },
-        }
-        for name, mine in filters.items()
-    ]
-    paginator = {"type": "cursor", "cursor_path": "cursor", "cursor_param": "cursor"}
-    source = rest_api_source(
-        {"client": {"base_url": f"{base_url}/", "paginator": paginator}, "resources": resources}
-    )
+    lists: rest_peer.Lists = {
+        key: (key, {"limit": limit, scope: "self"}) for key, limit, scope in OWN_LISTS
+    }
+    source = rest_peer.source_of(base_url, lists)
     with timed() as told:
-        pipeline = dlt.pipeline(
-            "peer",
-            pipelines_dir=str(folder / "state"),
-            destination=dlt.destinations.duckdb(str(folder / "peer.duckdb")),
-            dataset_name="raw",
-        )
+        pipeline = rest_peer.pipeline_in(folder)
         pipeline.run(source, **how)
     with pipeline.sql_client() as client:
         rows = client.execute_sql(

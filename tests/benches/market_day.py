@@ -39,7 +39,7 @@ from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.benches import steady_state
+from tests.benches import rest_peer, steady_state
 
 RUNS, IDLE_RUNS, EVERY_S = 12, 3, 300
 PER_S, BURST_PER_S, BURST_S = 45, 233, 60
@@ -152,9 +152,7 @@ def run_once(asked: Asked, note: Connection) -> None:
 def run_peer(asked: Asked, note: Connection) -> None:
     """Load the market's RFQs and the key's quotes with dlt's REST source; note as `run_once`."""
     os.environ["RUNTIME__DLTHUB_TELEMETRY"] = "false"
-    import dlt
     import requests
-    from dlt.sources.rest_api import rest_api_source
     from requests.auth import AuthBase
 
     from pipelines.kalshi.client.signing import load_signer
@@ -168,34 +166,16 @@ def run_peer(asked: Asked, note: Connection) -> None:
             return request
 
     began_s = time.perf_counter()
+    session = requests.Session()
+    session.auth = Signed()
     lists = {
         "rfqs": ("rfqs", {"limit": 100}),
         "quotes_made": ("quotes", {"limit": 500, "user_filter": "self"}),
         "quotes_received": ("quotes", {"limit": 500, "rfq_user_filter": "self"}),
     }
-    resources = [
-        {
-            "name": name,
-            "primary_key": "id",
-            "write_disposition": "merge",
-            "endpoint": {"path": f"communications/{key}", "params": params, "data_selector": key},
-        }
-        for name, (key, params) in lists.items()
-    ]
-    paginator = {"type": "cursor", "cursor_path": "cursor", "cursor_param": "cursor"}
-    session = requests.Session()
-    session.auth = Signed()
-    client = {"base_url": f"{asked.base_url}/", "session": session, "paginator": paginator}
-    folder = asked.database.parent
-    pipeline = dlt.pipeline(
-        "peer",
-        pipelines_dir=str(folder / "peer"),
-        destination=dlt.destinations.duckdb(str(folder / "peer.duckdb")),
-        dataset_name="raw",
-    )
-    pipeline.run(
-        rest_api_source({"client": client, "resources": resources}), loader_file_format="parquet"
-    )
+    pipeline = rest_peer.pipeline_in(asked.database.parent)
+    source = rest_peer.source_of(asked.base_url, lists, session=session)
+    pipeline.run(source, loader_file_format="parquet")
     wall_s = time.perf_counter() - began_s
     spent = resource.getrusage(resource.RUSAGE_SELF)
     cpu_s = spent.ru_utime + spent.ru_stime

@@ -29,6 +29,11 @@ class Change:
         self._summed: dict[str, str] = {}
         connection.execute(f"drop table if exists temp.{self._table}")
 
+    @property
+    def is_any(self) -> bool:
+        """Whether something was added, be it of no rows."""
+        return bool(self._summed)
+
     def add(self, parts: Frame) -> None:
         """Add *parts*."""
         with lent(self._connection, parts):

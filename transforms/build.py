@@ -104,6 +104,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, *, goes_
     """Bring staging up to date, and say which RFQs that touches: all, unless the build goes on."""
     _set_moments(connection, settings, goes_on=goes_on)
     incremental.execute(connection, "looked_hours")
+    incremental.execute(connection, "read_now")
     if goes_on:
         find_changed(connection)
         restage(connection, settings)
@@ -114,6 +115,7 @@ def _prepare(connection: duckdb.DuckDBPyConnection, settings: Settings, *, goes_
     else:
         stage(connection, settings)
         incremental.execute(connection, "everything")
+        incremental.execute(connection, "read_before")
         creations.name_all(connection, "moved")
     incremental.execute(connection, "staged")
     incremental.execute(connection, "quoted")

@@ -103,6 +103,7 @@ class Computation:
                 self._tables.store(mart.__name__, opened(made[mart.__name__]), part)
             for mart, change in self._changes.items():
                 change.add(opened(made[mart.__name__]))
+        self._tables.show_rfq_facts()
 
     def _count_by_minute(self) -> None:
         """Count strangers' RFQs by minute, where they have changed."""
@@ -125,10 +126,12 @@ class Computation:
         """Take the moved RFQs out of tables and sums, and count what has matured as such."""
         incremental.execute(self._connection, "before")
         changes = list(self._changes.values())
-        self._count(_BEFORE, changes, is_taken_off=True)
-        aging = [change for change in changes if change.sums.counts_matured]
-        self._count(_aged(is_matured=False), aging, is_taken_off=True)
-        self._count(_aged(is_matured=True), aging, is_taken_off=False)
+        if self._is_any("before_rfq_facts", "before_quote_facts"):
+            self._count(_BEFORE, changes, is_taken_off=True)
+        if self._is_any("aged_rfq_facts"):
+            aging = [change for change in changes if change.sums.counts_matured]
+            self._count(_aged(is_matured=False), aging, is_taken_off=True)
+            self._count(_aged(is_matured=True), aging, is_taken_off=False)
         for mart in marts:
             self._tables.delete_moved(mart.__name__)
 
@@ -144,8 +147,10 @@ class Computation:
             change.add(counted.collect(engine=self._engine))
 
     def _add_up(self, mart: Mart, sums: Sums) -> None:
-        """Put the change of the sums on what the mart holds of the same keys."""
+        """Put the change of the sums, if there is any, on what the mart holds of the same keys."""
         change = self._changes[mart]
+        if not change.is_any:
+            return
         if self._goes_on:
             change.take_held()
             self._tables.delete(mart.__name__, sums.columns, change.touched)
@@ -233,8 +238,18 @@ class Computation:
         return [value for (value,) in self._connection.execute(query).fetchall()]
 
     def _parts(self, table: str) -> list[int]:
+        """Return the parts in *table*, which may be none where a build goes on.
+
+        A build of everything computes one of no rows then, from which the tables are made.
+        """
         query = f"select distinct part from {table} order by part"  # noqa: S608
-        return [int(part) for (part,) in self._connection.execute(query).fetchall()] or [0]
+        parts = [int(part) for (part,) in self._connection.execute(query).fetchall()]
+        return parts if parts or self._goes_on else [0]
+
+    def _is_any(self, *tables: str) -> bool:
+        counted = " + ".join(f"(select count(*) from {table})" for table in tables)  # noqa: S608
+        ((rows,),) = self._connection.execute(f"select {counted}").fetchall()
+        return bool(rows)
 
     def _computed(self, mart: Mart, relations: Mapping[str, str]) -> pl.DataFrame:
         plan = mart(**self._inputs.of(mart, relations, self._settings))

@@ -95,6 +95,7 @@ def remember(
         "create table if not exists incremental.checked (checked_ts timestamptz not null)"
     )
     connection.execute(incremental.text("last_build"), {"as_of": as_of, "recipe": fingerprint})
+    incremental.execute(connection, "read_before")
     unsettled = Template(incremental.text("unsettled")).safe_substitute(states)
     connection.execute(unsettled, {"as_of": as_of})
 

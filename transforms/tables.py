@@ -77,13 +77,22 @@ class Tables:
         """Add rows to a mart, which is made with the first; facts are of a *part* of the RFQs."""
         if name == RFQ_FACTS:
             self._store_rfq_facts(pl.DataFrame(frame), part)
-            self._show_rfq_facts()
         else:
             with lent(self._connection, frame):
                 self._insert(f"marts.{name}")
                 if name == QUOTE_FACTS:
                     self._connection.execute(_SHOWN_QUOTES)
         self._expected[name] += len(frame)
+
+    def show_rfq_facts(self) -> None:
+        """Show both tables as one. Which RFQs have matured is a constant's work and not stored."""
+        shown = [f'"{name}"' for name in self._columns(VISIBLE)]
+        matured = "created_ts <= timestamptz '{}' as is_matured".format(*self._matured_ts())
+        shown.insert(shown.index('"state"') + 1, matured)
+        self._connection.execute(
+            f"create or replace view marts.{RFQ_FACTS} as select {', '.join(shown)}"  # noqa: S608
+            f" from (from {VISIBLE} union all by name from {FOREIGN})"
+        )
 
     def replace(self, name: str, frame: pl.DataFrame) -> None:
         """Make a mart anew."""
@@ -108,16 +117,6 @@ class Tables:
             moved = "select rfq_id from moved_rfqs"
             statements = [f"delete from marts.{name} where rfq_id in ({moved})"]  # noqa: S608
         self._expected[name] -= sum(self._changed(each) for each in statements)
-
-    def _show_rfq_facts(self) -> None:
-        """Show both tables as one. Which RFQs have matured is a constant's work and not stored."""
-        shown = [f'"{name}"' for name in self._columns(VISIBLE)]
-        matured = "created_ts <= timestamptz '{}' as is_matured".format(*self._matured_ts())
-        shown.insert(shown.index('"state"') + 1, matured)
-        self._connection.execute(
-            f"create or replace view marts.{RFQ_FACTS} as select {', '.join(shown)}"  # noqa: S608
-            f" from (from {VISIBLE} union all by name from {FOREIGN})"
-        )
 
     def _store_rfq_facts(self, frame: pl.DataFrame, part: int) -> None:
         """Keep the RFQs whose quotes we see apart, by which they are asked for."""

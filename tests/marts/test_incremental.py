@@ -71,9 +71,12 @@ class History:
     shown: dict[str, str] = field(default_factory=dict)
     number: int = 0
     read_to: dict[str, datetime] = field(default_factory=dict)
+    loaded: datetime | None = None
 
     def load(self, now: datetime) -> None:
         """Store what is new: each state once, some of it not before the next load."""
+        self._look_with_the_clock_set_back()
+        self.loaded = now
         self.number += 1
         self.connection.execute(
             "insert into raw.loads values ($1, 'test', true, null)", [self.number]
@@ -148,12 +151,21 @@ class History:
         stretches = [(now - timedelta(seconds=140), self.number)]
         stretches += [(now + timedelta(seconds=2), self.number)] * (self.chance.random() < 0.4)
         for first, load in stretches:
-            after_s = sorted(self.chance.sample(range(140), 5))
-            self.connection.execute(
-                "insert into raw.look_stretches"
-                " select $1, $2, $3, 5, 60, list_transform($4::int[], lambda s: 1000 * s), $5",
-                [side, first, first + timedelta(seconds=after_s[-1]), after_s, load],
-            )
+            self._note_stretch(side, first, load)
+
+    def _look_with_the_clock_set_back(self) -> None:
+        """Looks since the last build, noted under its load, of a time before what it shows."""
+        for side in ("made", "received"):
+            if self.loaded and self.chance.random() < 0.4:
+                self._note_stretch(side, self.loaded - timedelta(seconds=900), self.number)
+
+    def _note_stretch(self, side: str, first: datetime, load: int) -> None:
+        after_s = sorted(self.chance.sample(range(140), 5))
+        self.connection.execute(
+            "insert into raw.look_stretches"
+            " select $1, $2, $3, 5, 60, list_transform($4::int[], lambda s: 1000 * s), $5",
+            [side, first, first + timedelta(seconds=after_s[-1]), after_s, load],
+        )
 
     def _note_what_was_read(self, now: datetime) -> None:
         """Each list up to now, but where its pass failed; now and then some of it was gone."""
@@ -377,6 +389,66 @@ def test_an_rfq_that_was_known_before_its_time_was_read_counts_as_observed_from_
             found += connection.execute(counted).fetchall()
 
     assert found == [(1, 0), (1, 0), (1, 1)]
+
+
+def test_what_a_killed_load_has_read_counts_once_a_later_one_proves_it() -> None:
+    """A whole load without a report of its own comes between, and a build after it."""
+    few, found = {quote_facts: RFQ, rfq_facts: RFQ, arrivals: HOUR}, []
+    one, three, four, five = (MIDNIGHT + timedelta(hours=hours) for hours in (1, 3, 4, 5))
+    with duckdb.connect() as connection:
+        create_raw_tables(connection)
+        connection.execute("insert into raw.accounts values ('desk', now())")
+        load_objects(connection, [closed_rfq("r1", 7200, 7240, creator_id="stranger")], [])
+        connection.execute("update raw.rfq_versions set load = 2")
+        for load, is_whole, span in [
+            (1, True, (MIDNIGHT, one)),
+            (2, False, (one, three)),
+            (3, True, None),
+            (4, True, (three, five)),
+        ]:
+            connection.execute(
+                "insert into raw.loads values ($1, 'test', $2, null)", [load, is_whole]
+            )
+            if span:
+                note_run(connection, "rfqs_market", span[1], *span, load=load)
+            if load in (1, 3, 4):
+                as_of = {1: one, 3: four, 4: five}[load]
+                build(connection, few, Settings(as_of=as_of, viewer_id="desk"))
+                counted = "select n_rfq, n_rfq_observed from marts.arrivals"
+                found.append(connection.execute(counted).fetchall())
+        ((n_moved,),) = connection.execute("select count(*) from moved_rfqs").fetchall()
+
+    assert found == [[], [(1, 0)], [(1, 1)]]
+    assert n_moved == 0
+
+
+def test_looks_of_an_earlier_time_noted_since_the_last_build_are_new() -> None:
+    """The exchange's clock was set back, and they brought no row that needed a load."""
+    few = {quote_facts: RFQ, rfq_facts: RFQ}
+    now = MIDNIGHT + timedelta(seconds=2000)
+    settings = Settings(as_of=now, viewer_id="desk")
+    captures = []
+    with duckdb.connect() as connection:
+        create_raw_tables(connection)
+        connection.execute("insert into raw.accounts values ('desk', now())")
+        load_objects(connection, [closed_rfq("r1", 1000, 1060, creator_id="desk")], [])
+        connection.execute(
+            "update raw.rfq_versions set load = 1, observed_pass = 'test', observed_ts = $1", [now]
+        )
+        for load, served_s in ((1, 1990), (2, 1500)):
+            served = MIDNIGHT + timedelta(seconds=served_s)
+            connection.execute("insert into raw.loads values ($1, 'test', true, null)", [load])
+            connection.execute("insert into raw.passes values ('received', $1, $2)", [served, load])
+            build(connection, few, settings)
+            captures += connection.execute("select capture from marts.rfq_facts").fetchall()
+            first = MIDNIGHT + timedelta(seconds=1020)
+            connection.execute(
+                "insert into raw.look_stretches values ('received', $1, $1, 1, 0, [0], 1)", [first]
+            )
+        differ = differences(connection, settings, few)
+
+    assert captures == [("late",), ("live",)]
+    assert differ == {}
 
 
 def test_a_part_that_has_nothing_for_a_mart_hides_no_later_part(

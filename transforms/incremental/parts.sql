@@ -39,8 +39,6 @@ with touched as (
     select cohort_date from shown_rfqs
     union
     select cohort_date from shown_quotes
-    union
-    select null
 )
 
 select
@@ -48,19 +46,26 @@ select
     greatest(1, count(cohort_date) over (order by cohort_date nulls first)) as part,
 from touched;
 
--- An RFQ that was known before its time was read counts as observed from then on. What killed loads at the
--- end of the last build said they had read may be known for read by now.
+-- An RFQ that was known before its time was read counts as observed from then on, whatever has told that
+-- it was read: so hours are computed again in which other time is read than at the last build.
 create or replace temp table parts_of_hours as
-with newly_read as (
+with edges as (
+    select pass, unnest([from_ts, to_ts]) as edge_ts, unnest([1, -1]) as now, 0 as before
+    from read_now
+    union all
+    select pass, unnest([from_ts, to_ts]), 0, unnest([1, -1]) from incremental.read_before
+),
+
+-- In how many stretches the time from one edge to the next lies, 0 or 1 of those now and of those before.
+between_edges as (
     select
-        greatest(watermark_before_ts, forgotten_before_ts) as from_ts,
-        watermark_after_ts as to_ts,
-    from raw.extraction_runs
-    where
-        load > coalesce(
-            (select max(load) from raw.loads where is_whole and load <= getvariable('last_load')), 0
-        )
-        and pass in ('rfqs_market', 'rfqs_self') and from_ts < to_ts
+        edge_ts as from_ts,
+        lead(edge_ts) over in_order as to_ts,
+        sum(sum(now)) over in_order as n_now,
+        sum(sum(before)) over in_order as n_before,
+    from edges
+    group by pass, edge_ts
+    window in_order as (partition by pass order by edge_ts)
 ),
 
 touched as (
@@ -69,7 +74,8 @@ touched as (
     select unnest(
         generate_series(date_trunc('hour', from_ts), date_trunc('hour', to_ts), interval 1 hour)
     )
-    from newly_read
+    from between_edges
+    where n_now <> n_before
 ),
 
 -- Hours of a day that follow each other are read at once.

@@ -4,8 +4,8 @@
 
 -- Passes that were served since, or that counted as served at the as-of time though they came later,
 -- and how far those before them reached.
--- Looks without a load of their own are noted with the number of the load before: they are new if they
--- come no earlier than the last build shows.
+-- Looks without a load of their own are noted with the number of the load before, and are of an earlier
+-- time where the exchange's clock was set back: which are new is told by how many there were.
 create or replace temp table new_passes as
     with passes as (
         select
@@ -20,9 +20,9 @@ create or replace temp table new_passes as
             side,
             first_served_ts,
             last_served_ts,
-            load > getvariable('last_load') or last_served_ts >= as_of,
-        from raw.look_stretches
-        cross join (select as_of from incremental.last_build)
+            rowid >= n_look_stretches or last_served_ts >= as_of,
+        from (select *, rowid from raw.look_stretches)
+        cross join (select as_of, n_look_stretches from incremental.last_build)
     )
 
     select

@@ -100,10 +100,14 @@ def test_what_nobody_has_read_makes_no_hours():
 def test_our_own_rfqs_are_observed_by_the_list_of_our_own():
     log, shown = read_stretches(read("rfqs_self", MONDAY, START)), Settings(START, scope="self")
     created = START - timedelta(minutes=10)
-    held = arrivals(rfq_facts(rfq("r1", created_ts=created)), foreign_minutes(), log, shown)
+    theirs = rfq("r2", created_ts=created, visibility="quoted")
+    rfqs = rfq_facts(rfq("r1", created_ts=created), theirs)
+    held = arrivals(rfqs, foreign_minutes(), log, shown)
 
     found = activity(held, log, shown).collect()
 
+    # That list never shows what others ask, which is held because it was quoted.
+    assert held.select("n_rfq", "n_rfq_own_or_quoted").collect().rows() == [(2, 2)]
     assert found.select("n_rfq", "observed_minutes").rows() == [(1, 10)]
 
 

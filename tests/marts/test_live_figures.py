@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from tests.marts.facts import (
+    after,
     executed_quote,
     executed_rfq,
     quote,
@@ -18,6 +19,7 @@ from transforms.marts.live_figures import live_figures, watched_by_day
 from transforms.marts.makers import makers
 from transforms.marts.quote_spreads import quote_spreads
 from transforms.marts.response_latencies import response_latencies
+from transforms.settings import Settings
 
 SHORT, LONG = {"lifetime_bucket": "5-20 s"}, {"lifetime_bucket": "600 s or more"}
 LATE = {"capture": "late"}
@@ -99,7 +101,7 @@ def test_beside_figures_by_market_stands_the_share_watched_of_its_own_rfqs() -> 
         shares = rows.select("visibility", "share_watched_600_s", "share_watched_5_20_s").unique()
         assert sorted(shares.rows()) == [("own", 0.5, None), ("quoted", None, None)]
 
-    of_day = makers(rfqs, quotes, sent_rfqs(rfqs)).select(
+    of_day = makers(rfqs, quotes, sent_rfqs(rfqs), Settings(after(3600))).select(
         "visibility", "share_watched_600_s", "share_watched_5_20_s"
     )
     assert sorted(of_day.collect().rows()) == [("own", 0.5, 1.0), ("quoted", None, None)]

@@ -17,11 +17,16 @@ from tests.marts.facts import (
     sent_rfqs,
 )
 from transforms.marts.makers import makers
+from transforms.settings import Settings
+
+OF_MARKET = Settings(after(3600))
 
 
-def league(rfqs: list[dict[str, Any]], quotes: list[dict[str, Any]]) -> pl.DataFrame:
+def league(
+    rfqs: list[dict[str, Any]], quotes: list[dict[str, Any]], settings: Settings = OF_MARKET
+) -> pl.DataFrame:
     facts = rfq_facts(*rfqs)
-    return makers(facts, quote_facts(*quotes), sent_rfqs(facts)).collect()
+    return makers(facts, quote_facts(*quotes), sent_rfqs(facts), settings).collect()
 
 
 def of_maker(
@@ -66,6 +71,39 @@ def test_the_hit_ratio_leaves_undecided_rfqs_out():
     assert found["n_rfq_quoted"] == 4
 
 
+def test_a_win_that_was_read_after_the_as_of_time_is_not_won_yet():
+    """What we win is read sooner than what we lose: both count once they were read by then."""
+    quoted = {"visibility": "quoted"}
+    rfqs = [
+        executed_rfq("late", is_decided=False, **quoted),
+        executed_rfq("later", is_decided=False, **quoted),
+        rfq("lost", state="closed_unknown", **quoted),
+    ]
+    quotes = [
+        *(executed_quote(r, r, **quoted) for r in ("late", "later")),
+        quote("q3", "lost", **quoted),
+    ]
+
+    found = of_maker("A", rfqs, quotes)
+
+    assert (found["n_rfq_quoted"], found["n_rfq_decided"], found["n_rfq_won"]) == (3, 1, 0)
+    assert (found["hit_ratio"], found["n_executions"]) == (0.0, 2)
+
+
+def test_in_scope_self_nobody_knows_what_others_were_asked():
+    """Of RFQs of others only those are held that A quoted: the rate would always be 1."""
+    rfqs = [rfq("mine"), rfq("theirs", visibility="quoted")]
+    quotes = [quote("q1", "mine"), quote("q2", "theirs", visibility="quoted")]
+
+    found = league(rfqs, quotes, Settings(after(3600), scope="self"))
+
+    names = ("visibility", "n_rfq_quoted", "n_rfq_broadcast", "response_rate")
+    assert found.select(*names, "is_response_rate_suppressed").sort("visibility").rows() == [
+        ("own", 1, 1, 1.0, True),
+        ("quoted", 1, None, None, True),
+    ]
+
+
 def test_a_win_below_the_best_bid_is_not_at_best_and_a_tie_is():
     rfqs = [
         executed_rfq("worse", cover_distance=Decimal("-0.01")),
@@ -85,7 +123,7 @@ def test_a_win_over_rivals_that_nobody_saw_is_not_called_the_best():
     rfqs = rfq_facts(executed_rfq("r1"), executed_rfq("r2", is_cover_unknown=True))
     quotes = quote_facts(executed_quote("q1", "r1"), executed_quote("q2", "r2"))
 
-    found = makers(rfqs, quotes, sent_rfqs(rfqs)).collect().row(0, named=True)
+    found = makers(rfqs, quotes, sent_rfqs(rfqs), OF_MARKET).collect().row(0, named=True)
 
     assert (found["n_rfq_won"], found["n_rfq_won_compared"], found["n_rfq_won_at_best"]) == (
         2,

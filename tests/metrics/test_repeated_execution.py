@@ -6,6 +6,7 @@ import duckdb
 
 from tests.metrics.markets import MIDNIGHT, at, followed, moment, quote, rfq
 from tests.metrics.warehouse import Row, built
+from transforms.metrics import evaluate
 from transforms.metrics.objects import load_objects
 from transforms.settings import Settings
 
@@ -44,3 +45,13 @@ def test_an_rfq_is_decided_once_one_of_its_executions_was_read() -> None:
     assert facts_of(100, late_s)["is_decided"]
     assert facts_of(late_s, 100)["is_decided"]
     assert not facts_of(late_s, late_s)["is_decided"]
+
+
+def test_fills_are_complete_by_the_execution_that_counts() -> None:
+    """Both were filled whole: 100 of the 100 contracts of the first, and 200 in all."""
+    quotes = [each | {"rfq_creator_id": "desk"} for each in (FIRST, SECOND)]
+    fills = [{"quote_id": each["id"], "filled_contracts_fp": "100.00"} for each in quotes]
+
+    found = evaluate([rfq("r")], quotes, AS_OF.isoformat(), fills=fills)
+
+    assert (found["fill_completeness"], found["filled_contracts_from_fills"]) == (1.0, 200.0)

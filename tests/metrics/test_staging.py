@@ -222,6 +222,18 @@ def test_legs_keep_the_order_of_the_exchange() -> None:
     ]
 
 
+def test_an_empty_list_takes_no_legs_away() -> None:
+    legs = [{"market_ticker": f"KXLEG-{n}", "side": "yes"} for n in (1, 2)]
+    combo = rfq("r1", mve_selected_legs=legs)
+    later = combo | {"updated_ts": at(10), "mve_selected_legs": []}
+
+    with warehouse([combo, later], [], LATER) as tables:
+        ((n_legs, is_combo),) = tables["staging.rfqs"].select("n_legs", "is_combo").rows()
+        staged = tables["staging.rfq_legs"]
+
+    assert (n_legs, is_combo, staged.height) == (2, True, 2)
+
+
 def test_a_version_counts_whenever_it_was_read_without_what_it_dates_later() -> None:
     """A load at 200 s showed that q1 was accepted at 5 s and cancelled at 60 s."""
     with duckdb.connect() as connection:

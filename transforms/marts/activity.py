@@ -7,14 +7,15 @@ from transforms.definitions.statistics import MIN_N_FOR_RATE, rate
 from transforms.settings import Settings
 
 EXCHANGE_TIMEZONE = "America/New_York"
-_HOUR_US = 3_600_000_000
 _MINUTE_US = 60_000_000
 
 
 def activity(
     arrivals: pl.LazyFrame, read_stretches: pl.LazyFrame, settings: Settings
 ) -> pl.LazyFrame:
-    """RFQ arrivals, everybody's, by hour of the week on the exchange's clock (New York).
+    """RFQ arrivals by hour of the week on the exchange's clock (New York).
+
+    Everybody's in scope market, our own in scope self.
 
     observed_minutes is how much of this hour of the week complete passes over the list of RFQs have
     read, from the first RFQ held to as_of. What nobody has read is neither in them nor, with the

@@ -73,7 +73,7 @@ def _of_rfqs() -> dict[str, pl.Expr]:
     return {
         "n_rfq": rows(),
         "n_answered_5s": count(is_answered_within(ANSWERED_SOON_S)),
-        "n_answered": count(pl.col("n_makers") > 0),
+        "n_answered": count(is_quoted()),
         "n_answered_ended": count(is_quoted() & is_over),
         "n_abandoned": count(is_quoted() & is_over & ~is_accepted()),
         "n_covered": count(cover.is_not_null()),

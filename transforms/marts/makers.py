@@ -13,21 +13,27 @@ from transforms.definitions.statistics import (
     rate_columns,
 )
 from transforms.definitions.watched import with_shares_watched
+from transforms.settings import Settings
 
 KEY = ("maker_id", "cohort_date", "visibility", "capture")
 FIRST = (*KEY, "n_rfq_self_quoted", "n_rfq_broadcast")
 
 
 def makers(
-    visible_rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame, sent_rfqs: pl.LazyFrame
+    visible_rfq_facts: pl.LazyFrame,
+    quote_facts: pl.LazyFrame,
+    sent_rfqs: pl.LazyFrame,
+    settings: Settings,
 ) -> pl.LazyFrame:
     """League table of makers per cohort day.
 
     response_rate = RFQs quoted / RFQs broadcast while the maker was active, from the first to the
     last RFQ it quoted that day (every RFQ is broadcast to all makers; the ends are quoted by
-    construction, so few RFQs overstate it). hit_ratio = RFQs won / RFQs quoted and decided;
-    hit_ratio_traded the same over those that traded with anybody (own RFQs only, else lost and
-    not traded look alike). lapse_rate = lapsed / accepts whose window is over.
+    construction, so few RFQs overstate it); NULL of `quoted` in scope self, where of others' RFQs
+    nothing is seen but what was quoted. hit_ratio = RFQs won / RFQs quoted and decided, one that is
+    not decided yet being in neither; hit_ratio_traded the same over those that traded with anybody
+    (own RFQs only, else lost and not traded look alike). lapse_rate = lapsed / accepts whose window
+    is over.
     win_share_at_best = wins at the best live bid of that side / wins of which all live rivals are
     known; a lower bid may be taken.
 
@@ -44,7 +50,7 @@ def makers(
 
     One row per maker_id, cohort_date, visibility and capture.
     """
-    broadcast = _broadcast(visible_rfq_facts, quote_facts, sent_rfqs)
+    broadcast = _broadcast(visible_rfq_facts, quote_facts, sent_rfqs, settings)
     return (
         league(visible_rfq_facts, quote_facts, KEY)
         .join(broadcast, on=KEY, how="left", validate="1:1")
@@ -91,24 +97,34 @@ def _contests(known: pl.LazyFrame, rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
     return (
         answered.agg(is_self=pl.col("is_self_quote").any())
         .join(rfq_facts, on="rfq_id", how="inner", validate="m:1")
-        .with_columns(is_won=is_executed() & pl.col("maker_id_won").eq(pl.col("maker_id")))
+        .with_columns(is_won=_is_won())
     )
+
+
+def _is_won() -> pl.Expr:
+    """Return whether the maker won an RFQ that is decided: others are in no count of the ratio."""
+    return pl.col("is_decided") & is_executed() & pl.col("maker_id_won").eq(pl.col("maker_id"))
 
 
 STREAM = ("cohort_date", "capture", "is_own")
 
 
 def _broadcast(
-    rfq_facts: pl.LazyFrame, quote_facts: pl.LazyFrame, sent_rfqs: pl.LazyFrame
+    rfq_facts: pl.LazyFrame,
+    quote_facts: pl.LazyFrame,
+    sent_rfqs: pl.LazyFrame,
+    settings: Settings,
 ) -> pl.LazyFrame:
     """How many RFQs were sent from the first to the last that a maker quoted. One row per KEY.
 
-    Ours are one stream of a day and capture, those of all others another.
+    Ours are one stream of a day and capture, those of all others another, which only the market's
+    list shows.
     """
+    is_shown = is_own() | pl.lit(settings.scope == "market")
     created = pl.col("created_ts")
     contests = _contests(_named(quote_facts).filter(~pl.col("is_orphan")), rfq_facts)
     return (
-        contests.filter(~pl.col("is_self"))
+        contests.filter(~pl.col("is_self"), is_shown)
         .group_by(KEY)
         .agg(is_own().first().alias("is_own"), first_ts=created.min(), last_ts=created.max())
         .join(sent_rfqs, on=STREAM, how="inner")

@@ -73,5 +73,5 @@ def _totals(sample: Sample) -> dict[str, Any]:
         "executed_payout_notional_dollars": float(exact_sum(trades["payout_notional_dollars"])),
         "filled_contracts_from_fills": None
         if sample.fills is None
-        else float(filled_contracts(sample)),
+        else float(filled_contracts(sample, sample.executions)),
     }

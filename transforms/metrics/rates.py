@@ -60,13 +60,14 @@ def _weighted(sample: Sample, asked: str, got: str) -> float | None:
 
 
 def _fill_completeness(sample: Sample) -> float | None:
-    executed = exact_sum(sample.trades["executed_contracts"])
-    return None if sample.fills is None else rate(filled_contracts(sample), executed)
+    trades = sample.trades
+    executed = exact_sum(trades["executed_contracts"])
+    return None if sample.fills is None else rate(filled_contracts(sample, trades), executed)
 
 
-def filled_contracts(sample: Sample) -> Fraction:
-    """Return the contracts of the fills that belong to our executed quotes."""
-    executed = set(sample.executions["quote_id"])
+def filled_contracts(sample: Sample, quotes: pl.DataFrame) -> Fraction:
+    """Return the contracts of the fills that belong to these executed *quotes*."""
+    executed = set(quotes["quote_id"])
     filled = (
         Fraction(str(fill["filled_contracts_fp"]))
         for fill in sample.fills or ()

@@ -68,8 +68,8 @@ merged as (
         coalesce(arg_max(target_cost_excludes_fees, recency), false) as target_cost_excludes_fees,
         arg_max(rest_remainder, recency) as rest_remainder,
         arg_max(mve_collection_ticker, recency) as mve_collection_ticker,
-        arg_max(n_listed, recency) as n_listed,
         -- An empty list takes no legs away.
+        arg_max(n_listed, recency) filter (n_listed > 0) as n_listed,
         arg_max(leg_list, recency) filter (n_listed > 0) as leg_list,
         arg_max(status, recency) as latest_status,
         arg_max(is_known, recency) as is_known,

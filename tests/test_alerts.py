@@ -9,7 +9,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,28 @@ def test_services_are_told_of_start_and_end_and_of_each_change_once(
         assert private not in told_outside
     assert TOKEN not in good.err + good.out + status.out + status.err
     assert TOKEN not in (tmp_path / "rfq.runs.jsonl").read_text()
+
+
+def test_the_last_success_is_what_last_published_whichever_command_it_was(
+    rfq: Command, key: Path, exchange: Any, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cycle of a watch publishes; a build into a file of its own does not, nor does a load."""
+    textfile = database.path.with_name("rfq.prom")
+    monkeypatch.setenv("ALERTS__TEXTFILE", str(textfile))
+    monkeypatch.setenv("SOURCES__KALSHI__API_KEY_ID", "00000000-0000-4000-8000-000000000000")
+    noon = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    for minute, (command, code, published_it) in enumerate(
+        [("run", 0, True), ("watch", 0, True), ("watch", 69, True), ("build", 0, False)]
+    ):
+        at = noon + timedelta(minutes=minute)
+        ended = Run(f"x{minute}", command, at, at, code, published=published_it)
+        append_end(database.path, ended, has_start=False)
+
+    refused = rfq("run", "--base-url", exchange.base_url, "--database", database.path)
+
+    assert refused.code == 77
+    last = gauges(textfile)["rfq_last_success_timestamp_seconds",]
+    assert last == (noon + timedelta(minutes=1)).timestamp()
 
 
 def test_a_dead_cron_line_is_told_by_a_status_of_its_own(

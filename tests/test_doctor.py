@@ -178,6 +178,7 @@ def test_a_doctor_of_nothing_says_how_to_begin(rfq: Command, key: Path, tmp_path
     assert states(ended.out)["layout"] == "warn"
 
 
+@pytest.mark.parametrize("command", ["run", "watch"])
 @pytest.mark.parametrize(
     ("runs", "since_h", "state"),
     [
@@ -189,13 +190,13 @@ def test_a_doctor_of_nothing_says_how_to_begin(rfq: Command, key: Path, tmp_path
     ],
 )
 def test_a_schedule_of_five_runs_is_dead_after_three_missed_ones(
-    database: Database, runs: int, since_h: float, state: str
+    database: Database, command: str, runs: int, since_h: float, state: str
 ) -> None:
-    """Runs came every hour; few of them may have been started by hand."""
+    """Runs, or the cycles of a watch, came every hour; few may have been started by hand."""
     hour, last = timedelta(hours=1), datetime(2026, 11, 20, 12, tzinfo=UTC)
     for number in range(runs):
         began = last - (runs - 1 - number) * hour
-        append_end(database.path, Run(f"x{number}", "run", began, began, 0), has_start=False)
+        append_end(database.path, Run(f"x{number}", command, began, began, 0), has_start=False)
 
     found = examined(
         database.path, None, last + since_h * hour, allow_unknown_host=False, is_offline=True

@@ -203,7 +203,7 @@ def test_a_status_of_json_has_the_keys_that_were_promised(rfq: Command, shown: D
     assert (ended.code, told["verdict"]) == (4, "failing")
     keys = (
         "verdict reason checked_ts published_ts as_of age_s is_market_complete runs passes gaps"
-        " exchange account files free_bytes days_until_full checks"
+        " exchange account files free_bytes days_until_full checks rejected_rows"
     )
     assert " ".join(told) == keys
     assert told["runs"][0] == {
@@ -239,6 +239,21 @@ def test_a_status_tells_the_verdict_first_and_is_cut_nowhere(rfq: Command, shown
     for title in ("last runs", "read up to", "open RFQs of the market", "files", "rows", "checks"):
         assert any(line.startswith(title) for line in lines)
     assert "1 of 20 were missed by earlier runs" in ended.out
+
+
+def test_rows_that_could_not_be_read_are_told_before_the_tables(
+    shown: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = standing(shown, datetime.now(UTC))
+    assert found.shown is not None
+    show_status(found, shown)
+    assert "could not be read" not in capsys.readouterr().out
+
+    show_status(replace(found, shown=replace(found.shown, rejected_rows=3)), shown)
+
+    told = " ".join(capsys.readouterr().out.split("\n\n")[0].split())
+    assert "3 rows of the last run that published could not be read" in told
+    assert "raw.extraction_runs" in told
 
 
 def test_a_status_says_stale_after_what_it_was_told(rfq: Command, shown: Database) -> None:

@@ -93,9 +93,8 @@ def _rejected(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Iterator[I
     ).fetchall()
     if n:
         rows = f"{n:,} row{'s' * (n != 1)}"
-        yield Item(
-            "rejected", f"{rows} of the exchange could not be read: see `rfq status`.", "data"
-        )
+        where = "`raw.extraction_runs` says in which list, `raw.rejected_rows` why"
+        yield Item("rejected", f"{rows} of the exchange could not be read: {where}.", "data")
 
 
 def _new_leader_in_lapses(connection: duckdb.DuckDBPyConnection) -> Iterator[Item]:

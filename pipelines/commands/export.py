@@ -13,12 +13,11 @@ from typing import Any
 
 import duckdb
 
-from pipelines.commands.failures import of_this_version
 from pipelines.console import say
 from pipelines.spans import read_moment, rfc3339, told_bytes
 from pipelines.store.beside import fresh_directory
 from pipelines.store.database import Database
-from pipelines.store.errors import DatabaseError
+from pipelines.store.errors import DatabaseError, of_this_version
 
 PACKAGE = "datapackage.json"
 NAME = "rfq-export"
@@ -93,7 +92,7 @@ def export(
     _demand_free(folder)
     with (
         database.reading() as connection,
-        of_this_version(database),
+        of_this_version(database.path),
         fresh_directory(folder.parent, f".{folder.name}.export-") as beside,
     ):
         wanted = _wanted(connection, tables)

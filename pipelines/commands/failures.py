@@ -3,14 +3,13 @@
 import errno
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import duckdb
 
 from pipelines import effects
 from pipelines.kalshi.client.errors import ExchangeError
 from pipelines.operations.runs import is_watched
-from pipelines.store.database import DISK_FULL, WAYS_ON, Database
+from pipelines.store.database import DISK_FULL, WAYS_ON
 from pipelines.store.errors import DatabaseError, DataRefused, RunAtWork
 
 # The same as in pyproject.toml.
@@ -27,17 +26,6 @@ _DUCKDB_STOPPED = (
     duckdb.FatalException,
     duckdb.TransactionException,
 )
-
-
-@contextmanager
-def of_this_version(database: Database) -> Iterator[None]:
-    """Say what to do where the published file lacks a table or column, as `DatabaseError`."""
-    try:
-        yield
-    except (duckdb.BinderException, duckdb.CatalogException):
-        raise DatabaseError(
-            f"{database.path} was published by an earlier version: `rfq build` makes it anew"
-        ) from None
 
 
 def ending(error: BaseException) -> tuple[str, int]:

@@ -5,14 +5,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.commands.failures import of_this_version
 from pipelines.console import say, warn
 from pipelines.operations.runs import read_record
 from pipelines.operations.standing import told_code
 from pipelines.spans import told_moment
 from pipelines.store.beside import lock_path, record_path
 from pipelines.store.database import Database, is_duckdb
-from pipelines.store.errors import DatabaseError
+from pipelines.store.errors import DatabaseError, of_this_version
 
 EXTRA = ("jinja2", "marimo", "xlsxwriter")
 
@@ -48,7 +47,7 @@ def with_extra(extra: str) -> Iterator[None]:
         if missing.name is None or missing.name.split(".")[0] not in EXTRA:
             raise
         raise DatabaseError(
-            f"{missing.name} is not installed: pip install 'rfq[{extra}]'"
+            f"{missing.name} is not installed: in a checkout of rfq, pip install '.[{extra}]'"
         ) from None
 
 
@@ -84,7 +83,7 @@ def write_report(database: Database, asked: Asked) -> None:
 @contextmanager
 def _told(database: Database, wrong_usage: type[Exception]) -> Iterator[None]:
     try:
-        with of_this_version(database):
+        with of_this_version(database.path):
             yield
     except wrong_usage as error:
         raise PageRefused(str(error)) from None

@@ -20,6 +20,7 @@ from statistics import median
 import duckdb
 
 from pipelines.console import say
+from pipelines.effects import WATCH
 from pipelines.kalshi.client.api_keys import DOES_NOT_TELL
 from pipelines.kalshi.client.errors import (
     ConfigurationError,
@@ -50,7 +51,7 @@ CHECKS = (
     *("key", "scopes", "clock", "limits", "base_url"),
     *("disk", "permissions", "layout", "space", "schedule"),
 )
-SCHEDULED = ("run", "load", "backfill")
+SCHEDULED = ("run", "load", "backfill", WATCH)
 # A doctor says what is wrong at once; a run is the one to be patient.
 IMPATIENT = RetryPolicy(attempts=1)
 

@@ -10,9 +10,6 @@ from pipelines.operations.runs import Run, read_record
 from pipelines.operations.standing import Shown, Standing, sizes
 from pipelines.store.database import Database
 
-# A load alone publishes nothing.
-PUBLISHING = ("run", "build", "backfill")
-
 
 def exposition(database: Database | None, ended: Run, found: Standing | None) -> bytes:
     """Return the text format of how *ended* left the *database*, and of what was *found* there."""
@@ -56,6 +53,6 @@ def _last_success_s(database: Database | None, ended: Run) -> float:
     moments = [
         run.ended_ts.timestamp()
         for run in (*before, ended)
-        if run.ended_ts and run.exit_code == 0 and run.command in PUBLISHING
+        if run.ended_ts and run.exit_code == 0 and run.published
     ]
     return max(moments, default=0.0)

@@ -15,7 +15,7 @@ from pipelines.spans import told_span
 from pipelines.store.beside import record_path
 from pipelines.store.database import PUBLISHED as CATALOG
 from pipelines.store.database import Database
-from pipelines.store.errors import DatabaseError
+from pipelines.store.errors import DatabaseError, of_this_version
 from pipelines.store.stamp import read_stamp
 
 STALE_AFTER = timedelta(minutes=15)  # `rfq status` has the same, before it imports this
@@ -226,13 +226,8 @@ def _shown(database: Database) -> Shown | None:
         if not database.path.parent.is_dir():
             raise DatabaseError(f"the folder {database.path.parent} does not exist")
         return None
-    with database.reading() as connection:
-        try:
-            return _read(connection)
-        except (duckdb.BinderException, duckdb.CatalogException):
-            raise DatabaseError(
-                f"{database.path} was published by an earlier version: `rfq build` makes it anew"
-            ) from None
+    with database.reading() as connection, of_this_version(database.path):
+        return _read(connection)
 
 
 def _read(connection: duckdb.DuckDBPyConnection) -> Shown:

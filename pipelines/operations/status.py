@@ -37,6 +37,12 @@ def _warnings(found: Standing) -> Iterator[str]:
     shown = found.shown
     if shown is not None and shown.scope == "market" and not shown.is_market_complete:
         yield "The market's list is still being read: figures of the whole market are not complete."
+    if shown is not None and shown.rejected_rows:
+        rows = f"{shown.rejected_rows:,} row{'s' * (shown.rejected_rows != 1)}"
+        yield (
+            f"{rows} of the last run that published could not be read: `raw.extraction_runs` says "
+            "in which list, `raw.rejected_rows` in the private file why."
+        )
     days = found.days_until_full
     if days is not None and days < 1:
         yield (
@@ -209,6 +215,7 @@ def as_object(found: Standing) -> dict[str, Any]:
             }
             for check in (shown.checks if shown else ())
         ],
+        "rejected_rows": shown.rejected_rows if shown else None,
     }
 
 

@@ -1,6 +1,10 @@
 """How using a database can fail; `exit_code` is the one of sysexits.h that a command ends with."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import duckdb
 
 
 class DatabaseError(Exception):
@@ -27,3 +31,14 @@ class DataRefused(DatabaseError):
     """The data breaks a rule that published data must keep; nothing was published."""
 
     exit_code = 65
+
+
+@contextmanager
+def of_this_version(published: Path) -> Iterator[None]:
+    """Say what to do where the published file lacks a table or column, as `DatabaseError`."""
+    try:
+        yield
+    except (duckdb.BinderException, duckdb.CatalogException):
+        raise DatabaseError(
+            f"{published} was published by an earlier version: `rfq build` makes it anew"
+        ) from None

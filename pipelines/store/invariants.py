@@ -73,9 +73,10 @@ _CHANGED = {
     **{name: f"checked_{name}" for name in ("rfqs", "quotes", "rfq_facts", "quote_facts")},
     "published_rfqs": "replaced_rfqs",
     "published_quotes": "replaced_quotes",
-    # A run makes three loads, so these are of the last day: a watermark is compared with those.
+    # A watermark is compared with those of the last days, as some lists are read once a day.
     "runs": (
-        "(select *, rowid from raw.extraction_runs where load > getvariable('last_load') - 1000)"
+        "(select *, rowid from raw.extraction_runs where load > getvariable('last_load') - 1000"
+        " or started_ts > getvariable('as_of') - interval 2 day)"
     ),
 }
 # By creation as well, which skips whole blocks: raw has told every creation that staging may show.

@@ -2,7 +2,8 @@
 
 Libraries take settings of their own from the environment, most of them while they are imported.
 This package is imported before any of them, so it removes their variables: a name that begins with
-one of `REMOVED` reaches no library. The settings of rfq itself begin with SOURCES__KALSHI__.
+one of `REMOVED` reaches no library. Those of rfq itself begin with SOURCES__KALSHI__, TRANSFORMS__
+or ALERTS__.
 """
 
 import os

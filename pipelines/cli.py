@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 from urllib.parse import urlsplit
 
 import typer
-from typer.rich_utils import rich_format_error
 
 from pipelines import INTERVAL, effects
 from pipelines.cli_watch import watch
@@ -55,6 +54,8 @@ def call() -> int:
     try:
         return app(standalone_mode=False) or 0
     except typer.TyperException as wrong:
+        from typer.rich_utils import rich_format_error
+
         rich_format_error(cast(Any, wrong))
         return WRONG_USAGE
     except SystemExit as left:
@@ -113,8 +114,8 @@ def run(
     """
     from pipelines import job
     from pipelines.build_settings import configured_maturity_s
+    from pipelines.commands.access import access_to
     from pipelines.commands.progress import shown_progress
-    from pipelines.sandbox_access import access_to
 
     files = recorded(database or (SANDBOX if sandbox else PUBLISHED))
     maturity_s = configured_maturity_s()

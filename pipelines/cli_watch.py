@@ -65,8 +65,8 @@ def watch(
 
     share_heap()
     from pipelines.build_settings import configured_maturity_s
+    from pipelines.commands.access import access_to
     from pipelines.kalshi.settings import configured
-    from pipelines.sandbox_access import access_to
     from pipelines.watch import Pace
     from pipelines.watch import watch as go_on
 

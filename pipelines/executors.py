@@ -170,7 +170,9 @@ def _dask(asked: Wanted, is_insecure: bool) -> Iterator[Elsewhere]:
         import dask
         from distributed import Client
     except ModuleNotFoundError:
-        raise ExecutorRefused("distributed is not installed: pip install 'rfq[scale]'") from None
+        raise ExecutorRefused(
+            "distributed is not installed: in a checkout of rfq, pip install '.[scale]'"
+        ) from None
     # A part of the rows is sent with its task, as it is used once.
     unwarned = {"distributed.admin.large-graph-warning-threshold": "10GB"}
     with dask.config.set(unwarned), _answering(Client, asked.address) as client:

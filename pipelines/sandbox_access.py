@@ -5,7 +5,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -25,7 +25,6 @@ from pipelines.sandbox import (
     unfold,
 )
 from pipelines.stopping import stoppable
-from pipelines.store.database import Database
 
 if TYPE_CHECKING:
     # The client brings dlt along, which takes longer to import than the sandbox to start.
@@ -37,22 +36,6 @@ DAYS = 3.0
 RFQS_PER_DAY = 1_500
 LEAST_PLANNED_S = 600.0
 PLANNED_WALL_S = 30.0
-
-
-def access_to(
-    database: Database,
-    base_url: str | None,
-    *,
-    sandbox: bool,
-    allow_unknown_host: bool,
-    goes_on: bool = False,
-) -> AbstractContextManager["ExchangeSettings"]:
-    """Access to the exchange that is configured, or to the *sandbox* that *database* holds."""
-    from pipelines.kalshi.settings import configured_access
-
-    if sandbox:
-        return sandbox_access(database.exchange(), goes_on=goes_on)
-    return nullcontext(configured_access(base_url, allow_unknown_host=allow_unknown_host))
 
 
 @contextmanager

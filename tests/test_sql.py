@@ -282,4 +282,4 @@ def test_without_the_shell_its_extra_is_named(
     ended = rfq("sql", "--database", database)
 
     assert ended.code == 78
-    assert "pip install 'rfq[shell]'" in ended.err
+    assert "pip install '.[shell]'" in ended.err

@@ -273,6 +273,8 @@ def open_shell(database: Database) -> NoReturn:
         pass
     shell = Path(sys.executable).with_name("duckdb")
     if not shell.is_file():
-        raise DatabaseError("DuckDB's shell is not installed: pip install 'rfq[shell]'")
+        raise DatabaseError(
+            "DuckDB's shell is not installed: in a checkout of rfq, pip install '.[shell]'"
+        )
     arguments = [str(shell), "-readonly", "-cmd", "set timezone = 'UTC'", str(database.path)]
     os.execv(shell, arguments)  # noqa: S606 -- the shell that is installed beside us

@@ -167,7 +167,8 @@ SETTINGS = (
         "account",
         Kind(f"1 to {LONGEST_ACCOUNT} printable ASCII characters", _account),
         None,
-        "the communications id to read a database for that holds several accounts",
+        "the communications id that the key must be of; where an earlier version has put several "
+        "accounts into one file, whose figures are shown",
     ),
     Setting(
         "overlap_seconds",

@@ -94,8 +94,6 @@ class CountedIds:
         return IdSpace.of(self._seed, f"new {kind}"[:8]).uuid(self._given[kind])
 
 
-MAX_LEGS = 31
-
 _SERIES_OF_COMBOS = ("KXMVESPORTSMULTIGAMEEXTENDED", "KXMVECROSSCATEGORY")
 _EXTENDED_IN_256 = 216  # 84.5 % of combos, July 2026
 _NUMBERS = Scramble(40)

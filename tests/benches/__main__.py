@@ -22,7 +22,7 @@ BENCHES: dict[str, tuple[str, str]] = {
     "market_day": ("10000000 {folder}", "3000 {folder} 1"),
     "publish": ("", "2000"),
     "marts_build": ("", "2000 500"),
-    "executors": ("50000000 {folder}", "2000 {folder}"),
+    "executors": ("4000000 {folder}", "2000 {folder}"),
     "extract": ("100000 3", "1000 1"),
     "sandbox_simulate": ("", "2000"),
     "sandbox_serve": ("", ""),

@@ -66,7 +66,7 @@ def test_without_marimo_it_says_how_to_install_it(
     ended = rfq("explore", "--no-browser")
 
     assert ended.code == 78
-    assert "pip install 'rfq[notebooks]'" in ended.err
+    assert "pip install '.[notebooks]'" in ended.err
 
 
 def test_a_port_that_is_taken_is_a_matter_of_configuration(rfq: Command) -> None:

@@ -121,7 +121,7 @@ def test_a_missing_extra_is_named(
     ended = rfq("report", "--output", tmp_path / "page.html", "--database", desk)
 
     assert ended.code == 78
-    assert "pip install 'rfq[report]'" in ended.err
+    assert "pip install '.[report]'" in ended.err
 
 
 @pytest.mark.parametrize("unit", list(Unit))

@@ -1,5 +1,6 @@
 -- The raw tables that the staging views read: the load makes them, and an in-memory
--- evaluation makes them from plain exchange objects. Grow-only: nothing here is ever updated.
+-- evaluation makes them from plain exchange objects. Versions are added and never changed; a purge
+-- alone removes any.
 create schema if not exists raw;
 
 -- One row: what this file is, and whose rows it holds. A file is known by it and not by its name.
@@ -206,7 +207,7 @@ create table if not exists raw.rejected_rows (
     run_id varchar not null,
     id varchar,  -- UUIDs by which it can be asked for again
     rfq_id varchar,
-    is_read_again boolean  -- a watermark has passed it, so it is read by id: in three runs, then daily
+    is_read_again boolean  -- a watermark has passed it, so it is read by id: now, in the next three runs, then daily
 );
 
 -- One row per run and pass over a list: what was asked, what came, how far the watermark moved.

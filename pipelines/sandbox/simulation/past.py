@@ -27,8 +27,6 @@ from pipelines.sandbox.simulation.settling import (
 )
 from pipelines.sandbox.simulation.shapes import Shape, makers
 
-_US_COLUMNS = ("created_us", "updated_us", "accepted_us", "confirmed_us")
-
 
 @dataclass(frozen=True)
 class Ledger:

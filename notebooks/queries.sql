@@ -71,27 +71,28 @@ from marts.rfq_facts where visibility = 'own' and composite_spread is not null
 group by n_makers, is_combo, capture order by n_makers, is_combo, capture;
 
 -- cover_by_day: How far was the next bid, and how often was there one?
-select cohort_date, n_legs <> 1 as is_combo, sum(n_executed) as n_executed,
+select cohort_date, n_legs <> 1 as is_combo, capture, sum(n_executed) as n_executed,
     sum(n_covered) as n_covered, sum(cover_savings_dollars) as cover_savings_dollars,
     100 * marts.histogram_quantile(list(cover_distance_histogram), 0.5) as cover_distance_p50_cents
 from marts.quote_spreads where visibility = 'own' and maker_id is null
-group by cohort_date, is_combo having n_executed > 0 order by cohort_date, is_combo;
+group by cohort_date, is_combo, capture having n_executed > 0
+order by cohort_date, is_combo, capture;
 
 -- passed_over: Where did I not take the best bid?
-select created_ts, rfq_id, market_ticker, requester_side,
+select created_ts, rfq_id, market_ticker, capture, requester_side,
     100 * cover_distance as cover_distance_cents, executed_contracts, cover_savings_dollars
 from marts.rfq_facts where visibility = 'own' and cover_distance < 0
 order by cover_distance, rfq_id limit 50;
 
 -- second_best_cost: What would the second best bid have cost me, by series?
-select series_ticker, is_combo, count(cover_savings_dollars) as n,
+select series_ticker, is_combo, capture, count(cover_savings_dollars) as n,
     sum(cover_savings_dollars) as cover_savings_dollars,
     median(100 * cover_distance) as cover_distance_p50_cents
 from marts.rfq_facts where visibility = 'own' and state = 'executed'
-group by series_ticker, is_combo having n > 0 order by n desc, series_ticker, is_combo;
+group by series_ticker, is_combo, capture having n > 0 order by n desc, series_ticker, is_combo;
 
 -- worst_executions: Which executions cost most against the middle of the best bid and offer?
-select created_ts, rfq_id, market_ticker, requester_side, requester_price_dollars,
+select created_ts, rfq_id, market_ticker, capture, requester_side, requester_price_dollars,
     executed_contracts, 100 * effective_spread as effective_spread_cents,
     effective_spread / 2 * executed_contracts as cost_to_mid_dollars
 from marts.rfq_facts where visibility = 'own' and state = 'executed' and cost_to_mid_dollars >= 0
@@ -138,11 +139,12 @@ select maker_id, capture, sum(n_rfq) as n_asked, sum(n_rfq_quoted) as n_quoted,
 from marts.maker_league group by maker_id, capture order by capture, n_won desc, maker_id;
 
 -- concentration: On how few makers do I depend? (1 for one maker, 1 / k for k equal ones.)
-select sum(pow(n_quoted / total_quoted, 2)) as hhi_rfqs_quoted, count(*) as n_makers,
-    sum(pow(n_contracts / nullif(total_contracts, 0), 2)) as hhi_executed_contracts
-from (select sum(n_rfq_quoted) as n_quoted, sum(executed_contracts) as n_contracts,
-    sum(n_quoted) over () as total_quoted, sum(n_contracts) over () as total_contracts
-    from marts.makers where visibility = 'own' group by maker_id);
+select capture, sum(pow(n_quoted / nullif(quoted, 0), 2)) as hhi_rfqs_quoted, count_if(n_quoted > 0)
+    as n_makers, sum(pow(n_contracts / nullif(contracts, 0), 2)) as hhi_executed_contracts
+from (select capture, sum(n_rfq_quoted) as n_quoted, sum(executed_contracts) as n_contracts,
+    sum(n_quoted) over each as quoted, sum(n_contracts) over each as contracts
+    from marts.makers where visibility = 'own' group by maker_id, capture
+    window each as (partition by capture)) group by capture order by capture;
 
 -- lost_quotes: Why did the other quotes on my executed RFQs lose, and by how much?
 select reason, capture, count(*) as n_quotes, count(lost_by_cents) as n_priced,
@@ -162,10 +164,10 @@ from (select capture, unnest(hit_ratio_by_latency) as cut from marts.my_day)
 group by capture, own_latency order by capture, marts.bucket_start(own_latency) nulls last;
 
 -- my_unquoted: Which series did I see and not quote?
-select series_ticker, is_combo, count(*) as n_rfq_seen,
+select series_ticker, is_combo, capture, count(*) as n_rfq_seen,
     count(*) filter (visibility = 'foreign') as n_rfq_unquoted, n_rfq_unquoted / n_rfq_seen as share
 from marts.rfq_facts where visibility <> 'own'
-group by series_ticker, is_combo having n_rfq_unquoted > 0
+group by series_ticker, is_combo, capture having n_rfq_unquoted > 0
 order by n_rfq_unquoted desc, series_ticker, is_combo limit 50;
 
 -- my_lapses: Which accepts of my quotes did I let lapse?

@@ -252,7 +252,7 @@ def test_rows_that_could_not_be_read_are_told_before_the_tables(
     show_status(replace(found, shown=replace(found.shown, rejected_rows=3)), shown)
 
     told = " ".join(capsys.readouterr().out.split("\n\n")[0].split())
-    assert "3 rows of the last run that published could not be read" in told
+    assert "3 times a row could not be read by the last run that published" in told
     assert "raw.extraction_runs" in told
 
 

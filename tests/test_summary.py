@@ -83,7 +83,7 @@ def number(line: tuple[str, str]) -> float:
 def test_a_desk_is_told_how_often_its_rfqs_fill_within_m_by_now_and_after_m(said: Say) -> None:
     """Of 4 singles at least 300 s old 1 filled within 300 s, and 2 by now: 1 of 2 after 300 s.
 
-    1 of the 4 is still open, and 1 more too young. Wilson of 1 in 4: 4.6 % to 69.9 %.
+    1 of the 4 is open, and 1 more too young. Wilson of 1 in 4: 4.6 % to 69.9 %.
     """
     desk = said(Shown("desk", *of_desk()))
 
@@ -94,7 +94,7 @@ def test_a_desk_is_told_how_often_its_rfqs_fill_within_m_by_now_and_after_m(said
     )
     assert desk[DESK]["filled by now, singles"] == (
         "50.0%",
-        "2 of the same 4, 1 of them still open; filled after 300 s: 1 of 2 (50.0%)",
+        "2 of the same 4, 1 of them not seen to end; filled after 300 s: 1 of 2 (50.0%)",
     )
     assert desk[DESK]["filled within 300 s, combos"] == (
         "0.0%",
@@ -102,7 +102,7 @@ def test_a_desk_is_told_how_often_its_rfqs_fill_within_m_by_now_and_after_m(said
     )
     assert desk[DESK]["filled by now, combos"] == (
         "0.0%",
-        "0 of the same 1, 0 of them still open; filled after 300 s: 0 of 0",
+        "0 of the same 1, 0 of them not seen to end; filled after 300 s: 0 of 0",
     )
     assert said.queries == ["select * from marts.fill_rate_daily"]
 
@@ -309,7 +309,7 @@ def test_each_figure_leaves_out_what_is_not_of_it(said: Say) -> None:
         ),
         "filled by now, singles": (
             "40.0%",
-            "2 of the same 5, 1 of them still open; filled after 300 s: 1 of 2 (50.0%)",
+            "2 of the same 5, 1 of them not seen to end; filled after 300 s: 1 of 2 (50.0%)",
         ),
         "filled within 300 s, combos": (
             "0.0%",
@@ -317,7 +317,7 @@ def test_each_figure_leaves_out_what_is_not_of_it(said: Say) -> None:
         ),
         "filled by now, combos": (
             "0.0%",
-            "0 of the same 1, 0 of them still open; filled after 300 s: 0 of 0",
+            "0 of the same 1, 0 of them not seen to end; filled after 300 s: 0 of 0",
         ),
         "answered within 5 s": (
             "100.0%",

@@ -12,7 +12,7 @@ from notebooks.explore.pages import PAGES, Page
 from notebooks.explore.view import View
 from notebooks.report.attention import attention, verdicts
 from notebooks.report.chart import Chart, Wanted, made
-from notebooks.report.figures import OF_MARKET, OF_RECORD, Found, figures, values, written
+from notebooks.report.figures import OF_RECORD, Found, figures, of_market, values, written
 from notebooks.report.page import cell, notes, range_of, rendered, rfc3339, verdict_of
 from notebooks.report.scope import open_scope
 from notebooks.report.window import PageError
@@ -76,7 +76,7 @@ def _content(
     )
     view = View(connection, scope, address)
     wanted = list(page.charts(view))
-    known = [OF_MARKET, OF_RECORD] if page.is_of_market else figures(scope, address.unit)
+    known = [of_market(scope), OF_RECORD] if page.is_of_market else figures(scope, address.unit)
     found = values(connection, [each for each in known if page.shows(each.metric)])
     sections: dict[str, list[Block]] = {}
     for each in wanted:

@@ -95,6 +95,7 @@ def cost(view: View) -> Iterator[Wanted]:
         f"select size_bucket as size, {KIND} as kind, count(effective_spread) as n,"
         f" {_quartiles('(-50 * effective_spread)::double', 'cents')}"
         " from asked where is_now and visibility = 'own' and state = 'executed'"
+        f" and capture = '{view.scope.captures['requester']}'"
         " group by size, kind having n > 0"
         " order by size like '%cost', marts.bucket_start(size), kind",
         partial(quartiles, by="size", of="cents"),
@@ -154,12 +155,14 @@ def holding(view: View, visibility: str, prefix: str) -> Iterator[Wanted]:
     yield Wanted(
         f"{prefix}hold_time",
         "Confirmed by then, after the accept",
-        "Accepted quotes of the window that were confirmed: the share within so many seconds.",
+        "Accepted quotes of the window that were confirmed: the share within so many seconds. Not"
+        " of RFQs that are gone, whose legs nobody knows.",
         "Hold time and lapses",
         "select kind, pow(10, bin / 12) as time_s, sum(count(*)) over so_far::bigint as n_so_far,"
         " n_so_far / sum(count(*)) over (partition by kind) as share from ("
         f"select {KIND} as kind, ceil(12 * log10(greatest(0.1, confirm_latency_s))) as bin"
-        f" from quoted where {accepts} and confirm_latency_s is not null)"
+        f" from quoted where {accepts} and confirm_latency_s is not null"
+        " and n_legs is not null)"
         " group by kind, bin window so_far as (partition by kind order by bin)"
         " order by kind, bin",
         partial(steps, by="kind", x="time_s", y="share"),

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from functools import partial
 
+import polars as pl
+
 from notebooks.explore.desk import ecdf, holding
 from notebooks.explore.view import View
 from notebooks.report.chart import MOST_ROWS, Wanted
@@ -38,9 +40,9 @@ def maker(view: View) -> Iterator[Wanted]:
     if view.scope.own is not None and view.scope.own.has_fair:
         yield _hits_by_edge(capture)
     yield from (view.of_report(f"my_with_{n}") for n in (1, 2, 3) if view.has(f"my_with_{n}"))
-    yield _ends()
+    yield _ends(capture)
     yield from list(holding(view, "quoted", "my_"))[1:]
-    yield _lapsed()
+    yield _lapsed(view)
     yield view.of_report("my_spread_by_size")
     yield view.of_report("my_spread_by_legs")
 
@@ -53,7 +55,8 @@ def _hits_by_edge(capture: str) -> Wanted:
         f"RFQs of others that you quoted and that are over, {capture}, by what the worse of your"
         " last quote's two bids would give you by your fair value.",
         "Hit ratio",
-        "select printf('%+d to %+d¢', cents, cents + 1) as edge, count(*) as n,"
+        "select case cents when -5 then 'below -4¢' when 5 then '+5¢ and more'"
+        " else printf('%+d to %+d¢', cents, cents + 1) end as edge, count(*) as n,"
         " count(*) filter (is_won) as n_won, n_won / n as hit_ratio,"
         f" {INTERVAL.format(hits='n_won', n='n')} from (select seen.is_won,"
         " greatest(-5, least(5, floor(round(100 * last.edge, 6))))::bigint as cents"
@@ -66,33 +69,42 @@ def _hits_by_edge(capture: str) -> Wanted:
     )
 
 
-def _ends() -> Wanted:
+def _ends(capture: str) -> Wanted:
     return Wanted(
         "my_ends",
         "How your last quotes ended",
-        "Your last quote on each RFQ of the window; withdrawn is by you, before anybody took it.",
+        f"Your last quote on each RFQ of the window, {capture}; withdrawn is by you, before anybody"
+        " took it.",
         "Withdrawals and lapses",
         "select coalesce(end_cause, 'still open') as ended, count(*) as n,"
         " n / sum(n) over () as share from quoted where is_now and is_made_by_viewer"
-        " and visibility = 'quoted' and is_effective group by ended order by n desc, ended",
+        f" and visibility = 'quoted' and capture = '{capture}' and is_effective"
+        " group by ended order by n desc, ended",
         partial(bars, by="ended", n="n", beside="share", mark="%"),
         n="",
     )
 
 
-def _lapsed() -> Wanted:
+def _lapsed(view: View) -> Wanted:
+    """The newest 50, and of their days how many there were: the rest is on older ones."""
+    zone = view.scope.window.zone
     return Wanted(
         "my_lapsed_quotes",
         "The accepts that you let lapse",
-        "The newest of the window, by contracts offered where they are known.",
+        f"The newest of the window, and how many there were on their days, in {zone.named}.",
         "Withdrawals and lapses",
-        "select left(rfq_id, 8) as rfq, accepted_ts, left(market_ticker, 60) as market, n_legs,"
-        " accepted_side, confirm_window_s::bigint as window_s from quoted"
+        f"select cast(timezone('{zone}', accepted_ts) as date) as accepted_day,"
+        " count(*) over (partition by accepted_day) as n, accepted_ts, left(rfq_id, 8) as rfq,"
+        " left(market_ticker, 60) as market, n_legs, accepted_side,"
+        " confirm_window_s::bigint as window_s from quoted"
         " where is_now and is_lapsed and is_made_by_viewer and visibility = 'quoted'"
         " and is_accept_matured"
         " order by accepted_ts desc, rfq_id limit 50",
         lambda rows: bars(
-            rows["accepted_ts"].dt.strftime("%-d %b").value_counts(name="n"), "accepted_ts", "n"
+            rows.select(pl.col("accepted_day").dt.strftime("%-d %b"), "n").unique(
+                maintain_order=True
+            ),
+            *("accepted_day", "n"),
         ),
         n="",
     )

@@ -17,11 +17,12 @@ _ALL_TIME = "Of all that is held: the days and filters above do not apply."
 
 def market(view: View) -> Iterator[Wanted]:
     """When RFQs come, how large they are, of how many legs, in which series."""
+    whose = "Everybody's" if view.scope.sees_market else "Your own"
     yield Wanted(
         "hour_of_week",
         "RFQs a minute, by hour of the week",
-        "Everybody's, per minute that was observed, by New York's clock; an empty hour was observed"
-        f" by nobody. {_ALL_TIME}",
+        f"{whose}, per minute that was observed, by New York's clock; an empty hour was observed by"
+        f" nobody. {_ALL_TIME}",
         "When",
         "select weekday, hour, n_rfq as n, observed_minutes, rfqs_per_observed_minute"
         " from marts.activity where observed_minutes > 0 order by weekday, hour",
@@ -37,7 +38,7 @@ def market(view: View) -> Iterator[Wanted]:
         yield Wanted(
             name,
             f"{title} of RFQs",
-            "Everybody's RFQs of the window.",
+            f"{view.scope.whose} of the window.",
             "What",
             f"select {by} as value, count(*) as n, n / sum(n) over () as share from asked"
             f" where is_now group by value order by {order}",
@@ -68,11 +69,13 @@ def trust(view: View) -> Iterator[Wanted]:
         "coverage_by_hour",
         "Seen as they came, by day and hour",
         "Each UTC hour in which RFQs were created: the fuller the square, the more of them were"
-        " created while somebody looked. An empty place has no RFQ.",
+        " created while somebody looked. An empty place has no RFQ."
+        + ("" if view.scope.sees_market else " Of your own RFQs alone."),
         "Coverage",
-        "select cohort_date as day, extract(hour from hour_start_ts)::bigint as hour, n_rfq as n,"
-        " n_rfq_observed, n_rfq_observed / n_rfq as share_observed from marts.arrivals"
-        " where cohort_date > (select max(cohort_date) from marts.arrivals) - 35 and n_rfq > 0"
+        "select cohort_date as day, extract(hour from hour_start_ts)::bigint as hour,"
+        " n_rfq_listed as n, n_rfq_observed, n_rfq_observed / n as share_observed"
+        " from marts.arrivals where n > 0"
+        " and cohort_date > (select max(cohort_date) from marts.arrivals) - 35"
         " order by day, hour",
         _hours,
         n="",

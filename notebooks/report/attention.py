@@ -92,9 +92,9 @@ def _rejected(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Iterator[I
         [scope.window.since_ts, scope.window.until_ts],
     ).fetchall()
     if n:
-        rows = f"{n:,} row{'s' * (n != 1)}"
-        where = "`raw.extraction_runs` says in which list, `raw.rejected_rows` why"
-        yield Item("rejected", f"{rows} of the exchange could not be read: {where}.", "data")
+        times = f"{n:,} time{'s' * (n != 1)}"
+        where = "`raw.extraction_runs` says in which list, `raw.rejected_rows` which and why"
+        yield Item("rejected", f"{times} a row could not be read: {where}.", "data")
 
 
 def _new_leader_in_lapses(connection: duckdb.DuckDBPyConnection) -> Iterator[Item]:
@@ -140,6 +140,7 @@ def _close_calls(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Iterato
         f" count(*) filter (cover_distance between 0 and {_CLOSE_DOLLARS}),"
         " count(*) filter (cover_distance < 0)"
         " from asked where is_now and visibility = 'own' and state = 'executed'"
+        f" and capture = '{scope.captures['requester']}'"
     ).fetchall()
     if n_close or n_better:
         text = (

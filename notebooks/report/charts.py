@@ -16,6 +16,10 @@ case when n_legs <= 5 then n_legs::varchar when n_legs <= 10 then '6-10'
     when n_legs > 10 then '11 or more' else 'not shown' end
 """
 KIND = "case when n_legs <> 1 then 'combos' else 'singles' end"
+_OF_EQUAL_SIZE = (
+    "1 / the sum of squared shares is how many {} of equal size that would be: the least if all"
+    " hidden ones are the busiest, the most if each is somebody else."
+)
 INTERVAL = "marts.wilson_low({hits}, {n}) as low, marts.wilson_high({hits}, {n}) as high"
 
 
@@ -74,8 +78,9 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Wanted]:
     yield _latencies(f"{watched} and is_valid_response", "Answers of makers to own RFQs.")
     quotes = f"{watched} and is_effective and is_valid_response"
     yield from _spreads(quotes, unit, "makers' last quotes on own RFQs", "")
-    yield from _covers()
-    yield _dearest()
+    compared = f"{watched} and state = 'executed'"
+    yield from _covers(compared)
+    yield _dearest(compared)
     yield _makers(scope)
     yield _executed_shares()
     yield _curves(scope)
@@ -121,7 +126,7 @@ def _lost(scope: Scope) -> Iterator[Wanted]:
     )
 
 
-def _covers() -> Iterator[Wanted]:
+def _covers(executed: str) -> Iterator[Wanted]:
     for name, by, order in _cuts():
         yield Wanted(
             f"cover_by_{name}",
@@ -135,13 +140,13 @@ def _covers() -> Iterator[Wanted]:
             " (100 * quantile_cont(cover_distance, 0.5))::double as p50_cents,"
             " (100 * quantile_cont(cover_distance, 0.75))::double as p75_cents,"
             " sum(cover_savings_dollars)::double as cover_savings_dollars"
-            " from asked where is_now and visibility = 'own' and state = 'executed'"
+            f" from asked where {executed}"
             f" group by {name}, kind having n > 0 order by {order}, kind",
             partial(quartiles, by=name, of="cents"),
         )
 
 
-def _dearest() -> Wanted:
+def _dearest(executed: str) -> Wanted:
     """Legs as one reads them: yes TICKER + no TICKER."""
     return Wanted(
         "dearest_fills",
@@ -159,7 +164,7 @@ def _dearest() -> Wanted:
         " any_value(100 * effective_spread)::double as effective_spread_cents,"
         " any_value(effective_spread / 2 * executed_contracts)::double as cost_dollars"
         " from asked left join staging.rfq_legs as leg using (rfq_id)"
-        " where is_now and visibility = 'own' and state = 'executed' and effective_spread > 0"
+        f" where {executed} and effective_spread > 0"
         " group by rfq_id order by cost_dollars desc, rfq_id limit 8",
         lambda rows: bars(rows, "rfq", "cost_dollars", "effective_spread_cents", "¢"),
         n="",
@@ -220,8 +225,7 @@ def _executed_shares() -> Wanted:
     return Wanted(
         "concentration",
         "On whom you depend: contracts executed, by maker",
-        "Quotes on own RFQs of the window. 1 / the sum of squared shares is how many makers of"
-        " equal size that would be.",
+        f"Quotes on own RFQs of the window. {_OF_EQUAL_SIZE.format('makers')}",
         "Makers",
         _shares_of(
             "nullif(maker_id, 'unknown')",
@@ -235,11 +239,17 @@ def _executed_shares() -> Wanted:
 
 def _shares_of(id_: str, whose: str, executed: str) -> str:
     """SQL of the contracts that each id has executed of all, the largest first."""
+    hidden = "coalesce(sum(contracts) filter (id is null) over (), 0)"
+    parts = "coalesce(sum(n) filter (id is null) over (), 0)"
+    known = "coalesce(sum(contracts * contracts) filter (id is not null) over (), 0)"
+    busiest = "coalesce(max(contracts) filter (id is not null) over (), 0)"
     return (
         f"select {id_} as id, count(*) as n, sum(executed_contracts)::double as contracts,"
         " contracts / sum(contracts) over () as share,"
-        " sum(contracts * contracts) over () / pow(sum(contracts) over (), 2) as hhi,"
-        f" 1 / hhi as equal_{whose} from {executed} and executed_ts is not null"
+        f" pow(sum(contracts) over (), 2) / ({known} + 2 * {busiest} * {hidden}"
+        f" + {hidden} * {hidden}) as equal_{whose}_least,"
+        f" pow(sum(contracts) over (), 2) / ({known} + {hidden} * {hidden} / greatest(1, {parts}))"
+        f" as equal_{whose}_most from {executed} and executed_ts is not null"
         " group by id having contracts > 0"
         f" order by id is null, contracts desc, id limit {MOST_ROWS + 1}"
     )
@@ -354,9 +364,10 @@ def _of_maker(scope: Scope, unit: Unit) -> Iterator[Wanted]:
     yield Wanted(
         "requesters",
         "Requesters: how often you win what they ask",
-        f"{note} By the id shown at first; hidden ones in one row at the end.",
+        f"{note} By the id shown while it was open; those that showed none, or were first seen"
+        " closed, in one row at the end.",
         "Requesters",
-        "select requester_id_first as id, count(*) as n_seen,"
+        "select requester_id_open as id, count(*) as n_seen,"
         " count(*) filter (is_quoted) as n_quoted,"
         f" count(*) filter ({seen}) as n, count(*) filter ({seen} and is_won) as n_won,"
         f" n_won / nullif(n, 0) as hit_ratio, {INTERVAL.format(hits='n_won', n='n')} from seen"
@@ -367,8 +378,8 @@ def _of_maker(scope: Scope, unit: Unit) -> Iterator[Wanted]:
     yield Wanted(
         "requester_concentration",
         "Whom you depend on: contracts executed, by requester",
-        "Your quotes of the window on RFQs of others; an execution shows who asked. 1 / the sum of"
-        " squared shares is how many requesters of equal size that would be.",
+        "Your quotes of the window on RFQs of others; an execution shows who asked."
+        f" {_OF_EQUAL_SIZE.format('requesters')}",
         "Requesters",
         _shares_of(
             "requester_id_last",
@@ -406,7 +417,7 @@ def arrivals(scope: Scope) -> Wanted:
     return Wanted(
         "arrivals",
         "When RFQs arrived",
-        f"Everybody's RFQs of the window, by hour in {scope.window.zone.named}.",
+        f"{scope.whose} of the window, by hour in {scope.window.zone.named}.",
         "The market",
         f"select extract(hour from timezone('{scope.window.zone}', created_ts)) as hour,"
         " count(*) as n, count(*) filter (n_legs <> 1) as n_combos from asked where is_now"

@@ -30,6 +30,7 @@ class Kind(StrEnum):
     COUNT = "count"
     CONTRACTS = "contracts"
     DOLLARS = "dollars"
+    EDGE = "edge"
 
 
 # What a median of the kind can be; the notch around that of few values reaches beyond.
@@ -54,7 +55,11 @@ class Figure:
     note: str = ""
 
 
-OF_MARKET = Figure("n_rfq", "RFQs of the market", Kind.COUNT, "asked", "market", "true")
+def of_market(scope: Scope) -> Figure:
+    """How many RFQs are held, and whose."""
+    return Figure("n_rfq", "RFQs held", Kind.COUNT, "asked", "market", "true", note=scope.whose)
+
+
 OF_RECORD = Figure(
     "share_watched", "Watched live", Kind.SHARE, "asked", "market", "visibility <> 'foreign'",
     "capture = 'live'", "of RFQs whose quotes you see",
@@ -101,8 +106,8 @@ class Found:
         if self.usual is None or self.now.value is None or self.now.n < MIN_N:
             return False
         low, high = self.usual
-        is_rate = self.figure.kind in (Kind.SHARE, Kind.DIFFERENCE, Kind.SECONDS, Kind.PRICE)
-        return is_rate and not low <= self.now.value <= high
+        adds_up = self.figure.kind in (Kind.COUNT, Kind.CONTRACTS, Kind.DOLLARS)
+        return not adds_up and not low <= self.now.value <= high
 
 
 def figures(scope: Scope, unit: Unit) -> list[Figure]:
@@ -112,7 +117,7 @@ def figures(scope: Scope, unit: Unit) -> list[Figure]:
         found += _of_requester(scope, unit)
     if "maker" in scope.shown:
         found += _of_maker(scope, unit)
-    return found or [OF_MARKET]
+    return found or [of_market(scope)]
 
 
 def _spread(unit: Unit) -> str:
@@ -131,6 +136,9 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Figure]:
     own = "visibility = 'own'"
     matured = f"{own} and is_matured and capture <> 'backfill'"
     executed = f"{own} and state = 'executed'"
+    compared = f"{watched} and state = 'executed'"
+    # Those whose RFQ is gone included; of several executions of an RFQ the one that counts.
+    traded = f"{own} and executed_ts is not null and is_reference_accept"
     within = f"within {scope.maturity_s:g} s"
     inside = " and requester_price_dollars between 0.000001 and 0.999999 and cover_bid < 1"
     yield Figure("n_rfq_own", "Own RFQs", Kind.COUNT, "asked", "requester", own)
@@ -162,8 +170,9 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Figure]:
     )  # fmt: skip
     yield Figure(
         "cover_distance_p50_dollars", "Ahead of the next bid, median", Kind.DIFFERENCE, "asked",
-        "requester", executed + (inside if unit is Unit.LOGODDS else ""), _cover_distance(unit),
-        "executed RFQs another maker bid for; below 0 a better bid was passed over",
+        "requester", compared + (inside if unit is Unit.LOGODDS else ""), _cover_distance(unit),
+        f"executed RFQs, {scope.captures['requester']}, that another maker bid for; below 0 a"
+        " better bid was passed over",
     )  # fmt: skip
     yield Figure(
         "requester_price_p50_dollars", "Price paid, median", Kind.PRICE, "asked", "requester",
@@ -174,16 +183,16 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Figure]:
         f"{own} and is_accept_matured", "is_lapsed", "accepts of yours whose window is over",
     )  # fmt: skip
     yield Figure(
-        "executed_contracts", "Contracts executed", Kind.CONTRACTS, "asked", "requester",
-        executed, "executed_contracts",
+        "executed_contracts", "Contracts executed", Kind.CONTRACTS, "quoted", "requester",
+        traded, "executed_contracts",
     )  # fmt: skip
     yield Figure(
-        "premium_dollars", "Premium, without fees", Kind.DOLLARS, "asked", "requester",
-        executed, "premium_dollars",
+        "premium_dollars", "Premium, without fees", Kind.DOLLARS, "quoted", "requester",
+        traded, "premium_dollars",
     )  # fmt: skip
     if scope.own and scope.own.has_fair:
         yield Figure(
-            "edge_p50_dollars", "Edge of a fill to your fair value, median", Kind.DIFFERENCE,
+            "edge_p50_dollars", "Edge of a fill to your fair value, median", Kind.EDGE,
             "asked", "requester", executed, "edge_dollars", "fair value less price paid, of fills",
         )  # fmt: skip
 
@@ -233,7 +242,7 @@ def _of_maker(scope: Scope, unit: Unit) -> Iterator[Figure]:
     if scope.own and scope.own.has_fair:
         yield Figure(
             "my_edge_p50_dollars", "Edge of your quotes to your fair value, median",
-            Kind.DIFFERENCE, "quoted", "maker", f"{answers} and is_effective", "edge_dollars",
+            Kind.EDGE, "quoted", "maker", f"{answers} and is_effective", "edge_dollars",
             "the smaller of the two sides'",
         )  # fmt: skip
 
@@ -331,6 +340,9 @@ def written(value: float | None, kind: Kind, unit: Unit) -> str:
             return price(value, unit)
         case Kind.DIFFERENCE:
             return difference(value, unit)
+        case Kind.EDGE:
+            # In dollars, which are no difference of log odds.
+            return difference(value, Unit.CENTS if unit is Unit.LOGODDS else unit)
         case Kind.SECONDS:
             return seconds(value)
         case Kind.DOLLARS:

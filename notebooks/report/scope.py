@@ -30,10 +30,13 @@ _FILLED_BY = """left join (
 ) using (rfq_id) """
 
 # The views of a connection: `asked`, one row per RFQ, and `quoted`, one row per quote; `contests`
-# are RFQs of others that the account quoted, `seen` all of others.
+# are RFQs of others that the account quoted, `seen` all of others. Who asked an RFQ that was first
+# seen closed, an execution may have revealed: `requester_id_open` leaves that out.
 _ASKED = """
 select
-    rfq_id, series_ticker, requester_id_first, requester_id_last, requester_side, visibility,
+    rfq_id, series_ticker, requester_side, visibility,
+    case when is_first_seen_open then requester_id_first end as requester_id_open,
+    requester_id_last,
     capture, n_legs, is_combo, size_bucket, created_ts, end_ts, end_cause, state, is_matured,
     is_decided, outcome_bucket, n_makers, time_to_first_quote_s, time_to_fill_s,
     requester_price_dollars, executed_contracts, premium_dollars, cover_bid, cover_distance,
@@ -143,6 +146,14 @@ class Scope:
     own: Own | None = None
     definitions: dict[str, str] = field(default_factory=dict)
     chosen: Chosen = EVERYTHING
+    is_market_complete: bool = True
+
+    @property
+    def whose(self) -> str:
+        """Whose RFQs a count of all that are held is of."""
+        if not self.sees_market:
+            return "Your own RFQs, and those of others that you quoted"
+        return "Everybody's RFQs" if self.is_market_complete else "Everybody's RFQs read so far"
 
     def in_full(self, query: str) -> str:
         """*query* with the views that it asks, so that it stands alone, for `rfq sql`."""
@@ -195,8 +206,8 @@ def open_scope(
     for name, query in definitions.items():
         if name in _KINDS:
             connection.execute(f"create or replace temp {_KINDS[name]} {name} as {query}")
-    as_of, maturity_s, scope = connection.execute(
-        "select as_of, maturity_s, scope from marts.build_info"
+    as_of, maturity_s, scope, is_complete = connection.execute(
+        "select as_of, maturity_s, scope, is_market_complete from marts.build_info"
     ).fetchall()[0]
     captures = {each: _capture(connection, each) for each in ("requester", "maker")}
     return Scope(
@@ -210,6 +221,7 @@ def open_scope(
         own,
         definitions,
         chosen,
+        is_complete,
     )
 
 
@@ -250,10 +262,13 @@ def _roles(connection: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def _capture(connection: duckdb.DuckDBPyConnection, role: str) -> str:
-    """Quote figures are of what was watched live, or of what was read late where nothing was."""
+    """Quote figures are of what was watched live, or of what was read late where nothing was.
+
+    The window and the seven days before are of one kind, or they would not compare.
+    """
     whose = "visibility = 'own'" if role == "requester" else "visibility = 'quoted'"
     ((n_live,),) = connection.execute(
-        f"select count(*) from asked where is_now and capture = 'live' and {whose}"
+        f"select count(*) from asked where capture = 'live' and {whose}"
     ).fetchall()
     return "live" if n_live else "late"
 

@@ -283,7 +283,7 @@ def _filled(fills: Row, maturity: str) -> Iterator[Line]:
     yield Line(
         f"filled by now, {kind}",
         f"{executed / n:.1%}",
-        f"{executed:,} of the same {n:,}, {fills['n_censored']:,} of them still open;"
+        f"{executed:,} of the same {n:,}, {fills['n_censored']:,} of them not seen to end;"
         f" filled after {maturity}: {later:,} of {executed:,}{share_later}",
     )
 

@@ -38,10 +38,11 @@ def _warnings(found: Standing) -> Iterator[str]:
     if shown is not None and shown.scope == "market" and not shown.is_market_complete:
         yield "The market's list is still being read: figures of the whole market are not complete."
     if shown is not None and shown.rejected_rows:
-        rows = f"{shown.rejected_rows:,} row{'s' * (shown.rejected_rows != 1)}"
+        times = f"{shown.rejected_rows:,} time{'s' * (shown.rejected_rows != 1)}"
         yield (
-            f"{rows} of the last run that published could not be read: `raw.extraction_runs` says "
-            "in which list, `raw.rejected_rows` in the private file why."
+            f"{times} a row could not be read by the last run that published: "
+            "`raw.extraction_runs` says in which list, `raw.rejected_rows` in the private file "
+            "which and why."
         )
     days = found.days_until_full
     if days is not None and days < 1:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from datetime import timedelta
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from notebooks.explore.opening import Published, Served, Source, opened, version
 from notebooks.explore.pages import NAMES, PAGES
 from notebooks.explore.view import View
 from notebooks.report.scope import ask, open_scope
+from tests.accounts import Shown, published
+from tests.metrics.markets import followed, quote
+from tests.metrics.markets import rfq as rfq_object
 from tests.notebooks.exploring import DAY, TODAY, chart_rows, html, told, written
 from tests.notebooks.written_pages import WrittenPage
 from tests.running import Command
@@ -271,14 +275,14 @@ BY_HAND: dict[tuple[str, str], tuple[tuple[str, ...], list[tuple[Any, ...]]]] = 
     ("fills", "maturity"): (("n", "n_counted", "n_too_young", "n_backfill"), [(7, 6, 1, 0)]),
     # Of `o filled`: A bids 40 and offers 45 cents, B 40 and 50; middles of 42.5 and 45.
     ("cost", "spread_by_price"): (("price", "n", "p50_cents"), [("40-50 %", 2, 7.5)]),
-    # Both fills cost 45 cents at a best bid and offer of 40 and 45.
-    ("cost", "improvement_by_size"): (("n", "p50_cents"), [(2, -2.5)]),
+    # The fill that was watched cost 45 cents at a best bid and offer of 40 and 45.
+    ("cost", "improvement_by_size"): (("n", "p50_cents"), [(1, -2.5)]),
     ("cost", "spread_by_makers"): (("makers", "n", "p50_cents"), [("2", 1, 5.0)]),
     ("maker", "quoted_by_series"): (
         ("series", "n", "n_quoted"),
         [("KXRAIN", 3, 2), ("KXMVE", 1, 1)],
     ),
-    ("maker", "my_ends"): (("ended", "n"), [("accepted", 2), ("rfq_end", 1), ("still open", 1)]),
+    ("maker", "my_ends"): (("ended", "n"), [("accepted", 1), ("rfq_end", 1), ("still open", 1)]),
     ("maker", "my_lapses"): (("legs", "n", "n_lapsed"), [("1", 1, 0)]),
     ("maker", "my_lapsed_quotes"): (("rfq",), []),
     # First quotes after 1, 2 and 3 s, each in the bin of a twelfth of a decade that ends there.
@@ -354,7 +358,21 @@ def test_a_fair_value_cuts_the_hit_ratio_by_edge(both: Path, tmp_path: Path) -> 
 
     rows = chart_rows(both, "maker", "hits_by_edge", own)
 
-    assert rows.select("edge", "n", "n_won").rows() == [("-5 to -4¢", 1, 1), ("+4 to +5¢", 1, 0)]
+    assert rows.select("edge", "n", "n_won").rows() == [("below -4¢", 1, 1), ("+4 to +5¢", 1, 0)]
+
+
+def test_lapses_are_of_the_days_of_the_page_and_all_of_a_day_are_counted(tmp_path: Path) -> None:
+    """60 accepts of one evening in New York, which is the next day in UTC; 50 are listed."""
+    rfqs = [rfq_object(f"r{n:02}", n, creator_id="stranger") for n in range(60)]
+    answers = [quote(f"q{n:02}", f"r{n:02}", n, rfq_creator_id="stranger") for n in range(60)]
+    quotes = [followed(each, accepted=n) for n, each in enumerate(answers)]
+    path = published(tmp_path / "rfq.duckdb", Shown("A", rfqs, quotes)).path
+    evening = DAY - timedelta(days=1)
+    controls = {"since": str(evening), "until": str(DAY), "zone": "America/New_York"}
+
+    rows = chart_rows(path, "maker", "my_lapsed_quotes", **controls)
+
+    assert (rows.height, set(rows["n"]), set(rows["accepted_day"])) == (50, {60}, {evening})
 
 
 def test_a_maker_that_is_chosen_has_its_own_quotes_alone(both: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from notebooks.report.window import Window, Zone
 from tests.accounts import Shown, by, of_maker, published
-from tests.metrics.markets import MIDNIGHT, followed
+from tests.metrics.markets import MIDNIGHT, at, closed_rfq, followed
 from tests.metrics.markets import rfq as rfq_object
 from tests.notebooks.written_pages import WrittenPage
 
@@ -91,9 +91,9 @@ OF_DESK = {
     f" false)::int), count(*) {RFQS} = 'own' and capture = $capture",
     "time_to_fill_p50_s": f"select median(time_to_fill_s), count(time_to_fill_s) {RFQS} = 'own'",
     "cover_distance_p50_dollars": "select median(cover_distance)::double, count(cover_distance)"
-    f" {RFQS} = 'own' and state = 'executed'",
+    f" {RFQS} = 'own' and state = 'executed' and capture = $capture",
     "premium_dollars": "select coalesce(sum(premium_dollars), 0)::double, count(*)"
-    f" {RFQS} = 'own' and state = 'executed'",
+    f" {QUOTES} and visibility = 'own' and executed_ts is not null and is_reference_accept",
     "quote_spread_p50_dollars": f"select median(quote_spread)::double, count(quote_spread) {QUOTES}"
     " and visibility = 'own' and is_effective and capture = $capture",
     "response_latency_p50_s": f"select median(response_latency_s), count(response_latency_s)"
@@ -133,19 +133,19 @@ def test_values_of_the_page_are_those_of_sql_over_the_marts(
             for metric, query in wanted.items():
                 asked = {"since": since, "until": until}
                 if "$capture" in query:
-                    asked["capture"] = capture_of(connection, account, spans[0])
+                    asked["capture"] = capture_of(connection, account, window)
                 ((value, n),) = connection.execute(query, asked).fetchall()
                 shown = page.figures[metric, f"{since:%Y-%m-%dT%H:%M:%SZ}"]
                 assert shown[:2] == (value if value is None else pytest.approx(value), n), metric
                 assert shown[2] == f"{until:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def capture_of(connection: Any, account: str, span: tuple[datetime, datetime]) -> str:
+def capture_of(connection: Any, account: str, window: Window) -> str:
     whose = "own" if account == "desk" else "quoted"
     ((n,),) = connection.execute(
         "select count(*) from marts.rfq_facts where capture = 'live' and visibility = $1"
         " and created_ts >= $2 and created_ts < $3",
-        [whose, *span],
+        [whose, window.before_ts, window.until_ts],
     ).fetchall()
     return "live" if n else "late"
 
@@ -324,6 +324,61 @@ def test_a_maker_sees_on_which_requesters_its_fills_rest(write: Any, maker: Path
     assert rows == [["stranger", "1", "100.00", "100.0 %", "1.00", "1.00"]]
 
 
+def test_a_day_without_live_rfqs_takes_no_late_ones_of_the_days_before(
+    write_figures: Any, tmp_path: Path
+) -> None:
+    """Two were watched the day before and answered at once; today's one and a third were not."""
+    rfqs = [rfq_object(f"r{n}", 100 * n) for n in range(4)]
+    quotes = [by("A", f"q{n}", f"r{n}", 100 * n + 1, "0.5500") for n in range(3)]
+    path = published(tmp_path / "rfq.duckdb", Shown("desk", rfqs, quotes)).path
+    with duckdb.connect(path) as connection:
+        as_table(connection, "rfq_facts")
+        connection.execute(
+            "update marts.rfq_facts set capture = if(rfq_id in ('r0', 'r1'), 'live', 'late')"
+        )
+        connection.execute(
+            "update marts.rfq_facts set created_ts = created_ts - interval 1 day, first_quote_ts ="
+            " first_quote_ts - interval 1 day, cohort_date = cohort_date - 1 where rfq_id <> 'r2'"
+        )
+
+    figures = write_figures(path, *ONE_DAY).figures
+
+    before = f"{DAY - timedelta(days=7)}T00:00:00Z"
+    assert figures["response_rate_5s", f"{DAY}T00:00:00Z"][:2] == (None, 0)
+    assert figures["response_rate_5s", before][:2] == (1.0, 2)
+
+
+def test_contracts_and_premium_are_also_of_rfqs_that_are_gone(
+    write_figures: Any, tmp_path: Path
+) -> None:
+    """100 contracts bought at 45 cents on an RFQ of ours that the exchange has forgotten."""
+    stages = {"accepted": 11, "confirmed": 12, "executed": 27}
+    quotes = [followed(by("A", "q1", "gone", 10, "0.5500"), **stages)]
+    path = published(tmp_path / "rfq.duckdb", Shown("desk", [rfq_object("r1", 0)], quotes)).path
+
+    found = now(write_figures(path, *ONE_DAY))
+
+    assert found["n_rfq_own"] == (1, 1)
+    assert (found["executed_contracts"], found["premium_dollars"]) == ((100.0, 1), (45.0, 1))
+
+
+def test_a_requester_is_who_showed_itself_while_the_rfq_was_open(
+    write: Any, tmp_path: Path
+) -> None:
+    """R hid itself, and an execution told who had asked the one that A won: no ratio of one."""
+    hidden = {"creator_id": "", "observed_ts": at(100)}
+    theirs = {"rfq_creator_id": "R", "observed_ts": at(100)}
+    rfqs = [closed_rfq(f"r{n}", 10 * n, 10 * n + 5, **hidden) for n in range(3)]
+    rfqs[0] |= {"creator_id": "R"}
+    quotes = [by("A", f"q{n}", f"r{n}", 10 * n + 1, "0.5500") | theirs for n in range(3)]
+    quotes[0] = followed(quotes[0], accepted=2, confirmed=3, executed=4)
+    path = published(tmp_path / "rfq.duckdb", Shown("A", rfqs, quotes)).path
+
+    rows = write(path, *ONE_DAY).charts["requesters"].cells
+
+    assert [(row[0], row[1]) for row in rows] == [("hidden", "3")]
+
+
 def test_a_market_that_was_not_read_to_its_end_comes_first(
     write_figures: Any, tmp_path: Path
 ) -> None:
@@ -359,5 +414,5 @@ def test_what_was_rejected_and_who_leads_in_lapses_needs_attention(
     page = write_figures(database, *ONE_DAY)
 
     told = dict(page.attention)
-    assert told["rejected"].startswith("3 rows of the exchange could not be read")
+    assert told["rejected"].startswith("3 times a row could not be read")
     assert told["lapses"] == "B let most accepts lapse: 2; before, it was A."

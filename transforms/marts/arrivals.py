@@ -16,9 +16,10 @@ def arrivals(
 ) -> pl.LazyFrame:
     """RFQs held, everybody's, by the hour in which they were created.
 
-    n_rfq_observed were created in a stretch of time that complete passes over the list of RFQs
-    have read; of others, only those are held that something else has named. In scope self that list
-    has our own alone. n_rfq_watched are `live`, of those whose quotes we see.
+    n_rfq_listed are those that the list of RFQs shows: all, in scope self our own. Of these
+    n_rfq_observed were created in a stretch of time that complete passes over that list have read;
+    of others, only those are held that something else has named. n_rfq_watched are `live`, of those
+    whose quotes we see.
 
     One row per cohort_date and hour_start_ts in which an RFQ was created.
     """
@@ -32,6 +33,7 @@ def arrivals(
         .agg(
             n_rfq=n_rfq.sum(),
             n_rfq_combo=n_rfq_combo.sum(),
+            n_rfq_listed=n_rfq.filter("is_listed").sum(),
             n_rfq_observed=n_rfq.filter("is_observed").sum(),
             n_rfq_combo_observed=n_rfq_combo.filter("is_observed").sum(),
             n_rfq_own_or_quoted=count(pl.col("is_ours")),

@@ -13,12 +13,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pyarrow as pa
+
 from pipelines import job
 from pipelines.building import Work
 from pipelines.destination import own_settings
 from pipelines.kalshi.extraction import Extraction, Progress
 from pipelines.kalshi.looking import Look
 from pipelines.kalshi.passes import GivenUp, passes_of
+from pipelines.kalshi.purged import purges
 from pipelines.kalshi.reading import Pass
 from pipelines.kalshi.settings import ExchangeSettings
 from pipelines.loading import Loader
@@ -111,6 +114,10 @@ class Landing:
         """When each side's quotes were last served whole to anybody who noted it in raw."""
         rows = self.open().cursor.execute(_LAST_LOOKS).fetchall()
         return dict(rows)
+
+    def purged(self) -> dict[str, pa.Table]:
+        """What tells of purges. There is no other one for as long as a watch is at work."""
+        return purges(self.open().cursor)
 
     def close(self) -> None:
         """Close the private file; what was not stored waits on."""
@@ -212,9 +219,16 @@ class Landing:
             self._note(look, look.landed())
 
     def _tell_looks(self, extraction: Extraction, states: dict[str, Any]) -> None:
-        for look in self._looks:
-            of_resource = states.get(look.pass_.resource, {})
-            look.begin(extraction.state_of(of_resource, look.pass_.name))
+        told = {
+            look: extraction.state_of(states.get(look.pass_.resource, {}), look.pass_.name)
+            for look in self._looks
+        }
+        if any(look.has_more_than(state) for look, state in told.items()):
+            _log.warning("raw has lost what it had stored of this watch: it is looked at again")
+            for look in self._looks:
+                look.begin_anew()
+        for look, state in told.items():
+            look.begin(state)
 
     def _note(self, look: Look, moments: list[datetime]) -> None:
         """Note the *moments* at which a list was served whole."""

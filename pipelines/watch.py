@@ -39,8 +39,9 @@ from pipelines.kalshi.client.errors import (
 from pipelines.kalshi.client.exchange_clock import passed_s
 from pipelines.kalshi.client.rate_budget import RateBudget
 from pipelines.kalshi.client.reader import ExchangeReader, RetryPolicy
-from pipelines.kalshi.extraction import Extraction
+from pipelines.kalshi.extraction import Extraction, Limits
 from pipelines.kalshi.looking import LOOKED_AT, Look
+from pipelines.kalshi.purged import note_purged
 from pipelines.kalshi.settings import ExchangeSettings
 from pipelines.landing import LONGEST_PAUSE, Landing
 from pipelines.operations import recording
@@ -132,7 +133,8 @@ class Looking:
         """What a look is read by: hashes are made in memory, nothing is held there."""
         account = self.reader.get_communications_id()
         return Extraction(
-            *(self.reader, self.connection, access.reach, "", account, lambda _: None)
+            *(self.reader, self.connection, access.reach, "", account, lambda _: None),
+            limits=Limits(access.rejected_share),
         )
 
 
@@ -195,7 +197,8 @@ class Watch:
 
     def _begin(self) -> None:
         """Open the private file, and say since when nobody has looked."""
-        self._landings.submit(self._landing.open).result()
+        purged = self._landings.submit(self._landing.purged).result()
+        note_purged(self._looking.connection, purged)
         self._extraction = self._looking.extraction(self._access)
         self._last = self._landings.submit(self._landing.last_looks).result()
         _log.info(

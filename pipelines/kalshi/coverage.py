@@ -49,7 +49,8 @@ def open_rfqs_compared(reading: Reading) -> Steps:
             break
     is_complete = is_complete and report.may_vouch
     yield Row("coverage", _compared(reading, len(listed), len(missed), is_complete))
-    if is_complete and served:
+    # A row that could not be read is open as well, and would pass for one that is not listed.
+    if is_complete and served and not report.rejected_rows:
         yield Row("open_sweeps", {"served_ts": served, "load": extraction.load})
     if report.may_vouch:
         reading.watermark.advance(report.started_ts or extraction.now)

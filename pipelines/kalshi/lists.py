@@ -224,7 +224,7 @@ class _Known:
 
     def add(self, batch: Batch, taken: Taken) -> None:
         """Remember what stands for each row of *batch*, unless some of them were purged."""
-        if len(taken.versions) != len(batch.prints):
+        if not batch.prints or len(taken.versions) != len(batch.prints):
             return
         self._versions.update(zip(batch.prints, taken.versions, strict=True))
         rows = batch.rows.table.select(("id", "status")).to_pydict()

@@ -65,6 +65,9 @@ class Sights:
     pages: int = 0
     sweeps: int = 0
     is_verified: bool = True
+    may_vouch: bool = True
+    passed: set[str] = field(default_factory=set)
+    """The rejected rows that the watermark has passed by now, so that they are to be read by id."""
 
     @property
     def n_rows(self) -> int:
@@ -78,6 +81,7 @@ class Sights:
         self.window_start = report.window_min_ts
         self.forgotten_before_ts = report.forgotten_before_ts
         self.pages, self.sweeps = report.pages, report.sweeps
+        self.may_vouch = report.may_vouch
         self.is_verified = report.is_verified and report.may_vouch
         self.seen_again = dict(report.sights)
 
@@ -97,6 +101,8 @@ class Sights:
             pages=self.pages + later.pages,
             sweeps=self.sweeps + later.sweeps,
             is_verified=later.is_verified if later.pages else self.is_verified,
+            may_vouch=later.may_vouch if later.pages else self.may_vouch,
+            passed=self.passed | later.passed,
         )
 
 
@@ -109,6 +115,12 @@ class Look:
         self.state: dict[str, Any] | None = None if each.is_fleeting else {}
         self._known: set[Key] = set()
         self._met: set[Key] = set()
+        # The unreadable rows of this look, and which of them the watermark had passed before.
+        self._unreadable: dict[str, Rejected] = {}
+        self._passed: set[str] = set()
+        # How far raw had read by what was handed over to it, and how often it went back since.
+        self._stored: datetime | None = None
+        self._n_begun = 0
         self._fresh, self._landing = Sights(), Sights()
         self._changed: int | None = None
         self._lock = Lock()
@@ -127,6 +139,23 @@ class Look:
         """Go on from where a load has left the pass; from nothing a load has to begin."""
         if self.state is None and "watermark" in state:
             self.state = deepcopy(state)
+        self._stored = Watermark(state).value
+
+    def has_more_than(self, state: dict[str, Any]) -> bool:
+        """Whether raw, which has *state* of the pass, has lost what it had got from here.
+
+        Its log may have been lost, or an older file be in its place.
+        """
+        stored = Watermark(state).value
+        return self._stored is not None and (stored is None or stored < self._stored)
+
+    def begin_anew(self) -> None:
+        """Forget what raw was thought to hold. Rows that wait are stored, and vouch for nothing."""
+        with self._lock:
+            self._n_begun += 1
+            self.state = None if self.pass_.is_fleeting else {}
+            self._known, self._passed = set(), set()
+            self._fresh.state, self._fresh.moments = None, []
 
     @property
     def waiting(self) -> Pass:
@@ -149,27 +178,39 @@ class Look:
 
     def look(self, extraction: Extraction) -> tuple[Ending, datetime | None]:
         """Read the list once more; return how that ended, and when the list was served whole."""
-        state = deepcopy(self.state or {})
-        seen = Sights()
+        state, n_begun = deepcopy(self.state or {}), self._n_begun
+        seen, self._unreadable = Sights(), {}
         try:
             reading = _reading(extraction, self.pass_, state)
             ending, moment = self._read(reading, seen)
         except ExchangeError as failure:
             return Ending(failure=failure), None
-        if not ending.failure:
-            self._known = self._met
-        self._met = set()
+        known, self._met = self._met, set()
         seen.add(reading.report)
         seen.moments += [] if moment is None else [moment]
         seen.state = state
+        if seen.is_verified:
+            self._pass_unreadable(seen)
         older = reading.report.rows_created_before_window
         with self._lock:
             if older is not None:
                 self._changed = (self._changed or 0) + older
+            if n_begun != self._n_begun:
+                # What this look took for known, raw has lost meanwhile.
+                seen.state, seen.moments, moment = None, [], None
             # A signal may come in between: no state without the rows that it vouches for.
             self._fresh = self._fresh.joined(seen)
-            self.state = state
+            if n_begun == self._n_begun:
+                self.state = state
+                self._known = self._known if ending.failure else known
         return ending, moment
+
+    def _pass_unreadable(self, seen: Sights) -> None:
+        """Hand over the unreadable rows that the watermark passes with this look, known or not."""
+        passed = {key: row for key, row in self._unreadable.items() if key not in self._passed}
+        seen.rejected |= passed
+        seen.passed |= passed.keys()
+        self._passed = set(self._unreadable)
 
     def landed(self) -> list[datetime]:
         """Forget what a load has stored; return the moments at which the list was served whole."""
@@ -223,8 +264,10 @@ class Look:
 
     def _taken(self, reading: Reading, batch: Batch, seen: Sights) -> Taken:
         """Keep the rows whose version the last look did not show, note the others as seen again."""
+        batch = reading.extraction.purged.left_of(batch, self.pass_.entity)
         report, rows = reading.report, batch.rows.table
         for row in batch.rows.rejected:
+            self._unreadable[row.row_hash] = row
             if self._is_first_met(("rejected", row.row_hash)):
                 seen.rejected[row.row_hash] = row
         rejected = frozenset(hash(row.row_hash) for row in batch.rows.rejected)
@@ -255,15 +298,19 @@ class Look:
             self._fresh = Sights(is_verified=landing.is_verified)
         if landing.started_ts is None or landing.ended_ts is None:
             return NOT_DUE
-        report = reading.report
+        report, before = reading.report, reading.watermark.value
         report.forgotten_before_ts = landing.forgotten_before_ts
+        report.is_vouched_for, report.passed = landing.may_vouch, frozenset(landing.passed)
         rows = Rows(_joined(landing.versions, self.pass_), tuple(landing.rejected.values()))
         yield Batch(rows, landing.pages, landing.started_ts, landing.ended_ts)
         yield SeenAgain(landing.seen_again)
         window = None if landing.window_start is None else Window(landing.window_start)
         yield Swept(None, landing.is_verified, sweeps=landing.sweeps, window=window)
-        reading.state.clear()
-        reading.state.update(deepcopy(landing.state or {}))
+        # In the first cycle of a watch a load of its own may have read further meanwhile.
+        after = None if landing.state is None else Watermark(landing.state).value
+        if landing.state is not None and after is not None and (before is None or after >= before):
+            reading.state.clear()
+            reading.state.update(deepcopy(landing.state))
         return DONE
 
 

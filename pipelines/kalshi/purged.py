@@ -26,17 +26,46 @@ from (select unnest($1) as id, generate_subscripts($1, 1) as place) as asked ord
 """
 
 
+# Arrow has no such numbers as these hashes.
+_TABLES = {
+    "purges": "from raw.purges",
+    "purged_ids": "select resource, id_hash::varchar as id_hash from raw.purged_ids",
+}
+
+
+def purges(cursor: duckdb.DuckDBPyConnection) -> dict[str, pa.Table]:
+    """Return the tables that tell of purges, by name; none before the first one."""
+    if not _are_there(cursor):
+        return {}
+    return {name: cursor.sql(query).to_arrow_table() for name, query in _TABLES.items()}
+
+
+def note_purged(connection: duckdb.DuckDBPyConnection, told: dict[str, pa.Table]) -> None:
+    """Let another database know what was purged."""
+    if told:
+        connection.execute(MAKE_TABLES)
+    for name, rows in told.items():
+        connection.register("_purged", rows)
+        connection.execute(f"insert into raw.{name} by name from _purged")
+        connection.unregister("_purged")
+
+
+def _are_there(cursor: duckdb.DuckDBPyConnection) -> bool:
+    found = cursor.execute(
+        "select count(*) from duckdb_tables() where database_name = current_catalog()"
+        " and schema_name = 'raw' and table_name in (select unnest($1))",
+        [list(_TABLES)],
+    ).fetchall()
+    return bool(found == [(len(_TABLES),)])
+
+
 class Purged:
     """Which rows of the exchange's answers are left out: those before a moment, those by id."""
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._cursor = connection.cursor()
         self._cursor.execute("set timezone = 'UTC'")
-        found = self._cursor.execute(
-            "select count(*) from duckdb_tables() where database_name = current_catalog()"
-            " and schema_name = 'raw' and table_name in ('purges', 'purged_ids')"
-        ).fetchall()
-        self._is_any = found == [(2,)]
+        self._is_any = _are_there(self._cursor)
         self._before_ts = None
         if self._is_any:
             ((self._before_ts,),) = self._cursor.execute(

@@ -67,6 +67,10 @@ class PassReport:
     reached_ts: datetime | None = None
     served_ts: datetime | None = None
     sights: dict[tuple[str, str], Sight] = field(default_factory=dict)
+    is_vouched_for: bool | None = None
+    """Of what a watch has seen before: whether its last look was, as this report tells less."""
+    passed: frozenset[str] = frozenset()
+    """Rejected rows that a look's watermark has passed already, by their hashes."""
 
     def __post_init__(self) -> None:
         self.watermark_before_ts = self.watermark.value
@@ -153,6 +157,8 @@ class PassReport:
     @property
     def may_vouch(self) -> bool:
         """Whether a watermark may pass what was read: what was not is few and known by its id."""
+        if self.is_vouched_for is not None:
+            return self.is_vouched_for
         too_many = self.extraction.limits.exceeded(self.rejected_rows, self.rows_seen)
         return not (self.nameless_rows or too_many)
 
@@ -173,11 +179,15 @@ class PassReport:
             "observed_ts": self.ended_ts or self.extraction.now,
             "run_id": self.extraction.run_id,
         }
-        read_again = {row_hash for row_hash, row in self.rejected.items() if row.id}
+        read_again = {
+            row_hash
+            for row_hash, row in self.rejected.items()
+            if row.id and (self.may_vouch or row_hash in self.passed)
+        }
         rows = self.set_aside | self.rejected
         held = dict(self.extraction.held.fetch(_ALREADY_REJECTED, [list(rows)]))
         found = [
-            asdict(row) | observed | {"is_read_again": self.may_vouch and row_hash in read_again}
+            asdict(row) | observed | {"is_read_again": row_hash in read_again}
             for row_hash, row in rows.items()
         ]
         # Once more where it is to be read by id only now: it was not while its list was read again.

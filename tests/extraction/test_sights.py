@@ -149,6 +149,24 @@ def test_only_a_sweep_of_all_open_rfqs_tells_which_are_over(
     assert store.rows("select served_ts from raw.open_sweeps") == swept
 
 
+def test_a_sweep_in_which_a_row_cannot_be_read_tells_nothing_of_what_is_over(
+    store: Store, reader: InProcessReader, market: Market, clock: ManualClock, other: Party
+) -> None:
+    """That row is of an open RFQ, which would pass for one that is not listed any more."""
+    run(store, reader, MARKET)
+    clock.advance(86_400)
+    broken, _ = create_rfqs(market, clock, other, 2)
+
+    def break_it(row: dict[str, Any]) -> dict[str, Any]:
+        return row | {"contracts_fp": "many"} if row["id"] == broken else row
+
+    serve_changed(reader, break_it, "rfqs")
+    run(store, reader, MARKET)
+
+    assert store.rows("select is_complete from raw.coverage") == [(True,)]
+    assert store.rows("from raw.open_sweeps") == []
+
+
 # Last sights
 
 

@@ -89,7 +89,7 @@ select series_ticker, is_combo, capture, count(cover_savings_dollars) as n,
     sum(cover_savings_dollars) as cover_savings_dollars,
     median(100 * cover_distance) as cover_distance_p50_cents
 from marts.rfq_facts where visibility = 'own' and state = 'executed'
-group by series_ticker, is_combo, capture having n > 0 order by n desc, series_ticker, is_combo;
+group by all having n > 0 order by n desc, series_ticker, is_combo, capture;
 
 -- worst_executions: Which executions cost most against the middle of the best bid and offer?
 select created_ts, rfq_id, market_ticker, capture, requester_side, requester_price_dollars,
@@ -112,12 +112,11 @@ from marts.latency_by_maker where clock = 'response'
 order by visibility, n desc, maker_id, is_combo, capture;
 
 -- latency_fill_rate: Do RFQs fill that are answered sooner?
-select marts.latency_bucket(time_to_first_quote_s) as first_quote, count(*) as n,
-    count(*) filter (outcome_bucket = 'executed_in_time') as n_filled,
-    n_filled / n as fill_rate, marts.wilson_low(n_filled, n) as low,
-    marts.wilson_high(n_filled, n) as high
-from marts.rfq_facts where visibility = 'own' and is_matured and capture <> 'backfill'
-group by first_quote order by marts.bucket_start(first_quote) nulls last;
+select capture, marts.latency_bucket(time_to_first_quote_s) as first_quote, count(*) as n,
+    count(*) filter (outcome_bucket = 'executed_in_time') as n_filled, n_filled / n as fill_rate,
+    marts.wilson_low(n_filled, n) as low, marts.wilson_high(n_filled, n) as high
+from marts.rfq_facts where visibility = 'own' and is_matured
+group by capture, first_quote order by capture, marts.bucket_start(first_quote) nulls last;
 
 -- lapse_by_maker: Who accepts and does not confirm?
 select maker_id, visibility, sum(n_accepts_matured) as n, sum(n_lapsed) as n_lapses,
@@ -138,7 +137,7 @@ select maker_id, capture, sum(n_rfq) as n_asked, sum(n_rfq_quoted) as n_quoted,
     marts.wilson_high(n_won, n_decided) as high
 from marts.maker_league group by maker_id, capture order by capture, n_won desc, maker_id;
 
--- concentration: On how few makers do I depend? (1 for one maker, 1 / k for k equal ones.)
+-- concentration: On how few makers do I depend? (1 for one, 1 / k for k equal ones; hidden are one.)
 select capture, sum(pow(n_quoted / nullif(quoted, 0), 2)) as hhi_rfqs_quoted, count_if(n_quoted > 0)
     as n_makers, sum(pow(n_contracts / nullif(contracts, 0), 2)) as hhi_executed_contracts
 from (select capture, sum(n_rfq_quoted) as n_quoted, sum(executed_contracts) as n_contracts,
@@ -168,7 +167,7 @@ select series_ticker, is_combo, capture, count(*) as n_rfq_seen,
     count(*) filter (visibility = 'foreign') as n_rfq_unquoted, n_rfq_unquoted / n_rfq_seen as share
 from marts.rfq_facts where visibility <> 'own'
 group by series_ticker, is_combo, capture having n_rfq_unquoted > 0
-order by n_rfq_unquoted desc, series_ticker, is_combo limit 50;
+order by n_rfq_unquoted desc, series_ticker, is_combo, capture limit 50;
 
 -- my_lapses: Which accepts of my quotes did I let lapse?
 select accepted_ts, rfq_id, quote_id, market_ticker, n_legs, accepted_side, accepted_bid_dollars

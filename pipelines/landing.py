@@ -222,6 +222,8 @@ class Landing:
         told = {
             look: extraction.state_of(states.get(look.pass_.resource, {}), look.pass_.name)
             for look in self._looks
+            # Where all is read anew, a state that is not told yet is there all the same.
+            if not (extraction.begins_anew and look.is_ready)
         }
         if any(look.has_more_than(state) for look, state in told.items()):
             _log.warning("raw has lost what it had stored of this watch: it is looked at again")

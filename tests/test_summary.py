@@ -164,7 +164,7 @@ def test_a_maker_is_told_what_it_quoted_won_and_let_lapse(said: Say) -> None:
             "100.0%",
             "1 of 1 of others, live, 95 % interval 20.7% to 100.0%",
         ),
-        "won": ("1", "of 5 RFQs that you quoted, watched live or not"),
+        "won": ("1", "of 3 that you quoted and that are over, watched live or not"),
         "hit ratio, singles": (
             "50.0%",
             "won 1 of 2 decided, live, 95 % interval 9.5% to 90.5%",
@@ -336,7 +336,7 @@ def test_each_figure_leaves_out_what_is_not_of_it(said: Say) -> None:
             "100.0%",
             "1 of 1 of others, live, 95 % interval 20.7% to 100.0%",
         ),
-        "won": ("2", "of 5 RFQs that you quoted, watched live or not"),
+        "won": ("2", "of 3 that you quoted and that are over, watched live or not"),
         "hit ratio, singles": ("50.0%", "won 1 of 2 decided, live, 95 % interval 9.5% to 90.5%"),
         "accepts": ("3", "2 executed, 1 still in the confirm window"),
         "lapsed": ("0.0%", "0 of 2 accepts whose window is over, 95 % interval 0.0% to 65.8%"),

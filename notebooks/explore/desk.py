@@ -7,14 +7,14 @@ from notebooks.explore.address import Sort
 from notebooks.explore.forms import steps
 from notebooks.explore.view import View
 from notebooks.report.chart import MOST_ROWS, Wanted
-from notebooks.report.charts import INTERVAL, KIND, LEGS
+from notebooks.report.charts import INTERVAL, KIND, LEGS, ranked
 from notebooks.report.drawing import bars, quartiles, rates
 from notebooks.report.window import Unit
 
-_MATURED = "visibility = 'own' and is_matured and capture <> 'backfill'"
 _FILLED = (
     "count(*) as n, count(*) filter (is_filled) as n_filled, n_filled / n as fill_rate,"
-    f" {INTERVAL.format(hits='n_filled', n='n')} from asked where is_now and {_MATURED}"
+    f" {INTERVAL.format(hits='n_filled', n='n')} from asked"
+    " where is_now and visibility = 'own' and is_matured and"
 )
 _SORTS = {
     Sort.WON: "n_won desc",
@@ -22,7 +22,7 @@ _SORTS = {
     Sort.QUOTED: "n_quoted desc",
     Sort.ANSWER: "answer_p50_s nulls last",
     Sort.SPREAD: "spread_p50_cents nulls last",
-    Sort.LAPSES: "n_lapsed desc",
+    Sort.LAPSES: "n_lapsed desc nulls last",
 }
 
 
@@ -42,7 +42,8 @@ def fills(view: View) -> Iterator[Wanted]:
             f"Filled by {name}",
             note,
             "By size, legs and series",
-            f"select {by} as {name}, {_FILLED} group by {name} order by {order}",
+            f"select {by} as {name}, {_FILLED} {view.scope.timely} group by {name}"
+            f" order by {order}",
             partial(rates, by=name, rate="fill_rate", is_lying=is_lying),
         )
     yield Wanted(
@@ -178,7 +179,7 @@ def holding(view: View, visibility: str, prefix: str) -> Iterator[Wanted]:
         f"select {by}, count(*) as n, count(*) filter (is_lapsed) as n_lapsed,"
         f" n_lapsed / n as lapse_rate, {INTERVAL.format(hits='n_lapsed', n='n')}"
         f" from quoted where {accepts} and is_accept_matured group by {key}"
-        f" order by {key} is null, n_lapsed desc, n desc, {key} limit {MOST_ROWS + 1}",
+        f" {ranked(f'n_lapsed desc, n desc, {key}', key)}",
         partial(rates, by="who" if key == "id" else key, rate="lapse_rate", is_lying=True),
     )
 
@@ -189,8 +190,9 @@ def makers(view: View) -> Iterator[Wanted]:
     yield Wanted(
         "makers",
         f"Makers, sorted by {view.address.sort.replace('_', ' ')}",
-        f"Own RFQs of the window, {capture}. The dot is what each won of what it quoted and is"
-        " over; hidden ids stand in one row at the end, unranked.",
+        f"Own RFQs of the window, {capture}; accepts and lapses are of all captures, and of RFQs"
+        " that are gone. The dot is what each won of what it quoted and is over; hidden ids stand"
+        " in one row at the end, unranked.",
         "The league",
         "select nullif(maker_id, 'unknown') as id, count(distinct rfq_id)"
         " filter (is_valid_response) as n_quoted, count(distinct rfq_id) filter (is_over) as n,"
@@ -198,14 +200,16 @@ def makers(view: View) -> Iterator[Wanted]:
         f" n_won / nullif(n, 0) as hit_ratio, {INTERVAL.format(hits='n_won', n='n')},"
         " median(response_latency_s) filter (version = 1 and is_valid_response) as answer_p50_s,"
         " median((100 * quote_spread)::double) filter (is_effective) as spread_p50_cents,"
-        " count(*) filter (is_accept_matured) as n_accepts,"
-        " count(*) filter (is_accept_matured and is_lapsed) as n_lapsed"
+        " any_value(accepts.n_accepts) as n_accepts, any_value(accepts.n_lapsed) as n_lapsed"
         " from (select quoted.*, asked.is_decided and is_valid_response as is_over,"
         " quoted.outcome = 'done' and is_reference_accept as is_won"
         " from quoted join asked using (rfq_id)"
         f" where quoted.is_now and quoted.visibility = 'own' and quoted.capture = '{capture}'"
-        " and not is_self_quote) group by id having n_quoted > 0"
-        f" order by id is null, {_SORTS[view.address.sort]}, n desc, id limit 50",
+        " and not is_self_quote) left join (select maker_id, count(*) as n_accepts,"
+        " count(*) filter (is_lapsed) as n_lapsed from quoted where is_now and visibility = 'own'"
+        " and is_accept_matured and not is_self_quote group by maker_id) as accepts"
+        " using (maker_id) group by id having n_quoted > 0"
+        f" {ranked(f'{_SORTS[view.address.sort]}, n desc, id', most=50)}",
         partial(rates, by="who", rate="hit_ratio", is_lying=True),
     )
     yield view.of_report("concentration")
@@ -224,8 +228,8 @@ def _concentration_bounds(capture: str) -> Wanted:
     executed = (
         "select 'contracts executed' as measure, nullif(maker_id, 'unknown') as id,"
         " sum(executed_contracts)::double as amount, count(*) as n_parts from quoted where is_now"
-        " and visibility = 'own' and executed_ts is not null and not is_self_quote"
-        " group by id having amount > 0"
+        " and visibility = 'own' and executed_ts is not null and is_reference_accept"
+        " and not is_self_quote group by id having amount > 0"
     )
     hidden = "coalesce(sum(amount) filter (id is null), 0)"
     parts = "coalesce(sum(n_parts) filter (id is null), 0)"

@@ -20,7 +20,7 @@ NO_RIVALS = (
 def maker(view: View) -> Iterator[Wanted]:
     """What was quoted of what was seen, what of it was won, and what was let go."""
     capture = view.scope.captures["maker"]
-    if view.scope.sees_market:
+    if view.scope.counts_market:
         yield Wanted(
             "quoted_by_series",
             "Quoted of seen, by series",

@@ -118,11 +118,12 @@ def _new_leader_in_lapses(connection: duckdb.DuckDBPyConnection) -> Iterator[Ite
 
 
 def _unquoted_series(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Iterator[Item]:
-    if "maker" not in scope.shown or not scope.sees_market:
+    if "maker" not in scope.shown or not scope.counts_market:
         return
     rows = ask(
         connection,
         "select left(series_ticker, 60) as series, count(*) as n from seen where is_now"
+        f" and capture = '{scope.captures['maker']}'"
         f" group by series having count(*) filter (is_quoted) = 0 and n >= {MIN_N}"
         " order by n desc, series",
     ).to_dicts()

@@ -56,25 +56,26 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Wanted]:
         "Day by day",
         f"select day, {KIND} as kind, count(*) as n, count(*) filter (is_filled) as n_filled,"
         f" n_filled / n as fill_rate, {INTERVAL.format(hits='n_filled', n='n')} from asked"
-        " where visibility = 'own' and is_matured and capture <> 'backfill'"
+        f" where visibility = 'own' and is_matured and {scope.timely}"
         " group by day, kind order by day, kind",
         lambda rows: rates(rows, "day", "fill_rate", "kind", days=list(scope.window.days)),
     )
+    watched = f"is_now and visibility = 'own' and capture = '{scope.captures['requester']}'"
     yield _died("requester")
     yield from _lost(scope)
     yield Wanted(
         "latency_fill_rate",
         "Filled, by how soon the first quote came",
-        "Own RFQs of the window; sooner answers come to easier RFQs too.",
+        f"Own RFQs of the window, {scope.captures['requester']}; sooner answers come to easier RFQs"
+        " too.",
         "Latency",
         "select marts.latency_bucket(time_to_first_quote_s) as first_quote, count(*) as n,"
         " count(*) filter (is_filled) as n_filled, n_filled / n as fill_rate,"
         f" {INTERVAL.format(hits='n_filled', n='n')} from asked"
-        " where is_now and visibility = 'own' and is_matured and capture <> 'backfill'"
+        f" where {watched} and is_matured"
         " group by first_quote order by marts.bucket_start(first_quote) nulls last",
         lambda rows: rates(rows, "first_quote", "fill_rate"),
     )
-    watched = f"is_now and visibility = 'own' and capture = '{scope.captures['requester']}'"
     yield _latencies(f"{watched} and is_valid_response", "Answers of makers to own RFQs.")
     quotes = f"{watched} and is_effective and is_valid_response"
     yield from _spreads(quotes, unit, "makers' last quotes on own RFQs", "")
@@ -88,20 +89,23 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Wanted]:
         "count(*) as n, count(*) filter (is_filled) as n_filled, n_filled / n as fill_rate,"
         f" {INTERVAL.format(hits='n_filled', n='n')},"
         " median(edge_dollars::double) filter (state = 'executed') * 100 as edge_p50_cents"
-        " from asked where is_now and visibility = 'own' and is_matured and capture <> 'backfill'"
+        f" from asked where is_now and visibility = 'own' and is_matured and {scope.timely}"
     )
     yield from _tags(scope, "", f"Filled within {scope.maturity_s:g} s", "fill_rate", filled)
 
 
 def _lost(scope: Scope) -> Iterator[Wanted]:
+    capture = scope.captures["requester"]
     lost = (
         "from marts.lost_quotes as lost join asked using (rfq_id)"
         f" where asked.is_now and lost.is_effective {scope.chosen.of_maker('lost')}"
+        f" and lost.capture = '{capture}'"
     )
     yield Wanted(
         "lost_quotes",
         "Why the other quotes lost",
-        "Each maker's last quote on executed own RFQs of the window; the first reason that holds.",
+        f"Each maker's last quote on executed own RFQs of the window, {capture}; the first reason"
+        " that holds.",
         "What the other quotes lost by",
         "select reason, count(*) as n, count(lost_by_cents) as n_priced,"
         f" median(lost_by_cents)::double as lost_by_p50_cents {lost}"
@@ -215,7 +219,7 @@ def _makers(scope: Scope) -> Wanted:
         " from quoted join asked using (rfq_id)"
         f" where quoted.is_now and quoted.visibility = 'own' and quoted.capture = '{capture}'"
         " and is_valid_response and not is_self_quote)"
-        f" group by id order by id is null, n_won desc, n desc, id limit {MOST_ROWS + 1}",
+        f" group by id {ranked('n_won desc, n desc, id')}",
         lambda rows: rates(rows, "who", "hit_ratio", is_lying=True),
     )
 
@@ -249,9 +253,18 @@ def _shares_of(id_: str, whose: str, executed: str) -> str:
         f" pow(sum(contracts) over (), 2) / ({known} + 2 * {busiest} * {hidden}"
         f" + {hidden} * {hidden}) as equal_{whose}_least,"
         f" pow(sum(contracts) over (), 2) / ({known} + {hidden} * {hidden} / greatest(1, {parts}))"
-        f" as equal_{whose}_most from {executed} and executed_ts is not null"
+        f" as equal_{whose}_most from {executed}"
+        " and executed_ts is not null and is_reference_accept"
         " group by id having contracts > 0"
-        f" order by id is null, contracts desc, id limit {MOST_ROWS + 1}"
+        f" {ranked('contracts desc, id')}"
+    )
+
+
+def ranked(by: str, key: str = "id", most: int = MOST_ROWS) -> str:
+    """SQL of the order of groups: the first of those whose *key* is known, and what has none."""
+    order = f"{key} is null, {by}"
+    return (
+        f"qualify {key} is null or row_number() over (order by {order}) <= {most} order by {order}"
     )
 
 
@@ -279,7 +292,9 @@ def _curves(scope: Scope) -> Wanted:
         "Filled by then, while closing competes",
         "Own RFQs of the window; the band is 95 %. Beneath: how many still waited.",
         "Curves",
-        (files("notebooks.report") / "curves.sql").read_text().format(as_of=as_of),
+        (files("notebooks.report") / "curves.sql")
+        .read_text()
+        .format(as_of=as_of, timely=scope.timely),
         curves,
         n="n_start",
     )
@@ -372,7 +387,7 @@ def _of_maker(scope: Scope, unit: Unit) -> Iterator[Wanted]:
         f" count(*) filter ({seen}) as n, count(*) filter ({seen} and is_won) as n_won,"
         f" n_won / nullif(n, 0) as hit_ratio, {INTERVAL.format(hits='n_won', n='n')} from seen"
         " where is_now group by id"
-        f" order by id is null, n_quoted desc, n_seen desc, id limit {MOST_ROWS + 1}",
+        f" {ranked('n_quoted desc, n_seen desc, id')}",
         lambda rows: rates(rows, "who", "hit_ratio", is_lying=True),
     )
     yield Wanted(

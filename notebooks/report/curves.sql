@@ -5,11 +5,12 @@ with waits as (
     select
         case when n_legs <> 1 then 'combos' else 'singles' end as kind,
         case when state = 'executed' then 'filled'
-            when end_cause in ('executed', 'closed') then 'closed' else 'open' end as fate,
-        greatest(0, ceil(12 * log10(greatest(0.1, epoch_us(
-            coalesce(end_ts, {as_of}) - created_ts) / 1e6
-        )) + 12)) as bin,
-    from asked where is_now and visibility = 'own' and capture <> 'backfill'
+            when state = 'closed_unfilled' and end_cause <> 'lost' then 'closed' else 'open' end as fate,
+        -- A fill's own time: an act on another quote may move the end of its RFQ.
+        greatest(0, ceil(12 * log10(greatest(0.1, coalesce(
+            time_to_fill_s, epoch_us(coalesce(end_ts, {as_of}) - created_ts) / 1e6
+        ))) + 12)) as bin,
+    from asked where is_now and visibility = 'own' and {timely}
 ), bins as (
     select kind, bin, count(*) as n_ended,
         count(*) filter (fate = 'filled') as n_filled,

@@ -134,7 +134,8 @@ def _cover_distance(unit: Unit) -> str:
 def _of_requester(scope: Scope, unit: Unit) -> Iterator[Figure]:
     watched = f"visibility = 'own' and capture = '{scope.captures['requester']}'"
     own = "visibility = 'own'"
-    matured = f"{own} and is_matured and capture <> 'backfill'"
+    matured = f"{own} and is_matured and {scope.timely}"
+    of_maker = "" if scope.chosen.maker is None else ", that this maker quoted"
     executed = f"{own} and state = 'executed'"
     compared = f"{watched} and state = 'executed'"
     # Those whose RFQ is gone included; of several executions of an RFQ the one that counts.
@@ -144,12 +145,14 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Figure]:
     yield Figure("n_rfq_own", "Own RFQs", Kind.COUNT, "asked", "requester", own)
     yield Figure(
         "fill_rate_matured", f"Filled {within}", Kind.SHARE, "asked", "requester", matured,
-        "is_filled", f"of own RFQs at least {scope.maturity_s:g} s old",
+        "is_filled", f"of own RFQs at least {scope.maturity_s:g} s old{of_maker}",
     )  # fmt: skip
-    yield Figure(
-        "response_rate_5s", "Answered within 5 s", Kind.SHARE, "asked", "requester", watched,
-        "is_answered_5s", f"own RFQs, {scope.captures['requester']}",
-    )  # fmt: skip
+    if scope.chosen.maker is None:
+        # Of RFQs that are chosen by an answer all are answered.
+        yield Figure(
+            "response_rate_5s", "Answered within 5 s", Kind.SHARE, "asked", "requester", watched,
+            "is_answered_5s", f"own RFQs, {scope.captures['requester']}",
+        )  # fmt: skip
     yield Figure(
         "abandonment_rate", "Answered, never accepted", Kind.SHARE, "asked", "requester",
         f"{watched} and (n_makers > 0 or is_accepted) and end_cause is not null",
@@ -203,9 +206,9 @@ def _of_maker(scope: Scope, unit: Unit) -> Iterator[Figure]:
     answers = f"{mine} and is_valid_response and {capture}"
     yield Figure(
         "n_rfq_seen", "RFQs of others seen", Kind.COUNT, "seen", "maker", "true",
-        note="" if scope.sees_market else "scope self: only those that you quoted are read",
+        note=_seen(scope),
     )  # fmt: skip
-    if scope.sees_market:
+    if scope.counts_market:
         yield Figure(
             "my_quote_rate", "Quoted of seen", Kind.SHARE, "seen", "maker", capture, "is_quoted",
             f"RFQs of others, {scope.captures['maker']}",
@@ -237,7 +240,7 @@ def _of_maker(scope: Scope, unit: Unit) -> Iterator[Figure]:
     )  # fmt: skip
     yield Figure(
         "my_executed_contracts", "Contracts executed", Kind.CONTRACTS, "quoted", "maker",
-        f"{mine} and executed_ts is not null", "executed_contracts",
+        f"{mine} and executed_ts is not null and is_reference_accept", "executed_contracts",
     )  # fmt: skip
     if scope.own and scope.own.has_fair:
         yield Figure(
@@ -245,6 +248,12 @@ def _of_maker(scope: Scope, unit: Unit) -> Iterator[Figure]:
             Kind.EDGE, "quoted", "maker", f"{answers} and is_effective", "edge_dollars",
             "the smaller of the two sides'",
         )  # fmt: skip
+
+
+def _seen(scope: Scope) -> str:
+    if not scope.sees_market:
+        return "scope self: only those that you quoted are read"
+    return "" if scope.is_market_complete else "the market's list is still being read"
 
 
 def values(connection: duckdb.DuckDBPyConnection, wanted: Sequence[Figure]) -> list[Found]:

@@ -149,6 +149,22 @@ class Scope:
     is_market_complete: bool = True
 
     @property
+    def counts_market(self) -> bool:
+        """Whether what others asked is all held, so that something may be divided by it."""
+        return self.sees_market and self.is_market_complete
+
+    @property
+    def timely(self) -> str:
+        """The condition on RFQs that a fill rate is of, by what was captured of them.
+
+        A maker chosen by its quotes has those alone whose quotes are held: where nobody watched,
+        these are nearly all its wins.
+        """
+        if self.chosen.maker is not None:
+            return f"capture = '{self.captures['requester']}'"
+        return "capture <> 'backfill'"
+
+    @property
     def whose(self) -> str:
         """Whose RFQs a count of all that are held is of."""
         if not self.sees_market:

@@ -141,7 +141,7 @@ order by is_combo
 _WON_AT_ALL = """
 select
     coalesce(sum(n_rfq_won), 0)::bigint as n_won,
-    coalesce(sum(n_rfq_quoted), 0)::bigint as n_quoted,
+    coalesce(sum(n_rfq_decided), 0)::bigint as n_decided,
 from marts.makers where visibility = 'quoted'
 """
 
@@ -239,7 +239,10 @@ def headline(connection: duckdb.DuckDBPyConnection) -> list[Part]:
 def _held(held: Row, record: Row) -> Iterator[Line]:
     own, quoted = held["n_own"], held["n_quoted"]
     others = held["n_rfq"] - own - quoted
-    whose = f"your own {own:,}; of others {quoted:,} that you quoted, {others:,} that you did not"
+    unquoted = f"{others:,} that you did not"
+    if held["scope"] == "self":
+        unquoted = "others are not read in scope self"
+    whose = f"your own {own:,}; of others {quoted:,} that you quoted, {unquoted}"
     yield Line("RFQs", f"{held['n_rfq']:,}", whose)
     if held["is_market_left"]:
         yield Line("of all RFQs", "some are missing", INCOMPLETE)
@@ -309,7 +312,7 @@ def _as_maker(connection: duckdb.DuckDBPyConnection, unread: str | None) -> Iter
     else:
         yield Line("quoted of seen", "-", unread)
     (at_all,) = _rows(connection, _WON_AT_ALL)
-    rests_on = f"of {at_all['n_quoted']:,} RFQs that you quoted, watched live or not"
+    rests_on = f"of {at_all['n_decided']:,} that you quoted and that are over, watched live or not"
     yield Line("won", f"{at_all['n_won']:,}", rests_on)
     won = _rows(connection, _WON, capture=capture)
     for row in won:

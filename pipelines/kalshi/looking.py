@@ -115,8 +115,7 @@ class Look:
         self.state: dict[str, Any] | None = None if each.is_fleeting else {}
         self._known: set[Key] = set()
         self._met: set[Key] = set()
-        # The unreadable rows of this look, and which of them the watermark had passed before.
-        self._unreadable: dict[str, Rejected] = {}
+        # The unreadable rows that the last looks have shown and the watermark has passed.
         self._passed: set[str] = set()
         # How far raw had read by what was handed over to it, and how often it went back since.
         self._stored: datetime | None = None
@@ -137,9 +136,10 @@ class Look:
 
     def begin(self, state: dict[str, Any]) -> None:
         """Go on from where a load has left the pass; from nothing a load has to begin."""
-        if self.state is None and "watermark" in state:
-            self.state = deepcopy(state)
-        self._stored = Watermark(state).value
+        with self._lock:
+            if self.state is None and "watermark" in state:
+                self.state = deepcopy(state)
+            self._stored = Watermark(state).value
 
     def has_more_than(self, state: dict[str, Any]) -> bool:
         """Whether raw, which has *state* of the pass, has lost what it had got from here.
@@ -178,8 +178,9 @@ class Look:
 
     def look(self, extraction: Extraction) -> tuple[Ending, datetime | None]:
         """Read the list once more; return how that ended, and when the list was served whole."""
-        state, n_begun = deepcopy(self.state or {}), self._n_begun
-        seen, self._unreadable = Sights(), {}
+        with self._lock:
+            state, n_begun = deepcopy(self.state or {}), self._n_begun
+        seen = Sights()
         try:
             reading = _reading(extraction, self.pass_, state)
             ending, moment = self._read(reading, seen)
@@ -189,8 +190,7 @@ class Look:
         seen.add(reading.report)
         seen.moments += [] if moment is None else [moment]
         seen.state = state
-        if seen.is_verified:
-            self._pass_unreadable(seen)
+        self._pass_unreadable(reading.report, seen, is_whole=ending.failure is None)
         older = reading.report.rows_created_before_window
         with self._lock:
             if older is not None:
@@ -202,15 +202,18 @@ class Look:
             self._fresh = self._fresh.joined(seen)
             if n_begun == self._n_begun:
                 self.state = state
-                self._known = self._known if ending.failure else known
+                self._known = self._known | known if ending.failure else known
         return ending, moment
 
-    def _pass_unreadable(self, seen: Sights) -> None:
+    def _pass_unreadable(self, report: PassReport, seen: Sights, *, is_whole: bool) -> None:
         """Hand over the unreadable rows that the watermark passes with this look, known or not."""
-        passed = {key: row for key, row in self._unreadable.items() if key not in self._passed}
-        seen.rejected |= passed
-        seen.passed |= passed.keys()
-        self._passed = set(self._unreadable)
+        for key in report.passed - self._passed:
+            seen.rejected.setdefault(key, report.rejected[key])
+            seen.passed.add(key)
+        self._passed |= report.passed
+        if is_whole:
+            # What is not listed any more was handed over.
+            self._passed &= report.rejected.keys()
 
     def landed(self) -> list[datetime]:
         """Forget what a load has stored; return the moments at which the list was served whole."""
@@ -259,7 +262,6 @@ class Look:
             ending: Ending = end.value
             return ending, moment
         except ExchangeError as failure:
-            self._known |= self._met
             return Ending(failure=failure), None
 
     def _taken(self, reading: Reading, batch: Batch, seen: Sights) -> Taken:
@@ -267,7 +269,6 @@ class Look:
         batch = reading.extraction.purged.left_of(batch, self.pass_.entity)
         report, rows = reading.report, batch.rows.table
         for row in batch.rows.rejected:
-            self._unreadable[row.row_hash] = row
             if self._is_first_met(("rejected", row.row_hash)):
                 seen.rejected[row.row_hash] = row
         rejected = frozenset(hash(row.row_hash) for row in batch.rows.rejected)

@@ -223,6 +223,7 @@ def is_full_after(reading: Reading, swept: Swept) -> bool:
     if not report.is_verified or swept.earned_ts is None:
         return False
     reading.watermark.advance(min(filter(None, (end, swept.earned_ts))))
+    report.pass_rejected()
     return report.new_versions >= reading.extraction.reach.rows_per_load
 
 

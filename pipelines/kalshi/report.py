@@ -70,7 +70,7 @@ class PassReport:
     is_vouched_for: bool | None = None
     """Of what a watch has seen before: whether its last look was, as this report tells less."""
     passed: frozenset[str] = frozenset()
-    """Rejected rows that a look's watermark has passed already, by their hashes."""
+    """Rejected rows that a watermark has passed already, by their hashes."""
 
     def __post_init__(self) -> None:
         self.watermark_before_ts = self.watermark.value
@@ -132,6 +132,10 @@ class PassReport:
             self.rejected_rows += 1
             self.nameless_rows += row.id is None
             _keep(self.rejected, row)
+
+    def pass_rejected(self) -> None:
+        """Note that the watermark has passed the rows that were rejected so far."""
+        self.passed |= self.rejected.keys()
 
     def keep_aside(self, *rows: Rejected) -> None:
         """Keep with the rejected rows what is not counted with them."""

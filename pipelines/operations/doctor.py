@@ -340,6 +340,9 @@ def _space(database: Database, now: datetime) -> Finding:
 def _schedule(database: Database, now: datetime) -> Finding:
     """Whether runs come as regularly as they did."""
     runs = [run for run in read_record(database.path).runs if run.command in SCHEDULED]
+    # Whoever changes from a watch to a schedule, or back, changes the rhythm.
+    is_watched = [run.command == WATCH for run in runs]
+    runs = [run for run, each in zip(runs, is_watched, strict=True) if each == is_watched[-1]]
     if len(runs) < 2:
         return Finding(
             *("schedule", State.WARN, "fewer than two runs were recorded"),

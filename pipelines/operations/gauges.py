@@ -10,6 +10,10 @@ from pipelines.operations.runs import Run, read_record
 from pipelines.operations.standing import Shown, Standing, sizes
 from pipelines.store.database import Database
 
+# They have published, or put that off as copying takes too long. A load alone does neither, and a
+# build only one of them.
+PUBLISHING = ("run", "backfill", effects.WATCH)
+
 
 def exposition(database: Database | None, ended: Run, found: Standing | None) -> bytes:
     """Return the text format of how *ended* left the *database*, and of what was *found* there."""
@@ -18,7 +22,7 @@ def exposition(database: Database | None, ended: Run, found: Standing | None) ->
     def gauge(name: str, meaning: str, *labels: str) -> Gauge:
         return Gauge(f"rfq_{name}", meaning, labels, registry=registry)
 
-    success = gauge("last_success_timestamp_seconds", "When a run last published; 0 for never")
+    success = gauge("last_success_timestamp_seconds", "When a run last ended well; 0 for never")
     success.set(_last_success_s(database, ended))
     gauge("last_exit_code", "What the last run ended with").set(ended.exit_code or 0)
     phases = gauge("phase_seconds", "How long a phase of the last run took", "phase")
@@ -53,6 +57,6 @@ def _last_success_s(database: Database | None, ended: Run) -> float:
     moments = [
         run.ended_ts.timestamp()
         for run in (*before, ended)
-        if run.ended_ts and run.exit_code == 0 and run.published
+        if run.ended_ts and run.exit_code == 0 and (run.published or run.command in PUBLISHING)
     ]
     return max(moments, default=0.0)

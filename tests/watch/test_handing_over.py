@@ -99,7 +99,8 @@ def test_unreadable_rows_that_a_look_has_passed_are_read_by_id(
 ) -> None:
     """12 of 30 quotes cannot be read: less than half of a look, and nearly all that is new in it.
 
-    Half may be unreadable by the settings, which the looks heed as runs do.
+    Half may be unreadable by the settings, which the looks heed as runs do. The looks at 100 s
+    fail, and those after them show the same rows again.
     """
     broken: set[str] = set()
     real = visibility.visible_quote
@@ -115,7 +116,9 @@ def test_unreadable_rows_that_a_look_has_passed_are_read_by_id(
 
     early = [act for n in range(1, 19) for act in deals.acts(n, at_s=7, lives_s=900)]
     late = [act for n in range(19, 31) for act in deals.acts(n, at_s=82, lives_s=900)]
-    acts = sorted([*early, *late, (83.5, break_last)], key=lambda act: act[0])
+    fail = [ErrorOrder(503, "unavailable", "GetQuotes")] * 2
+    fails = (99.5, lambda: market.faults.errors.extend(fail))
+    acts = sorted([*early, *late, (83.5, break_last), fails], key=lambda act: act[0])
     access = replace(access_of(exchange, desk, REACH), rejected_share=0.5)
 
     watched(database, access, Plan(clock, 125, acts), threads=no_builds())
@@ -126,6 +129,9 @@ def test_unreadable_rows_that_a_look_has_passed_are_read_by_id(
         " where resource = 'quotes' and is_read_again",
     )
     assert found == [(12, 12)]
+    counted = "select sum(rejected_rows)::int from raw.extraction_runs where pass like 'quotes_%'"
+    assert raw(database, counted) == [(12,)]
+    assert market.faults.errors == []
     reached = (
         "select max(watermark_after_ts) from raw.extraction_runs where pass = 'quotes_received'"
     )

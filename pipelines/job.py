@@ -115,20 +115,24 @@ def run(
 def read_lost_again(
     extraction: Extraction,
     work: Work,
-    load_anew: Callable[[Extraction], object],
+    load_anew: Callable[[Extraction], object] | None,
     *,
     accept_loss: bool = False,
 ) -> bool:
     """Read again what was published and raw has lost; return whether there was any.
 
-    What the exchange no longer has of it raises `DataRefused`, or is counted.
+    What the exchange no longer has of it raises `DataRefused`, or is counted. Without *load_anew*
+    it was asked before.
     """
     connection = extraction.connection
     was_lost = lost_rows(connection, work)
     if not was_lost:
         return False
-    _log.warning("the private file has lost %s that were published: reading again", told(was_lost))
-    load_anew(extraction.begun_anew())
+    if load_anew is not None:
+        _log.warning(
+            "the private file has lost %s that were published: reading again", told(was_lost)
+        )
+        load_anew(extraction.begun_anew())
     with attached(connection, work.last):
         lost = find_lost(connection)
         if accept_loss:
@@ -185,7 +189,7 @@ def rebuild(
     """
     _demand_loaded(database)
     with at_work(database) as work, database.writing(work.directory) as connection:
-        _demand_buildable(connection, work)
+        demand_buildable(connection, work)
         limits = Limits(rejected_share)
         return build_and_publish(
             *(connection, work, {}, limits),
@@ -232,7 +236,7 @@ def build_into(
     _demand_loaded(database)
     with at_work(database) as work, _place_for(output, database) as place:
         with database.writing(work.directory) as connection:
-            _demand_buildable(connection, work)
+            demand_buildable(connection, work)
             load, moments, shown_maturity_s = _shown(connection, work, as_of)
         with known_after(database.private_path, work.directory, load) as connection:
             demand_few_rejected(connection, Limits(rejected_share))
@@ -249,7 +253,7 @@ def _demand_loaded(database: Database) -> None:
         raise DatabaseError(f"nothing was loaded into {database.path} yet: `rfq run` loads it")
 
 
-def _demand_buildable(connection: duckdb.DuckDBPyConnection, work: Work) -> None:
+def demand_buildable(connection: duckdb.DuckDBPyConnection, work: Work) -> None:
     """A build asks nobody for what the private file has lost."""
     _demand_same_stamp(connection, work)
     if lost := lost_rows(connection, work):

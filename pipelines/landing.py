@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -80,7 +81,7 @@ class Landing:
         self._loader: Loader | None = None
         self.extraction: Extraction | None = None
         self._last: dict[str, datetime] = {}
-        self._is_first = True
+        self._is_first, self._has_read_anew = True, False
 
     def open(self) -> Extraction:
         """Open the private file, if it is not open, and tell the looks where to go on."""
@@ -145,11 +146,15 @@ class Landing:
         new_versions = job.load_by(loader, extraction, passes, self._between)
         was_lost = False
         if self._is_first:
-            was_lost = job.read_lost_again(
-                extraction, self._work, lambda anew: job.load_by(loader, anew)
-            )
+            # Once, as it takes as long as a first load. What is still lost is refused each time.
+            reads = None if self._has_read_anew else partial(self._read_anew, loader)
+            was_lost = job.read_lost_again(extraction, self._work, reads)
             self._is_first = False
         return new_versions, was_lost
+
+    def _read_anew(self, loader: Loader, extraction: Extraction) -> None:
+        job.load_by(loader, extraction)
+        self._has_read_anew = True
 
     def land(self) -> None:
         """Store what was seen since the last load; where that is nothing new, the moments alone."""

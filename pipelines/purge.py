@@ -16,11 +16,12 @@ import duckdb
 from dlt.common.versioned_state import compress_state, decompress_state
 
 from pipelines.build_settings import configured_maturity_s
-from pipelines.job import published_anew
+from pipelines.building import work_on
+from pipelines.job import demand_buildable, published_anew
 from pipelines.kalshi.purged import MAKE_TABLES
 from pipelines.kalshi.settings import configured
 from pipelines.stopping import stoppable
-from pipelines.store.beside import log_beside
+from pipelines.store.beside import fresh_directory, log_beside
 from pipelines.store.database import Database
 from pipelines.store.errors import DatabaseError
 from pipelines.store.publish import replace_published
@@ -83,13 +84,15 @@ class Purge:
 def prepared(database: Database, wanted: Wanted, now: datetime) -> Iterator[Purge]:
     """Delete what is *wanted* in a copy of the private file, under the run lock.
 
-    Raises `DatabaseError` where nothing was loaded, or where the account is all there is.
+    Raises `DatabaseError` where nothing was loaded, or where the account is all there is, and
+    `DataRefused` where the private file has lost what was published: nobody else may have it.
     """
     if not database.may_be_loaded:
         raise DatabaseError(f"nothing was loaded into {database.path} yet: nothing to purge")
     with stoppable(), database.held(), database.working_directory() as directory:
         with database.writing() as connection:
             connection.execute("checkpoint")
+            demand_buildable(connection, work_on(database, directory))
             _demand_another_account(connection, wanted.account)
         scratch = Database(directory / "purged.duckdb")
         shutil.copyfile(database.private_path, scratch.private_path)
@@ -102,12 +105,15 @@ def carry_out(purge: Purge) -> list[Path]:
     """Publish without the purged rows, put both files in place; return what else was removed."""
     settings = configured("rejected_share", "account")
     published_anew(purge._scratch, purge._connection, settings, configured_maturity_s())
-    compact = purge._scratch.path.with_name("compact.duckdb")
-    _rewrite(purge._connection, compact)
     database = purge._database
-    replace_published(purge._scratch.path, database.path)
-    log_beside(database.private_path).unlink(missing_ok=True)
-    replace_published(compact, database.private_path, is_published=False)
+    private = database.private_path
+    # A link may lead to another disk, and nothing is renamed from one to the other.
+    with fresh_directory(private.parent, f".{private.name}.purge-") as beside:
+        compact = beside / "compact.duckdb"
+        _rewrite(purge._connection, compact)
+        replace_published(purge._scratch.path, database.path)
+        log_beside(private).unlink(missing_ok=True)
+        replace_published(compact, private, is_published=False)
     return list(_remove_put_aside(database))
 
 

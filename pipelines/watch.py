@@ -48,7 +48,7 @@ from pipelines.operations import recording
 from pipelines.publishing import Publisher
 from pipelines.spans import told_moment, told_span
 from pipelines.store.database import Database
-from pipelines.store.errors import DatabaseBusy
+from pipelines.store.errors import DatabaseBusy, DataRefused
 from transforms.raw import create_raw_tables
 
 LAND_EVERY_S = 60.0
@@ -350,7 +350,7 @@ class Watch:
         error, is_cycle = self._load.exception(), self._is_cycle_loading
         done = None if error else self._load.result()
         self._load, self._is_cycle_loading = None, False
-        if error is not None and not isinstance(error, ExchangeError):
+        if error is not None and not isinstance(error, ExchangeError | DataRefused):
             self._keep(error)
         elif self._landing.extraction is None:
             # The exchange has to say whose account it is before the file is opened again.

@@ -5,12 +5,14 @@ import json
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
 import pytest
 
 from pipelines import effects, purge
+from pipelines.operations.runs import Run, append_end
 from pipelines.sandbox import Account, ManualClock, Market
 from pipelines.store import backup
 from pipelines.store import database as files
@@ -18,6 +20,7 @@ from pipelines.store.backup import back_up
 from pipelines.store.database import Database
 from pipelines.store.errors import DatabaseBusy, DatabaseError, DataRefused
 from pipelines.store.publish import replace_published
+from tests.conftest import NOON
 from tests.running import Command, read
 from tests.security.search import found_in_tables
 from tests.test_runs import at_work
@@ -231,3 +234,67 @@ def test_a_backup_demands_the_seal_of_a_file_that_has_one(
     assert (changed.code, "is not as it was published" in changed.err) == (65, True)
     assert not (folder / "changed").exists()
     assert unsealed.code == 0, unsealed.err
+
+
+def test_a_backup_of_a_file_that_is_not_there_is_none_though_another_lies_beside(
+    rfq: Command, tmp_path: Path
+) -> None:
+    """The name that `rfq.db` had for its private file once is that of `rfq.duckdb` now."""
+    default = Database(tmp_path / "rfq.duckdb")
+    with default.held(), default.writing(may_create=True):
+        append_end(default.path, Run("x", "run", NOON, NOON, 0), has_start=False)
+
+    ended = rfq("backup", tmp_path / "copy", "--database", tmp_path / "rfq.db")
+
+    assert (ended.code, "nothing at" in ended.err) == (78, True)
+    assert not (tmp_path / "copy").exists()
+
+
+def test_a_private_file_on_another_disk_is_backed_up_and_purged(
+    rfq: Command,
+    key: Path,
+    exchange: Any,
+    market: Market,
+    clock: ManualClock,
+    desk: Account,
+    maker: Account,
+    database: Database,
+    tmp_path: Path,
+) -> None:
+    with TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        if Path(elsewhere).stat().st_dev == tmp_path.stat().st_dev:
+            pytest.skip("there is no other disk")
+        link, private = tmp_path / "rfq.private.duckdb", Path(elsewhere) / "secure.duckdb"
+        link.symlink_to(private)
+        old = executed(market, desk, maker, "OLD")
+        clock.advance(AGE.total_seconds() - 3_600)
+        new = executed(market, desk, maker, "NEW")
+        at = ("--database", database.path)
+        ran = rfq("run", "--base-url", exchange.base_url, *at)
+
+        backed = rfq("backup", tmp_path / "copy", *at)
+        purged = rfq("purge", "--older-than", "1d", "--yes", *at)
+
+        assert (ran.code, backed.code, purged.code) == (0, 0, 0), purged.err
+        names = {path.name for path in (tmp_path / "copy").iterdir()}
+        assert names == {"rfq.duckdb", "rfq.private.duckdb", "rfq.runs.jsonl"}
+        assert read(database, "select quote_id from staging.quotes") == [(new[1],)]
+        assert link.is_symlink()
+        assert [path.name for path in Path(elsewhere).iterdir()] == ["secure.duckdb"]
+        assert old[1].encode() not in private.read_bytes()
+        assert rfq("run", "--base-url", exchange.base_url, *at).code == 0
+
+
+def test_a_folder_that_cannot_be_replaced_is_refused_before_anything_is_copied(
+    rfq: Command, tmp_path: Path
+) -> None:
+    database = Database(tmp_path / "rfq.duckdb")
+    with database.held(), database.writing(may_create=True):
+        pass
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+
+    ended = rfq("backup", tmp_path / "link", "--database", database.path)
+
+    assert (ended.code, "name a folder in it" in ended.err) == (78, True)
+    assert list((tmp_path / "disk").iterdir()) == []

@@ -132,6 +132,8 @@ def _demand_free(folder: Path) -> None:
         return
     if folder.is_symlink() or not folder.is_dir():
         raise DatabaseError(f"{folder} is no folder: give the path of one")
+    if folder.is_mount():
+        raise DatabaseError(f"{folder} is the root of a disk: give a folder in it")
     if any(folder.iterdir()) and not _is_ours(folder):
         raise DatabaseError(
             f"{folder} holds something else and was left as it is: give a new or an empty folder"

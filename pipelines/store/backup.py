@@ -1,15 +1,15 @@
 """`rfq backup`: copies of the files that belong together, opened before they count."""
 
+import hashlib
 import os
 import shutil
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 import duckdb
 
 from pipelines.stopping import stoppable
-from pipelines.store.beside import log_beside, record_path
+from pipelines.store.beside import fresh_directory, log_beside, record_path
 from pipelines.store.database import PRIVATE, Database
 from pipelines.store.errors import DatabaseError, DataRefused
 from pipelines.store.publish import Last, provenance
@@ -25,18 +25,20 @@ def back_up(database: Database, folder: Path, within_s: float = WAITS_S) -> dict
     `DataRefused` for a copy that cannot be read, `DatabaseError` for a folder that is in use.
     """
     target = _free(folder)
-    if not database.path.exists() and not database.may_be_loaded:
-        raise DatabaseError(f"there is nothing at {database.path} to back up: `rfq run` makes it")
-    with stoppable(), database.held(within_s):
-        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        try:
-            _copy(database, draft)
-            _demand_whole(Database(draft / database.path.name))
-            os.sync()
-            draft.replace(target)
-        except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
-            raise
+    _demand_something(database, is_there=database.may_be_loaded)
+    # What a killed one left is removed by the next one of the same database.
+    of_this_database = hashlib.sha256(os.fsencode(database.path)).hexdigest()[:16]
+    prefix = f".rfq-backup-{of_this_database}-"
+    with stoppable(), database.held(within_s), fresh_directory(target.parent, prefix) as beside:
+        # A file of the older naming was another database's, unless it was taken over by now.
+        _demand_something(database, is_there=database.is_loaded)
+        draft = beside / "draft"
+        draft.mkdir(mode=0o700)
+        copy = Database(draft / database.path.name)
+        _copy(database, copy)
+        _demand_whole(copy)
+        os.sync()
+        draft.replace(target)
     return {path.name: path.stat().st_size for path in sorted(target.iterdir())}
 
 
@@ -46,16 +48,28 @@ def _free(folder: Path) -> Path:
         raise DatabaseError(f"the folder {target.parent} does not exist: make it first")
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DatabaseError(f"{target} is in use: name a folder that is empty or not there yet")
+    if target.is_symlink() or target.is_mount():
+        raise DatabaseError(f"{target} is a link or the root of a disk: name a folder in it")
     return target
 
 
-def _copy(database: Database, draft: Path) -> None:
-    private = database.private_path
-    log = log_beside(private)
-    for path in (database.path, private, log, record_path(database.path)):
+def _demand_something(database: Database, *, is_there: bool) -> None:
+    if not database.path.exists() and not is_there:
+        raise DatabaseError(f"there is nothing at {database.path} to back up: `rfq run` makes it")
+
+
+def _copy(database: Database, copy: Database) -> None:
+    """Copy the files under the names that they have beside *copy*: one of them may be a link."""
+    private, copied = database.private_path, copy.private_path
+    for path, target in (
+        (database.path, copy.path),
+        (private, copied),
+        (log_beside(private), log_beside(copied)),
+        (record_path(database.path), record_path(copy.path)),
+    ):
         if path.is_file():
             with suppress(FileNotFoundError):
-                shutil.copyfile(path, draft / path.name)
+                shutil.copyfile(path, target)
 
 
 def _demand_whole(copy: Database) -> None:

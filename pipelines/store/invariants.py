@@ -322,7 +322,8 @@ def demand_nothing_lost(lost: dict[str, int], private: Path) -> None:
             f"nothing was published: the private file has lost {told(lost)} that were published, "
             "and the exchange no longer has them. The last published file stays. To restore them, "
             f"put a backup of {private} in its place and run again; `rfq run --accept-loss` "
-            "publishes without them and counts them in marts.data_quality"
+            "publishes without them and counts them in marts.data_quality. A watch has to be "
+            "stopped for either"
         )
 
 

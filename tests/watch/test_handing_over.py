@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,11 +11,13 @@ import pytest
 from pipelines import job, purge
 from pipelines.kalshi.passes import passes_of
 from pipelines.landing import Landing
+from pipelines.operations.runs import read_record
 from pipelines.sandbox import Account, ManualClock, Market, visibility
 from pipelines.sandbox.faults import ErrorOrder
 from pipelines.store.database import Database
 from tests.running import access_of, ignore
-from tests.watch.deals import REACH, Deals, Watching, at, no_builds
+from tests.test_files import empty_raw
+from tests.watch.deals import REACH, Deals, Watching, at, no_builds, told
 from tests.watch.driven import Inline, Plan, raw, watched
 
 pytestmark = pytest.mark.usefixtures("few_marts")
@@ -196,3 +198,31 @@ def test_what_was_purged_is_not_noted_as_seen_again(
     }
     assert ids == {deals.rfqs[2], deals.quotes[2]}
     assert deals.quotes[1].encode() not in database.private_path.read_bytes()
+
+
+def test_a_loss_that_is_refused_keeps_nothing_from_being_stored(
+    exchange: Any,
+    clock: ManualClock,
+    desk: Account,
+    deals: Deals,
+    database: Database,
+    watching: Watching,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The private file has lost a quote that the exchange has forgotten since it was published."""
+    for _, act in deals.acts(1, 0, 20):
+        act()
+        clock.advance(1)
+    job.run(database, access_of(exchange, desk, REACH), ignore)
+    clock.advance(8 * 86_400)
+    empty_raw(database)
+
+    watching(125, deals.acts(2, at_s=41, lives_s=900), every_s=60)
+
+    codes = [each.exit_code for each in read_record(database.path).runs]
+    assert (set(codes[:-1]), len(codes) > 2) == ({65}, True)
+    assert told(caplog, "not_stored") == []
+    assert sum("reading again" in each.message for each in caplog.records) == 1
+    assert raw(database, "select observed_ts from raw.quote_versions") == [
+        (clock.now() - timedelta(seconds=80),)
+    ]

@@ -18,6 +18,7 @@ from pipelines.commands.options import (
     SANDBOX,
     BaseUrlOption,
     DatabaseOption,
+    DayOrMomentOption,
     EitherDatabaseOption,
     LogFormatOption,
     MomentOption,
@@ -156,7 +157,7 @@ def backfill(
         typer.Option(
             help="Start of the span: a date or moment (UTC), or an age like 7d.",
             show_default="DLT_INTERVAL_START",
-            **MomentOption,
+            **DayOrMomentOption,
         ),
     ] = None,
     until: Annotated[
@@ -171,8 +172,9 @@ def backfill(
 ) -> None:
     """Load the RFQs and quotes updated in a span of time again, then build and publish.
 
-    Takes up where an interrupted one with the same span stopped. Without `--since` the span is
-    DLT_INTERVAL_START to DLT_INTERVAL_END, which an orchestrator sets.
+    Takes up where an interrupted one with the same span stopped; `--since 7d` begins with that UTC
+    day. Without `--since` the span is DLT_INTERVAL_START to DLT_INTERVAL_END, which an orchestrator
+    sets.
     Examples: `rfq backfill --since 2026-11-01 --until 2026-11-08` · `rfq backfill --since 7d`
     """
     from pipelines import job
@@ -214,8 +216,9 @@ def _in_utc(text: str) -> datetime:
 def _show(files: "Database") -> None:
     """Say what a run found: tables at a terminal, plain lines in a log."""
     from pipelines.commands.summary import show_summary
+    from pipelines.operations import recording
 
-    show_summary(files, is_plain=not sys.stdout.isatty())
+    show_summary(files, is_plain=not sys.stdout.isatty(), remark=recording.remarked())
 
 
 @app.command()
@@ -307,24 +310,38 @@ def purge(
     Later runs do not load them again. Copies elsewhere, backups too, are yours to remove.
     Examples: `rfq purge --older-than 365d` · `rfq purge --account ID --yes`
     """
-    from pipelines.purge import Wanted, carry_out, prepared
+    from pipelines.purge import HIDDEN_IDS, Wanted, carry_out, prepared
     from pipelines.store.database import Database
 
     if (older_than is None) == (account is None):
         raise typer.BadParameter("give one of --older-than and --account")
+    if account is not None and (account := account.strip()) in HIDDEN_IDS:
+        raise typer.BadParameter(
+            "this is no id, but what the exchange shows in place of those it hides: everybody's"
+            " RFQs would be forgotten",
+            param_hint="--account",
+        )
     now = datetime.now(UTC)
     wanted = Wanted(None if older_than is None else now - older_than, account)
     with prepared(Database(database), wanted, now) as prepared_purge:
         for table, rows in prepared_purge.rows.items():
             say(f"raw.{table}: {rows:,} rows")
         if not prepared_purge.is_needed:
-            say("nothing to forget")
+            say("nothing to forget" + (": no row is of this id" if account else ""))
             return
-        if not yes and not (sys.stdin.isatty() and typer.confirm("Forget them for good?")):
+        if not yes and not _is_confirmed("Forget them for good?"):
             raise typer.BadParameter("nothing was forgotten: say --yes to forget these rows")
         for aside in carry_out(prepared_purge):
             say(f"removed {aside}")
     say("forgotten")
+
+
+def _is_confirmed(question: str) -> bool:
+    """Whether somebody is there and says yes; who leaves says no."""
+    try:
+        return sys.stdin is not None and sys.stdin.isatty() and typer.confirm(question)
+    except typer.Abort:
+        return False
 
 
 @app.command()

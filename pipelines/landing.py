@@ -23,7 +23,7 @@ from pipelines.kalshi.extraction import Extraction, Progress
 from pipelines.kalshi.looking import Look
 from pipelines.kalshi.passes import GivenUp, passes_of
 from pipelines.kalshi.purged import purges
-from pipelines.kalshi.reading import Pass
+from pipelines.kalshi.reading import ERRORS_OF_ONE_LIST, Pass
 from pipelines.kalshi.settings import ExchangeSettings
 from pipelines.loading import Loader
 from pipelines.operations import recording
@@ -153,7 +153,12 @@ class Landing:
         return new_versions, was_lost
 
     def _read_anew(self, loader: Loader, extraction: Extraction) -> None:
-        job.load_by(loader, extraction)
+        try:
+            job.load_by(loader, extraction)
+        except ERRORS_OF_ONE_LIST:
+            # The other lists were read to their ends.
+            self._has_read_anew = True
+            raise
         self._has_read_anew = True
 
     def land(self) -> None:

@@ -6,9 +6,10 @@ private one: a kill in between leaves rows that the next purge finds, and none t
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import duckdb
 from dlt.common.versioned_state import compress_state, decompress_state
 
 from pipelines.build_settings import configured_maturity_s
-from pipelines.building import work_on
+from pipelines.building import Work
 from pipelines.job import demand_buildable, published_anew
 from pipelines.kalshi.purged import MAKE_TABLES
 from pipelines.kalshi.settings import configured
@@ -24,7 +25,7 @@ from pipelines.stopping import stoppable
 from pipelines.store.beside import fresh_directory, log_beside
 from pipelines.store.database import Database
 from pipelines.store.errors import DatabaseError
-from pipelines.store.publish import replace_published
+from pipelines.store.publish import last_published, replace_published
 from pipelines.store.stamp import quoted_text
 
 # What is purged: an RFQ together with all its quotes, and quotes by themselves.
@@ -55,6 +56,11 @@ _NOTE_IDS = """
 insert into raw.purged_ids select 'rfqs', md5_number(id) from purged_rfqs
 union select 'quotes', md5_number(id) from purged_quotes
 """
+
+
+# What the exchange shows in place of a requester that it hides, as the staging views know: nothing,
+# "0", or the SHA-256 of nothing.
+HIDDEN_IDS = ("", "0", sha256(b"").hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +98,8 @@ def prepared(database: Database, wanted: Wanted, now: datetime) -> Iterator[Purg
     with stoppable(), database.held(), database.working_directory() as directory:
         with database.writing() as connection:
             connection.execute("checkpoint")
-            demand_buildable(connection, work_on(database, directory))
+            last = last_published(database.path, directory, is_ours=False)
+            demand_buildable(connection, Work(database, directory, last))
             _demand_another_account(connection, wanted.account)
         scratch = Database(directory / "purged.duckdb")
         shutil.copyfile(database.private_path, scratch.private_path)
@@ -107,14 +114,20 @@ def carry_out(purge: Purge) -> list[Path]:
     published_anew(purge._scratch, purge._connection, settings, configured_maturity_s())
     database = purge._database
     private = database.private_path
-    # A link may lead to another disk, and nothing is renamed from one to the other.
-    with fresh_directory(private.parent, f".{private.name}.purge-") as beside:
+    with _on_the_disk_of(private, purge._scratch.path.parent) as beside:
         compact = beside / "compact.duckdb"
         _rewrite(purge._connection, compact)
         replace_published(purge._scratch.path, database.path)
         log_beside(private).unlink(missing_ok=True)
         replace_published(compact, private, is_published=False)
     return list(_remove_put_aside(database))
+
+
+def _on_the_disk_of(private: Path, directory: Path) -> AbstractContextManager[Path]:
+    """Return *directory* or, where a link leads to another disk, one from where it is renamed."""
+    if private.parent.stat().st_dev == directory.stat().st_dev:
+        return nullcontext(directory)
+    return fresh_directory(private.parent, f".{private.name}.purge-")
 
 
 def _demand_another_account(connection: duckdb.DuckDBPyConnection, account: str | None) -> None:

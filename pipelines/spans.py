@@ -4,6 +4,8 @@ import re
 from datetime import UTC, datetime, timedelta
 
 _UNIT_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
+# A hundred years: no exchange is older, and every moment so long ago is one.
+_LONGEST_S = 36_525 * 86_400
 _SPAN = re.compile(r"(?:\d{1,6}(?:\.\d{1,6})?[smhdw])+")
 _PART = re.compile(r"([\d.]+)([smhdw])")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d:\d\d(?:\.\d{1,6})?(?:Z|\+00:00)?)?")
@@ -13,8 +15,15 @@ def read_span(text: str) -> timedelta:
     """Read `15m`, `7d` or `1h30m`. Raises ValueError for anything else, and for nothing at all."""
     if not _SPAN.fullmatch(text.strip()):
         raise ValueError(f"{text!r} is no span of time like 15m, 12h or 7d")
-    parts = _PART.findall(text)
-    return timedelta(seconds=sum(float(amount) * _UNIT_S[unit] for amount, unit in parts))
+    seconds = sum(float(amount) * _UNIT_S[unit] for amount, unit in _PART.findall(text))
+    if seconds > _LONGEST_S:
+        raise ValueError(f"{text!r} is longer than {_LONGEST_S // 86_400:,} days")
+    return timedelta(seconds=seconds)
+
+
+def is_age(text: str) -> bool:
+    """Whether *text* tells how long ago something was, and not when."""
+    return bool(_SPAN.fullmatch(text.strip()))
 
 
 def read_moment(text: str, now: datetime) -> datetime:

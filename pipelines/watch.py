@@ -350,7 +350,9 @@ class Watch:
         error, is_cycle = self._load.exception(), self._is_cycle_loading
         done = None if error else self._load.result()
         self._load, self._is_cycle_loading = None, False
-        if error is not None and not isinstance(error, ExchangeError | DataRefused):
+        # A loss that is refused is none of what was stored, as long as the file can be opened.
+        is_refused = isinstance(error, DataRefused) and self._landing.extraction is not None
+        if error is not None and not (is_refused or isinstance(error, ExchangeError)):
             self._keep(error)
         elif self._landing.extraction is None:
             # The exchange has to say whose account it is before the file is opened again.

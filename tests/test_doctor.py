@@ -10,11 +10,12 @@ import duckdb
 import pytest
 
 from pipelines.operations.doctor import examined
-from pipelines.operations.runs import Run, append_end
+from pipelines.operations.runs import Run, append_end, append_start
 from pipelines.sandbox import Account, Market, SystemClock
 from pipelines.store.database import Database
 from pipelines.store.stamp import LAYOUT
 from tests.running import UNHURRIED, Command
+from tests.test_runs import at_work
 
 CHECKS = [
     *("key", "scopes", "clock", "limits", "base_url"),
@@ -176,6 +177,22 @@ def test_a_doctor_of_nothing_says_how_to_begin(rfq: Command, key: Path, tmp_path
     assert ended.code == 78
     assert states(ended.out)["disk"] == "fail"
     assert states(ended.out)["layout"] == "warn"
+
+
+def test_a_run_that_is_at_work_is_alive_however_long(database: Database) -> None:
+    """Those that find it at work are not recorded."""
+    last = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    for number in range(6):
+        began = last + number * timedelta(minutes=5)
+        append_end(database.path, Run(f"x{number}", "run", began, began, 0), has_start=False)
+    append_start(database.path, Run("now", "backfill", began + timedelta(minutes=5)))
+    later = began + timedelta(hours=2)
+
+    with at_work(database.path):
+        found = examined(database.path, None, later, allow_unknown_host=False, is_offline=True)
+
+    (schedule,) = (each for each in found if each.check == "schedule")
+    assert (schedule.state.value, "at work for 1 h 55 min" in schedule.found) == ("ok", True)
 
 
 @pytest.mark.parametrize("command", ["run", "watch"])

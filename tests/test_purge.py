@@ -1,8 +1,11 @@
 """Forgetting for good, and copies that a run can go on from; on a market that is small and real."""
 
 import errno
+import hashlib
 import json
 import shutil
+import sys
+from argparse import Namespace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,8 +13,9 @@ from typing import Any
 
 import duckdb
 import pytest
+import typer
 
-from pipelines import effects, purge
+from pipelines import cli, effects, purge
 from pipelines.operations.runs import Run, append_end
 from pipelines.sandbox import Account, ManualClock, Market
 from pipelines.store import backup
@@ -124,6 +128,29 @@ def test_a_purge_wants_one_thing_and_something_to_purge(rfq: Command, database: 
     assert rfq("purge", *at).code == 2
     assert rfq("purge", "--older-than", "1d", "--account", "x", *at).code == 2
     assert rfq("purge", "--older-than", "1d", "--yes", *at).code == 78
+
+
+@pytest.mark.parametrize("hidden", ["", " ", "0", hashlib.sha256(b"").hexdigest()])
+def test_what_stands_for_hidden_ids_is_no_account(
+    rfq: Command, database: Database, hidden: str
+) -> None:
+    """A variable of the shell that is not set would forget what all strangers have asked."""
+    ended = rfq("purge", "--account", hidden, "--yes", "--database", database.path)
+
+    assert (ended.code, "everybody's" in ended.err) == (2, True)
+
+
+def test_who_leaves_at_the_question_forgets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    asked = cli._is_confirmed("Forget them for good?")
+    monkeypatch.setattr(sys, "stdin", Namespace(isatty=lambda: True))
+
+    def left(_: str) -> bool:
+        raise typer.Abort
+
+    monkeypatch.setattr(typer, "confirm", left)
+
+    assert (asked, cli._is_confirmed("Forget them for good?")) == (False, False)
 
 
 # Backup

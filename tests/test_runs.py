@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 import pytest
 
+from pipelines.commands.options import day_or_moment_of
 from pipelines.operations import runs
 from pipelines.operations.runs import (
     Run,
@@ -241,6 +242,25 @@ def test_a_status_tells_the_verdict_first_and_is_cut_nowhere(rfq: Command, shown
     assert "1 of 20 were missed by earlier runs" in ended.out
 
 
+def test_a_status_tells_what_runs_read_up_to_and_no_span_that_was_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = published(tmp_path / "rfq.duckdb", Shown("desk", *of_desk()))
+    with duckdb.connect(made.path) as connection:
+        connection.execute(
+            "insert into raw.extraction_runs select * replace (unnest(['backfill_made',"
+            " 'quotes_by_id']) as pass, null as watermark_after_ts) from raw.extraction_runs"
+            " where pass = 'quotes_made'"
+        )
+
+    show_status(standing(made, datetime.now(UTC)), made)
+
+    told = capsys.readouterr().out
+    assert "backfill" not in told
+    (by_id,) = (line for line in told.splitlines() if "quotes_by_id" in line)
+    assert "record by record, last 2026-05-04" in by_id
+
+
 def test_rows_that_could_not_be_read_are_told_before_the_tables(
     shown: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -374,6 +394,8 @@ def test_sizes_are_told_as_people_read_them() -> None:
 
 
 def test_spans_and_moments_are_read() -> None:
+    assert day_or_moment_of("7d") == day_or_moment_of("7d1s").replace(hour=0)
+    assert day_or_moment_of("2026-11-19T12:00:00") == NOON - timedelta(days=1)
     assert read_span("1h30m") == timedelta(minutes=90)
     assert read_moment("7d", NOON) == NOON - timedelta(days=7)
     assert read_moment("2026-11-19", NOON) == NOON - timedelta(hours=36)

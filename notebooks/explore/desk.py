@@ -31,7 +31,7 @@ def fills(view: View) -> Iterator[Wanted]:
     yield view.of_report("fills_by_day", hatched=view.gaps)
     yield view.of_report("fill_curves")
     yield view.of_report("died_where_requester")
-    note = f"Own RFQs of the window at least {view.scope.maturity_s:g} s old."
+    note = f"Own RFQs of the window at least {view.scope.maturity_s:g} s old{view.scope.of_maker}."
     for name, by, order, is_lying in (
         ("size", "size_bucket", "size like '%cost', marts.bucket_start(size)", True),
         ("legs", LEGS, "marts.bucket_start(legs) nulls last", False),
@@ -50,9 +50,9 @@ def fills(view: View) -> Iterator[Wanted]:
         "maturity",
         "Who is counted: how old the RFQs are",
         "A fill rate is of RFQs old enough to have filled within the time, and not of a backfill,"
-        " which holds what was executed and little else.",
+        f" which holds what was executed and little else{view.scope.of_maker}.",
         "Maturity",
-        "select day, count(*) as n, count(*) filter (is_matured and capture <> 'backfill')"
+        f"select day, count(*) as n, count(*) filter (is_matured and {view.scope.timely})"
         " as n_counted, count(*) filter (not is_matured) as n_too_young,"
         " count(*) filter (is_matured and capture = 'backfill') as n_backfill from asked"
         " where visibility = 'own' group by day order by day",
@@ -194,21 +194,23 @@ def makers(view: View) -> Iterator[Wanted]:
         " that are gone. The dot is what each won of what it quoted and is over; hidden ids stand"
         " in one row at the end, unranked.",
         "The league",
-        "select nullif(maker_id, 'unknown') as id, count(distinct rfq_id)"
+        "select nullif(answers.maker_id, 'unknown') as id, count(distinct rfq_id)"
         " filter (is_valid_response) as n_quoted, count(distinct rfq_id) filter (is_over) as n,"
         " count(distinct rfq_id) filter (is_over and is_won) as n_won,"
         f" n_won / nullif(n, 0) as hit_ratio, {INTERVAL.format(hits='n_won', n='n')},"
         " median(response_latency_s) filter (version = 1 and is_valid_response) as answer_p50_s,"
         " median((100 * quote_spread)::double) filter (is_effective) as spread_p50_cents,"
-        " any_value(accepts.n_accepts) as n_accepts, any_value(accepts.n_lapsed) as n_lapsed"
+        " coalesce(any_value(n_over), 0) as n_accepts,"
+        " coalesce(any_value(n_given_up), 0) as n_lapsed"
         " from (select quoted.*, asked.is_decided and is_valid_response as is_over,"
         " quoted.outcome = 'done' and is_reference_accept as is_won"
         " from quoted join asked using (rfq_id)"
         f" where quoted.is_now and quoted.visibility = 'own' and quoted.capture = '{capture}'"
-        " and not is_self_quote) left join (select maker_id, count(*) as n_accepts,"
-        " count(*) filter (is_lapsed) as n_lapsed from quoted where is_now and visibility = 'own'"
-        " and is_accept_matured and not is_self_quote group by maker_id) as accepts"
-        " using (maker_id) group by id having n_quoted > 0"
+        " and not is_self_quote) as answers left join (select maker_id, count(*) as n_over,"
+        " count(*) filter (is_lapsed) as n_given_up from quoted where is_now"
+        " and visibility = 'own' and is_accept_matured and not is_self_quote group by maker_id"
+        ") as accepts on coalesce(answers.maker_id, 'unknown') ="
+        " coalesce(accepts.maker_id, 'unknown') group by id having n_quoted > 0"
         f" {ranked(f'{_SORTS[view.address.sort]}, n desc, id', most=50)}",
         partial(rates, by="who", rate="hit_ratio", is_lying=True),
     )

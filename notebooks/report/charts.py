@@ -51,8 +51,8 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Wanted]:
     yield Wanted(
         "fills_by_day",
         f"Filled within {scope.maturity_s:g} s, by day",
-        f"Own RFQs at least {scope.maturity_s:g} s old, with 95 % intervals; days in"
-        f" {scope.window.zone.named}.",
+        f"Own RFQs at least {scope.maturity_s:g} s old{scope.of_maker}, with 95 % intervals; days"
+        f" in {scope.window.zone.named}.",
         "Day by day",
         f"select day, {KIND} as kind, count(*) as n, count(*) filter (is_filled) as n_filled,"
         f" n_filled / n as fill_rate, {INTERVAL.format(hits='n_filled', n='n')} from asked"
@@ -290,7 +290,8 @@ def _curves(scope: Scope) -> Wanted:
     return Wanted(
         "fill_curves",
         "Filled by then, while closing competes",
-        "Own RFQs of the window; the band is 95 %. Beneath: how many still waited.",
+        f"Own RFQs of the window{scope.of_maker}; the band is 95 %. Beneath: how many still"
+        " waited.",
         "Curves",
         (files("notebooks.report") / "curves.sql")
         .read_text()

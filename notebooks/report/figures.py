@@ -135,7 +135,6 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Figure]:
     watched = f"visibility = 'own' and capture = '{scope.captures['requester']}'"
     own = "visibility = 'own'"
     matured = f"{own} and is_matured and {scope.timely}"
-    of_maker = "" if scope.chosen.maker is None else ", that this maker quoted"
     executed = f"{own} and state = 'executed'"
     compared = f"{watched} and state = 'executed'"
     # Those whose RFQ is gone included; of several executions of an RFQ the one that counts.
@@ -145,7 +144,7 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Figure]:
     yield Figure("n_rfq_own", "Own RFQs", Kind.COUNT, "asked", "requester", own)
     yield Figure(
         "fill_rate_matured", f"Filled {within}", Kind.SHARE, "asked", "requester", matured,
-        "is_filled", f"of own RFQs at least {scope.maturity_s:g} s old{of_maker}",
+        "is_filled", f"of own RFQs at least {scope.maturity_s:g} s old{scope.of_maker}",
     )  # fmt: skip
     if scope.chosen.maker is None:
         # Of RFQs that are chosen by an answer all are answered.

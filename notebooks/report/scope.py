@@ -165,6 +165,13 @@ class Scope:
         return "capture <> 'backfill'"
 
     @property
+    def of_maker(self) -> str:
+        """What a note says besides where RFQs are chosen by a maker's quotes."""
+        if self.chosen.maker is None:
+            return ""
+        return f", that this maker quoted, {self.captures['requester']}"
+
+    @property
     def whose(self) -> str:
         """Whose RFQs a count of all that are held is of."""
         if not self.sees_market:

@@ -3,6 +3,8 @@
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
+import typer
+
 from pipelines.store.database import Database
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ def access_to(
     goes_on: bool = False,
 ) -> AbstractContextManager["ExchangeSettings"]:
     """Access to the exchange that is configured, or to the *sandbox* that *database* holds."""
+    if sandbox and base_url is not None:
+        raise typer.BadParameter("--sandbox makes an exchange of its own: leave out --base-url")
     if sandbox:
         # No real run needs the sandbox and its web server, which take 70 ms to import.
         from pipelines.sandbox_access import sandbox_access

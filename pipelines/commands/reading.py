@@ -41,6 +41,7 @@ def status(
     Ends with 0 when fresh, 3 when stale, 4 when runs are failing, 5 when nothing was published yet.
     Examples: `rfq status` · `rfq status --json` · `rfq status --stale-after 2h --notify`
     """
+    from pipelines.console import warn
     from pipelines.operations.alerts import configured_alerts
     from pipelines.operations.notices import notify as tell
     from pipelines.operations.standing import EXIT_CODES, standing
@@ -50,8 +51,14 @@ def status(
     files = Database(database)
     found = standing(files, datetime.now(UTC), stale_after)
     show_status(found, files, as_json=as_json)
-    if notify and (url := configured_alerts().webhook_url) is not None:
-        tell(files, found, url)
+    if notify:
+        if (url := configured_alerts().webhook_url) is not None:
+            tell(files, found, url)
+        else:
+            warn(
+                "rfq: nobody was told: the environment and .dlt/secrets.toml of this folder name no"
+                " webhook_url in [alerts], or cannot be read"
+            )
     raise typer.Exit(EXIT_CODES[found.verdict])
 
 

@@ -326,7 +326,7 @@ def _space(database: Database, now: datetime) -> Finding:
             "Make room, or move the database to a larger disk.",
         )
     days = None
-    with suppress(DatabaseError):
+    with suppress(DatabaseError, OSError):
         days = standing(database, now).days_until_full
     if days is None or days > SPACE_SOON_DAYS:
         return Finding("space", State.OK, found)
@@ -339,10 +339,17 @@ def _space(database: Database, now: datetime) -> Finding:
 
 def _schedule(database: Database, now: datetime) -> Finding:
     """Whether runs come as regularly as they did."""
-    runs = [run for run in read_record(database.path).runs if run.command in SCHEDULED]
+    try:
+        runs = [run for run in read_record(database.path).runs if run.command in SCHEDULED]
+    except OSError as error:
+        what = f"the record of runs cannot be read: {error.strerror}"
+        return Finding("schedule", State.SKIPPED, what)
+    if runs and runs[-1].exit_code is None:
+        since_s = (now - runs[-1].started_ts).total_seconds()
+        return Finding("schedule", State.OK, f"a run has been at work for {told_span(since_s)}")
     # Whoever changes from a watch to a schedule, or back, changes the rhythm.
-    is_watched = [run.command == WATCH for run in runs]
-    runs = [run for run, each in zip(runs, is_watched, strict=True) if each == is_watched[-1]]
+    alike = [run for run in runs if (run.command == WATCH) == (runs[-1].command == WATCH)]
+    runs = alike if len(alike) >= RUNS_OF_A_SCHEDULE else runs
     if len(runs) < 2:
         return Finding(
             *("schedule", State.WARN, "fewer than two runs were recorded"),

@@ -75,6 +75,11 @@ def remark(said: str) -> None:
     _recording.remark = said
 
 
+def remarked() -> str | None:
+    """What was said of the run, if anything."""
+    return _recording.remark
+
+
 def begin() -> None:
     """Record that the run begins. The run lock must be held."""
     run, database = _recording.run, _recording.database

@@ -44,7 +44,8 @@ MEANING = {
 _PASSES = """
 select pass, arg_max(watermark_after_ts, place), arg_max(gap_s, place),
     arg_max(is_verified, place), max(started_ts)
-from (select *, rowid as place from raw.extraction_runs) group by pass order by pass
+from (select *, rowid as place from raw.extraction_runs)
+where pass not like 'backfill%' group by pass order by pass
 """
 _GONE = """
 select min(started_ts) as found_ts,

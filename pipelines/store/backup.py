@@ -1,21 +1,25 @@
 """`rfq backup`: copies of the files that belong together, opened before they count."""
 
-import hashlib
 import os
 import shutil
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 
 from pipelines.stopping import stoppable
-from pipelines.store.beside import fresh_directory, log_beside, record_path
+from pipelines.store.beside import log_beside, record_path
 from pipelines.store.database import PRIVATE, Database
 from pipelines.store.errors import DatabaseError, DataRefused
 from pipelines.store.publish import Last, provenance
 from pipelines.store.stamp import Stamp, quoted_name, quoted_text, read_stamp
 
 WAITS_S = 60.0
+LEFT_FOR_S = 86_400.0
+_DRAFTS = ".rfq-backup-"
 
 
 def back_up(database: Database, folder: Path, within_s: float = WAITS_S) -> dict[str, int]:
@@ -26,20 +30,33 @@ def back_up(database: Database, folder: Path, within_s: float = WAITS_S) -> dict
     """
     target = _free(folder)
     _demand_something(database, is_there=database.may_be_loaded)
-    # What a killed one left is removed by the next one of the same database.
-    of_this_database = hashlib.sha256(os.fsencode(database.path)).hexdigest()[:16]
-    prefix = f".rfq-backup-{of_this_database}-"
-    with stoppable(), database.held(within_s), fresh_directory(target.parent, prefix) as beside:
+    with stoppable(), database.held(within_s), _drafting(target.parent) as beside:
         # A file of the older naming was another database's, unless it was taken over by now.
         _demand_something(database, is_there=database.is_loaded)
         draft = beside / "draft"
         draft.mkdir(mode=0o700)
         copy = Database(draft / database.path.name)
         _copy(database, copy)
+        if (copy.path.exists(), copy.is_loaded) != (database.path.exists(), database.is_loaded):
+            raise DataRefused("the copy lacks a file, so there is no backup: try again")
         _demand_whole(copy)
         os.sync()
         draft.replace(target)
     return {path.name: path.stat().st_size for path in sorted(target.iterdir())}
+
+
+@contextmanager
+def _drafting(parent: Path) -> Iterator[Path]:
+    """A fresh directory in *parent*; one that a killed backup left there a day ago is removed.
+
+    Another machine may be at work on a younger one.
+    """
+    for left in parent.glob(f"{_DRAFTS}*"):
+        with suppress(FileNotFoundError):
+            if time.time() - left.stat().st_mtime > LEFT_FOR_S:
+                shutil.rmtree(left, ignore_errors=True)
+    with TemporaryDirectory(prefix=_DRAFTS, dir=parent, ignore_cleanup_errors=True) as directory:
+        yield Path(directory)
 
 
 def _free(folder: Path) -> Path:

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from notebooks.explore.address import read
+from notebooks.explore.address import Sort, read
 from notebooks.explore.content import content, head
 from notebooks.explore.opening import Published, Served, Source, opened, version
 from notebooks.explore.pages import NAMES, PAGES
@@ -23,6 +23,7 @@ from tests.accounts import Shown, published
 from tests.metrics.markets import followed, quote
 from tests.metrics.markets import rfq as rfq_object
 from tests.notebooks.exploring import DAY, TODAY, chart_rows, html, told, written
+from tests.notebooks.test_report import as_table
 from tests.notebooks.written_pages import WrittenPage
 from tests.running import Command
 
@@ -384,13 +385,36 @@ def test_a_maker_that_is_chosen_has_its_own_quotes_alone(both: Path) -> None:
 
 
 def test_the_league_is_sorted_by_what_is_chosen(both: Path) -> None:
-    by_won, by_answer = (
-        chart_rows(both, "makers", "makers", sort=sort)["who"].to_list()
-        for sort in ("won", "answer")
-    )
+    found = {
+        sort: chart_rows(both, "makers", "makers", sort=sort).select("who", "n_accepts", "n_lapsed")
+        for sort in Sort
+    }
 
-    assert by_won[0] == "A"
-    assert sorted(by_won) == sorted(by_answer)
+    assert found[Sort.WON]["who"][0] == "A"
+    assert {tuple(sorted(rows.rows())) for rows in found.values()} == {
+        tuple(sorted(found[Sort.WON].rows()))
+    }
+    assert all(rows["n_lapsed"].null_count() == 0 for rows in found.values())
+
+
+def test_hidden_ids_have_their_row_beside_any_number_of_others(tmp_path: Path) -> None:
+    """20 makers answer one RFQ each, and one of whom nobody knows the name answers and lapses."""
+    rfqs = [rfq_object(f"r{n:02}", n) for n in range(21)]
+    quotes = [quote(f"q{n:02}", f"r{n:02}", n + 1, creator_id=f"M{n:02}") for n in range(20)]
+    hidden = quote("q20", "r20", 21, creator_id=None)
+    path = tmp_path / "rfq.duckdb"
+    published(path, Shown("desk", rfqs, [*quotes, followed(hidden, accepted=25)]))
+    with duckdb.connect(path) as connection:
+        as_table(connection, "rfq_facts")
+        for table in ("rfq_facts", "quote_facts"):
+            connection.execute(f"update marts.{table} set capture = 'live'")
+
+    league = chart_rows(path, "makers", "makers").rows(named=True)
+    lapses = chart_rows(path, "makers", "lapses").rows(named=True)
+
+    assert len(league) == 21
+    assert (league[-1]["who"], league[-1]["n_accepts"], league[-1]["n_lapsed"]) == ("hidden", 1, 1)
+    assert [(row["who"], row["n"]) for row in lapses] == [("hidden", 1)]
 
 
 # One as_of

@@ -140,6 +140,8 @@ class Landing:
         if self._n_loads >= LOADS_UNTIL_OPENED_ANEW:
             self.close()
         extraction, loader = self._renewed()
+        # An outage that ended a cycle may be over: it is not to end all later ones.
+        extraction.reader.try_again()
         changed = [found for look in self._looks if (found := look.changed()) is not None]
         extraction.quotes_changed_in_window = sum(changed) if changed else None
         passes = self._passes(extraction)

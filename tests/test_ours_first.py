@@ -315,7 +315,7 @@ def test_the_status_of_what_is_old_because_copying_is_dear_says_so(
     stale = rfq("status", "--database", database.path, "--stale-after", "0.001s")
 
     assert ended.code == 0
-    assert "published: " in ended.out
+    assert "\nshown: " in ended.out
     assert database.path.read_bytes() == before
     assert (fresh.code, stale.code) == (0, 3)
     (verdict, *_) = " ".join(stale.out.split()).split(" data ")

@@ -45,7 +45,7 @@ READS_PER_LOAD = 1_000
 # Taking in an answer costs about as much as taking in a batch of them.
 RECORDS_PER_BATCH = 50
 # Stop after 2 failed records: each used 5 attempts, and 20 failed attempts in a row open the
-# client's circuit breaker, which would end every other pass as well.
+# client's circuit breaker, which would end the run.
 FAILURES = 2
 # An execution reveals who asked. The RFQ is read at once, and again a day later for whatever the
 # exchange changes late.
@@ -71,11 +71,12 @@ def _gone(resource: str, since: str) -> str:
 
 
 _SPAN_BEGINS = "coalesce($1, '-infinity'::timestamptz)"
-_EXECUTED = """
+_EXECUTED = f"""
 select rfq_id, max(observed_ts) from held_quote_versions
-where executed_ts is not null and observed_ts between coalesce($1, '-infinity'::timestamptz) and $2
+where executed_ts is not null and observed_ts between {_SPAN_BEGINS} and $2
+    and rfq_id not in (select id from ({_gone("rfqs", _SPAN_BEGINS)}))
 group by rfq_id
-"""
+"""  # noqa: S608
 
 # Neither open nor over. One that was seen so only after its timers stays so: it needs no look. The
 # pairs of times let DuckDB skip what is older.
@@ -281,15 +282,22 @@ def _read_all(reading: Reading, wanted: Wanted) -> Steps:
     # What this run has read, in an earlier load, it remembers only if it got no answer.
     remembered = set(wanted.once - before) | asked_before
     due = (wanted.always | remembered) - before
-    # What failed before comes last, or a few ids that always fail would keep the rest waiting.
-    readable = sorted(filter(UUID.fullmatch, due), key=lambda id_: (id_ in asked_before, id_))
+    # What failed comes last, what did so longest ago before the others: or a few ids that always
+    # fail would keep the rest waiting.
+    failing: dict[str, str] = state.get("failing", {})
+    readable = sorted(filter(UUID.fullmatch, due), key=lambda id_: (failing.get(id_, ""), id_))
     reads = Reads(reading, wanted, remembered)
+    if readable:
+        # What other passes have met says nothing of records.
+        reading.extraction.reader.try_again()
     for id_ in readable[:READS_PER_LOAD]:
         yield from reads.read(id_)
         if reads.is_over:
             break
     yield from reads.taken_in()
     state["pending"] = sorted(filter(UUID.fullmatch, remembered))
+    failed = failing | reads.failed_at
+    state["failing"] = {id_: at for id_, at in failed.items() if id_ in remembered}
     return Ending(
         has_more=not reads.is_over and len(readable) > READS_PER_LOAD,
         failure=reads.failure,
@@ -309,7 +317,7 @@ class Reads:
     remembered: set[str]
     asked: set[str] = field(default_factory=set)
     answers: list[Answer] = field(default_factory=list)
-    failed: int = 0
+    failed_at: dict[str, str] = field(default_factory=dict)
     refusals: int = 0
     failure: ExchangeError | None = None
     """What ends the run."""
@@ -317,7 +325,7 @@ class Reads:
     @property
     def is_over(self) -> bool:
         """Whether the rest is left to a later run."""
-        return self.failure is not None or self.failed > FAILURES
+        return self.failure is not None or len(self.failed_at) > FAILURES
 
     def read(self, id_: str) -> OfOne:
         """Ask for one record, and take in what comes of it."""
@@ -365,10 +373,11 @@ class Reads:
     def _refused(self, id_: str, error: ExchangeError) -> OfOne:
         yield _set_aside(self.reading, id_, error)
         # What is refused for good is a matter of that record alone.
-        self.failed += not isinstance(error, RequestRefused)
+        if not isinstance(error, RequestRefused):
+            self.failed_at[id_] = self.reading.extraction.now.isoformat()
         self.refusals += 1
         if self.is_over:
-            _log.warning(_LEFT, self.reading.pass_.name, self.failed)
+            _log.warning(_LEFT, self.reading.pass_.name, len(self.failed_at))
 
 
 def _read_one(reading: Reading, wanted: Wanted, id_: str) -> Answer:

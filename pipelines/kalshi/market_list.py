@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.kalshi.client.errors import CursorRefused
+from pipelines.kalshi.client.errors import CursorRefused, RequestRefused
 from pipelines.kalshi.client.reader import Page
 from pipelines.kalshi.extraction import Extraction
 from pipelines.kalshi.paging import RESTARTS, Batch, read_list
@@ -74,8 +74,10 @@ def _read_market(reading: Reading, sweep: "MarketSweep") -> Generator[Batch, Any
         try:
             return ask(cursor)
         except ERRORS_OF_ONE_LIST as refusal:
-            # How an old cursor is refused is not documented. The top of the list tells the rest.
-            if cursor is not None and cursor == sweep.resume_at and not sweep.has_begun:
+            # How an old cursor is refused is not documented. The top of the list tells the rest,
+            # which takes long: a fault that may have passed by the next run has to come again.
+            is_old = cursor is not None and cursor == sweep.resume_at and not sweep.has_begun
+            if is_old and (isinstance(refusal, RequestRefused) or sweep.is_in_doubt):
                 raise CursorRefused(refusal.what) from None
             raise
 
@@ -105,6 +107,8 @@ class MarketSweep:
         self._was_order_held: bool = state.get("is_order_held", True)
         paused: dict[str, Any] = state.get("paused", {})
         self.resume_at: str | None = paused.get("cursor")
+        # Whether the run before had no answer at this cursor either.
+        self.is_in_doubt: bool = paused.get("is_in_doubt", False)
         self._run_id: str = paused.get("run_id", extraction.run_id)  # of the run that began it
         self._is_from_another_run = self._run_id != extraction.run_id
         self._is_of_a_span = extraction.reach.since is not None
@@ -170,6 +174,8 @@ class MarketSweep:
             self.pause(self._failures + 1)
         elif self.has_begun:
             self._state.pop("paused", None)
+        elif "paused" in self._state:
+            self._state["paused"]["is_in_doubt"] = True
 
     def finish(self) -> tuple[datetime | None, float | None]:
         """Return the watermark that a complete sweep earns, if any: when it began, which clock."""

@@ -27,12 +27,12 @@ last as (
     from reports group by pass
 )
 """  # noqa: S608 -- no input in it
-# What is read once a day or by id holds nothing back.
+# What is read once a day or by id holds nothing back. While one of the three has never been read to
+# its end, nothing comes late.
 _READ_TO = f"""
 {_LAST_REPORTS}
-select min(read_to) from last where pass in (
-    'quotes_made', 'quotes_received',
-    (select if(bool_or(pass = 'rfqs_market'), 'rfqs_market', 'rfqs_self') from last)
+select if(count(*) = 3 and bool_and(has_watermark), min(read_to), null) from last where pass in (
+    'quotes_made', 'quotes_received', if($2 = 'market', 'rfqs_market', 'rfqs_self')
 )
 """  # noqa: S608 -- no input in it
 # Where the market's list was not read to its end, our own RFQs are known as far as their own list
@@ -74,7 +74,7 @@ def read_to(
 ) -> datetime | None:
     """Return the earliest watermark of both quotes passes and the scope's list of RFQs.
 
-    None where none of these was read with this account and scope.
+    None where one of these has none yet, with this account and scope.
     """
     ((moment,),) = connection.execute(_READ_TO, [account_fingerprint, scope]).fetchall()
     found: datetime | None = moment

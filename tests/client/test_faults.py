@@ -357,7 +357,7 @@ def test_nobody_listening_is_unavailable(reader_of: Callable[..., ExchangeReader
         reader_of(gone, attempts=2).get_communications_id()
 
 
-def test_twenty_faults_in_a_row_open_the_breaker_for_good(
+def test_twenty_faults_in_a_row_open_the_breaker_until_it_is_to_be_tried_again(
     exchange: FaultServer, reader: ExchangeReader
 ) -> None:
     exchange.answers(says(500, {}))
@@ -372,6 +372,8 @@ def test_twenty_faults_in_a_row_open_the_breaker_for_good(
     with pytest.raises(ExchangeDown):
         reader.get_quotes(**WINDOW)
     assert len(exchange.seen) == 20
+    reader.try_again()
+    assert reader.get_quotes(**WINDOW).body == QUOTES
 
 
 def test_twenty_times_too_many_requests_are_no_outage(

@@ -34,6 +34,9 @@ class InProcessReader:
     fails: dict[str, Exception] = field(default_factory=dict)
     before_page: dict[str, dict[int, Callable[[], None]]] = field(default_factory=dict)
 
+    def try_again(self) -> None:
+        """It counts no faults."""
+
     def local_clock(self) -> datetime:
         return self.market.clock.now() + timedelta(seconds=self.local_ahead_s)
 

@@ -13,6 +13,7 @@ from pipelines.kalshi.client.errors import (
     CursorRefused,
     ExchangeError,
     ExchangeUnavailable,
+    NotFound,
     RequestRefused,
     TryLater,
 )
@@ -140,6 +141,42 @@ def test_failing_records_do_not_block_the_others(
     run(store, reader)
 
     assert stored_ids(store) == set(rfqs[FAILURES + 1 :])
+
+
+def test_a_record_that_vanishes_is_gone_though_others_fail(
+    store: Store, market: Market, me: Party, other: Party, reader: Any
+) -> None:
+    """It was missed once, and those that fail come before it by their ids."""
+    rfqs = sorted(create_rfq(market, other, n) for n in range(5))
+    for rfq in rfqs:
+        create_quote(market, me, rfq)
+    reader.fails |= dict.fromkeys(rfqs[:4], DOWN) | {rfqs[4]: NotFound("HTTP 404", status=404)}
+
+    for _ in range(4):
+        run(store, reader)
+
+    assert store.rows("select id from raw.tombstones") == [(rfqs[4],)]
+    assert {call["id"] for name, call in reader.calls if name == "rfq"} == set(rfqs)
+
+
+def test_an_rfq_that_is_gone_is_not_asked_for_again_a_day_after_its_execution(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party, reader: Any
+) -> None:
+    rfq = create_rfq(market, other)
+    quote = create_quote(market, me, rfq)
+    market.accept_quote(other, quote, accepted_side="yes")
+    market.confirm_quote(me, quote)
+    clock.advance(60)
+    reader.fails[rfq] = NotFound("HTTP 404", status=404)
+    for _ in range(2):
+        run(store, reader)
+    reader.calls.clear()
+    clock.advance(86_400)
+
+    run(store, reader)
+
+    assert store.rows("select id from raw.tombstones") == [(rfq,)]
+    assert [call for name, call in reader.calls if name == "rfq"] == []
 
 
 def test_refused_records_do_not_block_the_others(
@@ -334,6 +371,27 @@ def test_a_slice_that_was_read_is_no_failure(
             run(store, reader, of_two_pages)
 
     assert_goes_on(store, reader, of_two_pages, ids)
+
+
+def test_nothing_comes_late_while_a_list_has_never_been_read_to_its_end(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party
+) -> None:
+    """What an interrupted first run has left is read for the first time by the second."""
+    ((last,),) = store.rows("select coalesce(max(load), 0) from raw.loads")
+    create_rfqs(market, clock, other, 12)
+    reader = Troubled(market, me)
+    reader.trouble = lambda parameters: DOWN if len(reader.calls) > 6 else None
+    with pytest.raises(ExchangeUnavailable):
+        run(store, reader, IN_SLICES)
+    reader.trouble = lambda parameters: None
+
+    run(store, reader, IN_SLICES)
+    late = f"select count(as_of_before) from raw.loads where load > {last}"
+    before = store.rows(late)
+    run(store, reader, IN_SLICES)
+
+    assert before == [(0,)]
+    assert store.rows(late) > [(0,)]
 
 
 def assert_goes_on(store: Store, reader: Troubled, reach: LoadSettings, ids: list[str]) -> None:

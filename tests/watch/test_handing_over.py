@@ -9,12 +9,14 @@ from typing import Any
 import pytest
 
 from pipelines import job, purge
+from pipelines.kalshi.client.reader import RetryPolicy
 from pipelines.kalshi.passes import passes_of
 from pipelines.landing import Landing
 from pipelines.operations.runs import read_record
 from pipelines.sandbox import Account, ManualClock, Market, visibility
 from pipelines.sandbox.faults import ErrorOrder
 from pipelines.store.database import Database
+from pipelines.watch import Watch
 from tests.running import access_of, ignore
 from tests.test_files import empty_raw
 from tests.watch.deals import REACH, Deals, Watching, at, no_builds, told
@@ -198,6 +200,28 @@ def test_what_was_purged_is_not_noted_as_seen_again(
     }
     assert ids == {deals.rfqs[2], deals.quotes[2]}
     assert deals.quotes[1].encode() not in database.private_path.read_bytes()
+
+
+def test_an_outage_that_ended_a_cycle_ends_none_after_it(
+    watching: Watching, market: Market, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One failed attempt is enough here for the client to ask for nothing more."""
+
+    def impatient(self: Watch) -> dict[str, Any]:
+        policy = RetryPolicy(attempts=1, breaker_faults=1, pause=lambda _: None)
+        return {"budget": self._looking.budget, "retry_policy": policy}
+
+    monkeypatch.setattr(Watch, "_client", impatient)
+    down = [ErrorOrder(503, "unavailable", "GetRFQs")] * 30
+    acts = [
+        (59.5, lambda: market.faults.errors.extend(down)),
+        (62, lambda: market.faults.errors.clear()),
+    ]
+
+    watching(130, acts, every_s=60)
+
+    codes = [each.exit_code for each in read_record(database.path).runs]
+    assert codes[:3] == [0, 69, 0]
 
 
 def test_a_loss_that_is_refused_keeps_nothing_from_being_stored(

@@ -72,6 +72,10 @@ class ExchangeReader:
         """The tokens that this reader spends."""
         return self._session.budget
 
+    def try_again(self) -> None:
+        """Begin to count failed attempts anew: 20 in a row, and nothing more is asked for."""
+        self._session.try_again()
+
     def get_communications_id(self) -> str:
         """The public id under which the account appears on its RFQs and quotes."""
         page = self._session.read("/communications/id", {}, _communications_id)

@@ -58,7 +58,10 @@ class RetryPolicy:
 
 
 class CircuitBreaker:
-    """Opens for good after so many faults in a row: then the exchange is down, not hiccuping."""
+    """Opens after so many faults in a row: then the exchange is down, not hiccuping.
+
+    For good, until it is to be tried again.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -166,6 +169,10 @@ class Session:
         if self._is_sandbox:
             return f"{SANDBOX} {self._sandbox_market}".strip()
         return origins_of_exchange(self.origin)[0]
+
+    def try_again(self) -> None:
+        """Ask again, however many attempts have failed so far."""
+        self._breaker.count(None)
 
     def read(self, path: str, params: Mapping[str, str | int], check: Check) -> Page:
         """GET *path*, until *check* accepts the body or the retry policy ends."""

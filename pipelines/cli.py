@@ -18,7 +18,6 @@ from pipelines.commands.options import (
     SANDBOX,
     BaseUrlOption,
     DatabaseOption,
-    DayOrMomentOption,
     EitherDatabaseOption,
     LogFormatOption,
     MomentOption,
@@ -157,7 +156,7 @@ def backfill(
         typer.Option(
             help="Start of the span: a date or moment (UTC), or an age like 7d.",
             show_default="DLT_INTERVAL_START",
-            **DayOrMomentOption,
+            **MomentOption,
         ),
     ] = None,
     until: Annotated[
@@ -172,9 +171,9 @@ def backfill(
 ) -> None:
     """Load the RFQs and quotes updated in a span of time again, then build and publish.
 
-    Takes up where an interrupted one with the same span stopped; `--since 7d` begins with that UTC
-    day. Without `--since` the span is DLT_INTERVAL_START to DLT_INTERVAL_END, which an orchestrator
-    sets.
+    Takes up where an interrupted one with the same span stopped, if it begins with a date or a
+    moment: an age is another span each time. Without `--since` the span is DLT_INTERVAL_START to
+    DLT_INTERVAL_END, which an orchestrator sets.
     Examples: `rfq backfill --since 2026-11-01 --until 2026-11-08` · `rfq backfill --since 7d`
     """
     from pipelines import job

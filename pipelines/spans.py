@@ -21,11 +21,6 @@ def read_span(text: str) -> timedelta:
     return timedelta(seconds=seconds)
 
 
-def is_age(text: str) -> bool:
-    """Whether *text* tells how long ago something was, and not when."""
-    return bool(_SPAN.fullmatch(text.strip()))
-
-
 def read_moment(text: str, now: datetime) -> datetime:
     """Read a date, a moment of UTC, or how long before *now* it was. Raises ValueError."""
     written = text.strip()

@@ -16,7 +16,6 @@ from typing import Any
 import duckdb
 import pytest
 
-from pipelines.commands.options import day_or_moment_of
 from pipelines.operations import runs
 from pipelines.operations.runs import (
     Run,
@@ -394,12 +393,10 @@ def test_sizes_are_told_as_people_read_them() -> None:
 
 
 def test_spans_and_moments_are_read() -> None:
-    assert day_or_moment_of("7d") == day_or_moment_of("7d1s").replace(hour=0)
-    assert day_or_moment_of("2026-11-19T12:00:00") == NOON - timedelta(days=1)
     assert read_span("1h30m") == timedelta(minutes=90)
     assert read_moment("7d", NOON) == NOON - timedelta(days=7)
     assert read_moment("2026-11-19", NOON) == NOON - timedelta(hours=36)
     assert read_moment("2026-11-20T12:00:00.5Z", NOON) == NOON + timedelta(seconds=0.5)
-    for wrong in ("", "7", "d", "7x", "soon", "2026-13-01", "2026-11-20T12:00:00+02:00"):
+    for wrong in ("", "7", "d", "7x", "999999d", "soon", "2026-13-01", "2026-11-20T12:00:00+02:00"):
         with pytest.raises(ValueError):
             read_moment(wrong, NOON)

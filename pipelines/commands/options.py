@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipelines.operations import logs
-from pipelines.spans import is_age, read_moment, read_span
+from pipelines.spans import read_moment, read_span
 
 if TYPE_CHECKING:
     from pipelines.store.database import Database
@@ -55,20 +55,11 @@ def moment_of(text: str | datetime) -> datetime:
     return text if isinstance(text, datetime) else read_moment(text, datetime.now(UTC))
 
 
-def day_or_moment_of(text: str | datetime) -> datetime:
-    """Read a moment, but an age as the UTC day on which it was: typed again it is the same."""
-    moment = moment_of(text)
-    if isinstance(text, str) and is_age(text):
-        return moment.replace(hour=0, minute=0, second=0, microsecond=0)
-    return moment
-
-
 def span_of(text: str | timedelta) -> timedelta:
     return text if isinstance(text, timedelta) else read_span(text)
 
 
 MomentOption = {"parser": moment_of, "metavar": "MOMENT"}
-DayOrMomentOption = {"parser": day_or_moment_of, "metavar": "MOMENT"}
 
 
 def _choose_format(chosen: logs.LogFormat) -> logs.LogFormat:

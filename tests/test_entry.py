@@ -21,6 +21,7 @@ from pipelines import building, job
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, Market, serve
 from pipelines.store.database import Database
+from tests.profile import nightly
 from tests.running import UNHURRIED, Command, Ended, access_of, ignore
 
 pytestmark = pytest.mark.usefixtures("few_marts")
@@ -252,7 +253,10 @@ def test_a_sandbox_that_is_stopped_before_it_serves_was_stopped(tmp_path: Path) 
 # Output
 
 
-@pytest.mark.parametrize("redirected", ["> /dev/full", ">&- 2>&- <&-"])
+@pytest.mark.parametrize(
+    "redirected",
+    [pytest.param("> /dev/full", marks=nightly("it repeats closed output")), ">&- 2>&- <&-"],
+)
 def test_a_run_that_published_is_done_whatever_becomes_of_its_output(
     redirected: str, held: tuple[Database, dict[str, str]]
 ) -> None:

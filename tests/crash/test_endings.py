@@ -24,7 +24,7 @@ from tests.crash.worker import (
     start,
     truncate_working_files,
 )
-from tests.profile import IS_NIGHTLY
+from tests.profile import IS_NIGHTLY, nightly
 
 # A release is tried with RFQ_CRASH_PAIRS=10.
 PAIRS = int(os.environ.get("RFQ_CRASH_PAIRS", "1"))
@@ -236,6 +236,7 @@ def test_a_file_that_cannot_grow_ends_the_run_and_harms_nothing(tried: Trial) ->
     assert_made_good(tried)
 
 
+@nightly("a file that cannot grow ends a run in the same way")
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 def test_a_full_disk_ends_the_run_and_harms_nothing(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
@@ -304,7 +305,13 @@ def test_what_a_killed_run_left_is_never_read_nor_followed(tried: Trial, tmp_pat
     assert not list(tried.folder.rglob("owned"))
 
 
-@pytest.mark.parametrize("point", ["load: after a commit", "marts: committed"])
+@pytest.mark.parametrize(
+    "point",
+    [
+        "load: after a commit",
+        pytest.param("marts: committed", marks=nightly("it repeats another commit")),
+    ],
+)
 def test_a_torn_log_of_the_private_file_is_made_good(tried: Trial, point: str) -> None:
     """By the next run, which gets as far as the one before, and whose log is torn as well."""
     log = tried.database.private_path.with_name("rfq.private.duckdb.wal")

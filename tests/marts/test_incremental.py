@@ -23,7 +23,7 @@ from tests.metrics.markets import (
     random_market,
     rfq,
 )
-from tests.profile import IS_NIGHTLY
+from tests.profile import IS_NIGHTLY, nightly
 from transforms import adding, last_build, partition, staging
 from transforms import build as building
 from transforms.build import HOUR, RFQ, Key, Mart, build
@@ -289,6 +289,7 @@ def test_an_incremental_history_equals_a_build_of_everything(
     assert touched_share(history.connection) < 0.8
 
 
+@nightly("test_executors.py builds in parts too")
 def test_everything_in_small_parts_equals_everything_at_one_go(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

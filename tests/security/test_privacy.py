@@ -11,6 +11,7 @@ import pytest
 
 from pipelines.store.database import Database
 from tests.crash.trial import Trial, trial
+from tests.profile import nightly
 from tests.security.acts import let_dlt_see_every_setting
 
 pytestmark = pytest.mark.usefixtures("few_marts")
@@ -57,6 +58,7 @@ def test_no_telemetry_leaves_even_if_the_environment_asks_for_it(tried: Trial) -
     assert received == []
 
 
+@nightly("it tries the tests of settings and not the source")
 def test_the_same_settings_do_harm_where_dlt_sees_them(tried: Trial) -> None:
     """What the tests of settings rest on: without what keeps them off, they would notice."""
     assert tried.run() == 0, tried.output()

@@ -309,8 +309,9 @@ def purge(
     Later runs do not load them again. Copies elsewhere, backups too, are yours to remove.
     Examples: `rfq purge --older-than 365d` · `rfq purge --account ID --yes`
     """
-    from pipelines.purge import HIDDEN_IDS, Wanted, carry_out, prepared
+    from pipelines.purge import Wanted, carry_out, prepared
     from pipelines.store.database import Database
+    from transforms.raw import HIDDEN_IDS
 
     if (older_than is None) == (account is None):
         raise typer.BadParameter("give one of --older-than and --account")

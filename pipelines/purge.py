@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +55,6 @@ _NOTE_IDS = """
 insert into raw.purged_ids select 'rfqs', md5_number(id) from purged_rfqs
 union select 'quotes', md5_number(id) from purged_quotes
 """
-
-
-# What the exchange shows in place of a requester that it hides, as the staging views know: nothing,
-# "0", or the SHA-256 of nothing.
-HIDDEN_IDS = ("", "0", sha256(b"").hexdigest())
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,14 @@ class Troubled(InProcessReader):
         return super().get_rfqs(**parameters)
 
 
+def rfqs_quoted(market: Market, requester: Party, maker: Party, count: int) -> list[str]:
+    """Let *maker* quote so many RFQs of *requester*; return their ids in order."""
+    rfqs = sorted(create_rfq(market, requester, n) for n in range(count))
+    for rfq in rfqs:
+        create_quote(market, maker, rfq)
+    return rfqs
+
+
 def stored_ids(store: Store) -> set[str]:
     return {id_ for (id_,) in store.rows("select rfq_id from staging.rfqs")}
 
@@ -131,9 +139,7 @@ def test_failing_records_do_not_block_the_others(
     store: Store, market: Market, me: Party, other: Party, reader: Any
 ) -> None:
     """Records that always fail do not keep the others waiting for ever."""
-    rfqs = sorted(create_rfq(market, other, n) for n in range(6))
-    for rfq in rfqs:
-        create_quote(market, me, rfq)
+    rfqs = rfqs_quoted(market, other, me, 6)
     reader.fails |= dict.fromkeys(rfqs[: FAILURES + 1], DOWN)
 
     run(store, reader)
@@ -147,9 +153,7 @@ def test_a_record_that_vanishes_is_gone_though_others_fail(
     store: Store, market: Market, me: Party, other: Party, reader: Any
 ) -> None:
     """It was missed once, and those that fail come before it by their ids."""
-    rfqs = sorted(create_rfq(market, other, n) for n in range(5))
-    for rfq in rfqs:
-        create_quote(market, me, rfq)
+    rfqs = rfqs_quoted(market, other, me, 5)
     reader.fails |= dict.fromkeys(rfqs[:4], DOWN) | {rfqs[4]: NotFound("HTTP 404", status=404)}
 
     for _ in range(4):
@@ -183,9 +187,7 @@ def test_refused_records_do_not_block_the_others(
     store: Store, market: Market, me: Party, other: Party, reader: Any
 ) -> None:
     """Records that are refused for good keep no other from being read."""
-    rfqs = sorted(create_rfq(market, other, n) for n in range(6))
-    for rfq in rfqs:
-        create_quote(market, me, rfq)
+    rfqs = rfqs_quoted(market, other, me, 6)
     reader.fails |= dict.fromkeys(rfqs[:5], RequestRefused("HTTP 400", status=400))
 
     run(store, reader)

@@ -47,9 +47,7 @@ merged as (
         arg_max(market_ticker, recency) as market_ticker,
         arg_max(creator_id, recency) as maker_id,
         arg_max(rfq_creator_id, recency) filter (
-            changed_ts <= $as_of and rfq_creator_id not in (
-                '', '0', 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
-            )
+            changed_ts <= $as_of and rfq_creator_id not in $hidden_ids
         ) as requester_id,
         -- Each side sees its own private fields alone: seeing one proves which side is ours.
         bool_or(

@@ -19,10 +19,7 @@ versions as (
         -- What an earlier run had read past: the exchange showed it late, or it was asked for again.
         coalesce(coalesce(updated_ts, cancelled_ts) <= as_of_before, false) as is_late,
         if(created_ts <= as_of_before, load, null) as late_load,
-        -- Others see a hidden requester as nothing, as "0", or as the SHA-256 of nothing.
-        case when creator_id not in (
-            '', '0', 'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
-        ) then creator_id end as requester_id,
+        case when creator_id not in $hidden_ids then creator_id end as requester_id,
     from $versions
     left join raw.loads using (load)
     where created_ts <= $as_of

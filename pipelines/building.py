@@ -25,6 +25,7 @@ from pipelines.store.invariants import (
     find_lost,
 )
 from pipelines.store.known import note_publication
+from pipelines.store.older_layouts import leave_older_layout
 from pipelines.store.publish import (
     COMPACTS_ABOVE_BYTES,
     Last,
@@ -35,7 +36,6 @@ from pipelines.store.publish import (
     has_published,
     is_damage,
     last_published,
-    leave_older_layout,
     note_draft,
     note_phases,
     provenance,

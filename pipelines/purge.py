@@ -51,6 +51,12 @@ _IS_PURGED = {
     ),
     "accounts": "communications_id = $account",
 }
+# Nobody's any more, or that of a load that was killed before it stored whose they were.
+_UNNAMED_LISTS = """
+delete from raw.leg_lists where leg_list not in (
+    select leg_list from raw.rfq_versions where leg_list is not null
+)
+"""
 _NOTE_IDS = """
 insert into raw.purged_ids select 'rfqs', md5_number(id) from purged_rfqs
 union select 'quotes', md5_number(id) from purged_quotes
@@ -143,6 +149,7 @@ def _delete(connection: duckdb.DuckDBPyConnection, wanted: Wanted, now: datetime
         table: _changed(connection, f"delete from raw.{table} where {condition}", values)  # noqa: S608
         for table, condition in _IS_PURGED.items()
     }
+    connection.execute(_UNNAMED_LISTS)
     note = {"now": now, "before": wanted.before_ts}
     connection.execute("insert into raw.purges values ($now, $before)", note)
     connection.execute(_NOTE_IDS)

@@ -22,7 +22,10 @@ def unpack_earlier_layout(folder: Path) -> Database:
 
 
 def as_in_the_earlier_layout(database: Database) -> None:
-    """Put staging and marts into the private file as well, which has noted no published file."""
+    """Put staging and marts into the private file as well, which has noted no published file.
+
+    And put legs into the versions that show them.
+    """
     with duckdb.connect(database.private_path) as connection:
         connection.execute(f"attach '{database.path}' as published (read_only)")
         tables = connection.execute(
@@ -33,6 +36,19 @@ def as_in_the_earlier_layout(database: Database) -> None:
             connection.execute(f"create schema if not exists {schema}")
             connection.execute(f"create table {schema}.{table} as from published.{schema}.{table}")
         connection.execute("drop table raw.published_files; detach published")
+        put_legs_into_versions(connection)
+
+
+def put_legs_into_versions(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make raw of the private file as versions before layout 2 kept it."""
+    connection.execute(
+        "create table raw.rfq_versions_before as select versions.* exclude (leg_list),"
+        " lists.mve_selected_legs from raw.rfq_versions as versions"
+        " left join raw.leg_lists as lists using (leg_list) order by versions.rowid;"
+        " drop table raw.rfq_versions; drop table raw.leg_lists;"
+        " alter table raw.rfq_versions_before rename to rfq_versions;"
+        " update raw.stamp set layout = 1"
+    )
 
 
 def schemas_in(path: Path) -> set[str]:

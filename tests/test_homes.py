@@ -127,7 +127,9 @@ def assert_every_column_is_the_same(home: Home, database: Database) -> None:
         shown = ", ".join([*entity.fields.names, "unknown_fields", "version_hash"])
         ours = home.rows(f'select {shown} from raw.{table} order by version_hash collate "C"')
         with duckdb.connect(database.private_path, read_only=True) as connection:
-            query = f"select {shown} from raw.{table} order by version_hash"
+            lists = "left join raw.leg_lists using (leg_list, market_ticker)"
+            legs = lists if "mve_selected_legs" in shown else ""
+            query = f"select {shown} from raw.{table} {legs} order by version_hash"
             assert ours == connection.execute(query).fetchall()
     shown = "count(mve_selected_legs) > 20, count(*) filter (where creator_id = '') > 20"
     assert home.rows(f"select {shown} from raw.rfq_versions") == [(True, True)]

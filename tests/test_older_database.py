@@ -12,8 +12,10 @@ from pipelines import job
 from pipelines.kalshi import report
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, ManualClock, Market
+from pipelines.sandbox.listings import combo_ticker
 from pipelines.store.database import Database
-from tests.layouts import schemas_in, unpack_earlier_layout
+from pipelines.store.stamp import LAYOUT
+from tests.layouts import put_legs_into_versions, schemas_in, unpack_earlier_layout
 from tests.running import access_of, ignore, read
 from transforms.raw import raw_schema
 
@@ -68,6 +70,9 @@ def test_a_database_made_before_runs_noted_their_account_goes_on(
         assert sides.fetchall() == [("made", True), ("received", True)]
 
 
+COMBO = combo_ticker(3 * 32 + 4)
+LISTS = "select leg_list, market_ticker, mve_selected_legs from raw.leg_lists"
+LEGS_SHOWN = "select * from staging.rfq_legs order by rfq_id, position"
 STATES = "select rfq_id, status from staging.rfqs order by created_ts"
 
 
@@ -91,6 +96,7 @@ def test_a_database_with_all_in_the_private_file_is_taken_over(
     job.run(database, access_of(exchange, desk, QUICK), ignore)
 
     assert schemas_in(database.private_path) == {"raw", "candidates"}
+    assert _columns_of_versions(database) == raw_schema("rfq_versions").names
     assert read(database, STATES) == [*before, (new, "open")]
     assert read(database, "from staging.quotes") == quotes
     assert [status for _, status in before] == ["closed", "closed", "open", "open"]
@@ -98,6 +104,47 @@ def test_a_database_with_all_in_the_private_file_is_taken_over(
     caplog.clear()
     job.rebuild(database)
     assert not any("all is built anew" in said for said in caplog.messages)
+
+
+def test_legs_that_stood_in_each_version_are_kept_once(
+    exchange: Any, market: Market, desk: Account, clock: ManualClock, database: Database
+) -> None:
+    """Their hashes are those of a load, so none that is seen again is stored again."""
+    other = market.add_account("other")
+    for place, requester in enumerate((desk, other)):
+        _ask_of(market, requester, COMBO)
+        _ask_of(market, requester, f"KXONE-26-{place}")
+    access = access_of(exchange, desk, QUICK)
+    job.run(database, access, ignore)
+    with duckdb.connect(database.private_path) as connection:
+        lists = connection.execute(LISTS).fetchall()
+        put_legs_into_versions(connection)
+    legs = read(database, LEGS_SHOWN)
+    clock.advance(60)
+    third = _ask_of(market, market.add_account("third"), COMBO)
+
+    outcome = job.run(database, access, ignore)
+
+    assert outcome.new_versions["rfq_versions"] == 1
+    assert _columns_of_versions(database) == raw_schema("rfq_versions").names
+    with duckdb.connect(database.private_path, read_only=True) as connection:
+        assert connection.execute(LISTS).fetchall() == lists
+        assert connection.execute("select layout from raw.stamp").fetchall() == [(LAYOUT,)]
+    assert [leg for rfq_id, *leg in read(database, LEGS_SHOWN) if rfq_id == third] == [
+        leg for rfq_id, *leg in legs if rfq_id == legs[0][0]
+    ]
+    assert len(lists) == 1
+    assert len({rfq_id for rfq_id, *_ in read(database, LEGS_SHOWN)}) == 3
+
+
+def _ask_of(market: Market, requester: Account, ticker: str) -> str:
+    return market.create_rfq(requester, market_ticker=ticker, contracts_fp="10.00")
+
+
+def _columns_of_versions(database: Database) -> list[str]:
+    with duckdb.connect(database.private_path, read_only=True) as connection:
+        found = connection.execute("describe raw.rfq_versions").fetchall()
+    return [name for name, *_ in found]
 
 
 def _load_as_before(access: Any, database: Database, patch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from pipelines.kalshi.client.session import Page
 from pipelines.kalshi.client.transport import LATEST
 from pipelines.kalshi.entities import QUOTE, RFQ
 from pipelines.kalshi.fields import EARLIEST, LONGEST_TEXT, MOST_LEGS
+from pipelines.kalshi.leg_lists import LegLists
 from pipelines.kalshi.pages import BadPage, cut, read_pages, read_record
 from pipelines.kalshi.paging import Batch, read_list
 from pipelines.kalshi.versions import Versions, keys
@@ -300,7 +301,7 @@ def test_a_version_that_raw_or_this_run_has_seen_is_not_new() -> None:
 
         (first, _), (again, known) = versions.told_apart(stamped), versions.told_apart(stamped)
 
-        connection.register("first", first)
+        connection.register("first", LegLists(connection).kept_apart(first, 1))
         connection.execute("insert into raw.rfq_versions by name select * from first")
         later, _ = Versions(connection, RFQ).told_apart(stamped)
 

@@ -18,6 +18,7 @@ import typer
 from pipelines import cli, effects, purge
 from pipelines.operations.runs import Run, append_end
 from pipelines.sandbox import Account, ManualClock, Market
+from pipelines.sandbox.listings import combo_ticker
 from pipelines.store import backup
 from pipelines.store import database as files
 from pipelines.store.backup import back_up
@@ -39,9 +40,9 @@ def clock() -> ManualClock:
     return ManualClock(datetime.now(UTC) - AGE)
 
 
-def executed(market: Market, desk: Account, maker: Account, name: str) -> tuple[str, str]:
+def executed(market: Market, desk: Account, maker: Account, ticker: str) -> tuple[str, str]:
     """An RFQ of the desk's that the maker fills: the exchange keeps listing it."""
-    rfq_id = market.create_rfq(desk, market_ticker=f"KXONE-26-{name}", contracts_fp="10.00")
+    rfq_id = market.create_rfq(desk, market_ticker=ticker, contracts_fp="10.00")
     market.clock.advance(1.0)
     quote_id = market.create_quote(maker, rfq_id=rfq_id, yes_bid="0.4000", no_bid="0.5500")
     market.accept_quote(desk, quote_id, accepted_side="yes")
@@ -76,10 +77,10 @@ def test_what_is_purged_is_in_no_file_and_does_not_come_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     other = market.add_account("other")
-    old = executed(market, desk, maker, "OLD")
+    old = executed(market, desk, maker, combo_ticker(2))
     clock.advance(AGE.total_seconds() - 3_600)
-    new = executed(market, desk, maker, "NEW")
-    others = executed(market, desk, other, "OTHERS")
+    new = executed(market, desk, maker, combo_ticker(3))
+    others = executed(market, desk, other, "KXONE-26-OTHERS")
     where = ("--base-url", exchange.base_url, "--database", database.path)
     at = ("--database", database.path)
     assert rfq("run", *where).code == 0
@@ -116,6 +117,8 @@ def test_what_is_purged_is_in_no_file_and_does_not_come_back(
     }
     with duckdb.connect(database.private_path, read_only=True) as connection:
         assert connection.execute("select count(*) from raw.quote_versions").fetchall() == [(1,)]
+        lists = connection.execute("select market_ticker from raw.leg_lists").fetchall()
+        assert lists == [(combo_ticker(3),)]
     nothing = rfq("purge", "--older-than", "1d", "--yes", *at)
     assert nothing.out.endswith("nothing to forget\n")
     own = rfq("purge", "--account", desk.communications_id, "--yes", *at)
@@ -167,13 +170,13 @@ def test_a_run_goes_on_from_a_backup(
     tmp_path: Path,
 ) -> None:
     """What happened after the copy is read again, and nothing is missing or doubled."""
-    before = executed(market, desk, maker, "BEFORE")
+    before = executed(market, desk, maker, "KXONE-26-BEFORE")
     where = ("--base-url", exchange.base_url, "--database", database.path)
     assert rfq("run", *where).code == 0
     copy = tmp_path / "backup"
 
     ended = rfq("backup", copy, "--database", database.path)
-    after = executed(market, desk, maker, "AFTER")
+    after = executed(market, desk, maker, "KXONE-26-AFTER")
     for path in tmp_path.glob("rfq.*"):
         path.unlink()
     shutil.copytree(copy, tmp_path, dirs_exist_ok=True)
@@ -246,7 +249,7 @@ def test_a_backup_demands_the_seal_of_a_file_that_has_one(
     database: Database,
 ) -> None:
     """One that an early version published has no seal; one whose rows are gone has another."""
-    executed(market, desk, maker, "A")
+    executed(market, desk, maker, "KXONE-26-A")
     ran = rfq("run", "--base-url", exchange.base_url, "--database", database.path)
     folder = database.path.parent
     with duckdb.connect(database.path) as connection:
@@ -293,9 +296,9 @@ def test_a_private_file_on_another_disk_is_backed_up_and_purged(
             pytest.skip("there is no other disk")
         link, private = tmp_path / "rfq.private.duckdb", Path(elsewhere) / "secure.duckdb"
         link.symlink_to(private)
-        old = executed(market, desk, maker, "OLD")
+        old = executed(market, desk, maker, "KXONE-26-OLD")
         clock.advance(AGE.total_seconds() - 3_600)
-        new = executed(market, desk, maker, "NEW")
+        new = executed(market, desk, maker, "KXONE-26-NEW")
         at = ("--database", database.path)
         ran = rfq("run", "--base-url", exchange.base_url, *at)
 

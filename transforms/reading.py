@@ -14,14 +14,15 @@ from transforms.keys import Mart
 from transforms.settings import Settings
 from transforms.staging import TABLES
 
-# What marts read besides rows of the exchange: what raw tells of the reading, nearly all of it each
-# time.
+# What marts read besides RFQs and quotes: what raw tells of the reading, and what markets have in
+# common, nearly all of it each time.
 LOGS = {
     **{name: f"raw.{name}" for name in ("accepted_losses", "coverage", "open_sweeps")},
     "passes": "served_moments",
     "read_stretches": "read_stretches",
     "looked_hours": "looked_hours",
     "fast_markets": "incremental.fast_markets",
+    "leg_lists": "incremental.leg_lists",
 }
 # The RFQ facts are stored in two tables, so that what is asked of the few RFQs whose quotes we see
 # reads no strangers' RFQ. `is_matured` is told by the clock and not stored.

@@ -34,8 +34,7 @@ def stage(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Make the staging tables anew, as the data stood at `settings.as_of`."""
     connection.execute("drop schema if exists staging cascade")
     connection.execute("create schema staging; create schema if not exists incremental")
-    lists = leg_lists("from raw.rfq_versions")
-    connection.execute(f"create or replace table {_LEG_LISTS} as {lists}")
+    connection.execute(f"create or replace table {_LEG_LISTS} as {leg_lists('raw.leg_lists')}")
     connection.execute(f"create or replace table incremental.legs as {_legs(_LEG_LISTS)}")
     for name, (key, raw, _) in TABLES.items():
         use = f"create table staging.{name} as from ($query)"
@@ -95,13 +94,7 @@ def restage(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
 
     What they showed before is kept in `replaced_rfqs` and `replaced_quotes`.
     """
-    connection.execute(
-        "create or replace temp table new_leg_lists as"
-        f" from ({leg_lists('from changed_rfq_versions')})"
-        f" anti join {_LEG_LISTS} using (leg_list);"
-        f" insert into {_LEG_LISTS} from new_leg_lists;"
-        f" insert into incremental.legs {_legs('new_leg_lists')}"
-    )
+    _add_leg_lists(connection)
     for name, (key, raw, changed) in TABLES.items():
         near = f"near_{name}(created_ts)"
         # Looked for by creation, which all rows of a table can be asked for in little time.
@@ -120,9 +113,26 @@ def restage(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
         _execute(connection, f"insert into staging.{name} $query", name, CHANGED, settings)
 
 
-def leg_lists(versions: str) -> str:
-    """Return the query of the distinct lists of legs in *versions*, a query of raw RFQs."""
-    query = _text("leg_lists").replace("$versions", versions)
+def _add_leg_lists(connection: duckdb.DuckDBPyConnection) -> None:
+    """Add the lists of legs that changed RFQs are the first to name."""
+    named = "select distinct leg_list from changed_rfq_versions"
+    connection.execute(
+        f"create or replace temp table named_leg_lists as from ({named})"
+        f" anti join {_LEG_LISTS} using (leg_list)"
+    )
+    # Places first, so that of other lists the id is read alone.
+    places = "select rowid from raw.leg_lists semi join named_leg_lists using (leg_list)"
+    new = f"(from raw.leg_lists where rowid in ({places}))"
+    connection.execute(
+        f"create or replace temp table new_leg_lists as {leg_lists(new)};"
+        f" insert into {_LEG_LISTS} from new_leg_lists;"
+        f" insert into incremental.legs {_legs('new_leg_lists')}"
+    )
+
+
+def leg_lists(lists: str) -> str:
+    """Return the query of the distinct lists of legs in *lists*, rows of `raw.leg_lists`."""
+    query = _text("leg_lists").replace("$lists", lists)
     return query.replace("$are_out_of_bounds", legs_broken())
 
 
@@ -149,12 +159,13 @@ def _execute(
 def view(name: str, raw: str, versions: str, lists: str | None = None) -> str:
     """Return the query of a staging table over *versions*, a query of rows of that raw table.
 
-    *lists* stands for the table of the lists of legs, where there is one.
+    *lists* is the table of the lists of legs, where there is one.
     """
     query = _text(name).replace("$states", versions)
     if name == "rfqs":
-        lists = lists or f"({leg_lists(versions)})"
-        versions = f"from ({versions}) left join {lists} using (mve_selected_legs)"
+        lists = lists or f"({leg_lists('raw.leg_lists')})"
+        told = f"select leg_list, n_listed, are_legs_out_of_bounds from {lists}"  # noqa: S608
+        versions = f"from ({versions}) left join ({told}) using (leg_list)"
     query = query.replace("$versions", believed(raw, versions))
     return query.replace("$out_of_bounds", named(raw))
 

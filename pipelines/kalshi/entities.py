@@ -6,8 +6,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from transforms.raw import raw_schema
+from transforms.raw import LEGS, raw_schema
 
+# The field of which a raw row names the value only, by the column beside it: RFQs share their legs.
+LEGS_FIELD, LEG_LIST = "mve_selected_legs", "leg_list"
 # What a load adds to the fields of a row.
 ADDED = ("unknown_fields", "version_hash", "observed_ts", "observed_pass", "load")
 
@@ -37,10 +39,21 @@ class Entity:
         """
         return _fields(self.table)
 
+    @property
+    def version(self) -> pa.Schema:
+        """The columns of a version as a load reads it: those of raw, with its legs in place."""
+        return _version(self.table)
+
+
+@cache
+def _version(table: str) -> pa.Schema:
+    legs = pa.field(LEGS_FIELD, LEGS)
+    return pa.schema(legs if each.name == LEG_LIST else each for each in raw_schema(table))
+
 
 @cache
 def _fields(table: str) -> pa.Schema:
-    columns = raw_schema(table)
+    columns = _version(table)
     return pa.schema(each.with_nullable(True) for each in columns if each.name not in ADDED)
 
 

@@ -16,6 +16,7 @@ from pipelines.kalshi.client.origin import SANDBOX, origins_of_exchange
 from pipelines.kalshi.client.reader import ExchangeReader
 from pipelines.kalshi.entities import ENTITIES
 from pipelines.kalshi.held import Held
+from pipelines.kalshi.leg_lists import LegLists
 from pipelines.kalshi.moments import read_to
 from pipelines.kalshi.plausible import Bounds
 from pipelines.kalshi.purged import Purged
@@ -122,6 +123,7 @@ class Extraction:
         self.gone = {entity: Tombstones(self.connection, entity.key) for entity in ENTITIES}
         self.purged = Purged(self.connection)
         self.held = Held(self.cursor)
+        self.leg_lists = LegLists(self.connection)
         self.load_began = self.reader.local_clock()
 
     def begin_load(self) -> None:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from pipelines.kalshi.entities import Entity
 
 # It separates fields and occurs in no JSON text unescaped.
-_SEPARATOR = "\x1f"
+SEPARATOR = "\x1f"
 # What JSON text escapes, as DuckDB spells it.
 _SHORT = {"\b": "\\b", "\t": "\\t", "\n": "\\n", "\f": "\\f", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 _ESCAPES = str.maketrans({chr(code): f"\\u{code:04X}" for code in range(32)} | _SHORT)
@@ -51,7 +51,7 @@ def _texts(entity: Entity, rows: pa.Table) -> pa.ChunkedArray:
     hash.
     """
     names = [*entity.fields.names, "unknown_fields"]
-    parts = [_joined([f"{_SEPARATOR}{name}=", _text(rows.column(name))]) for name in names]
+    parts = [_joined([f"{SEPARATOR}{name}=", _text(rows.column(name))]) for name in names]
     return _joined([pc.fill_null(part, "") for part in parts])
 
 

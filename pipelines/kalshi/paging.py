@@ -122,7 +122,7 @@ def _long_ones_ahead(pages: Iterator["_Page"], asking: ExitStack) -> Iterator["_
 def _read_once(
     entity: Entity, left: Iterator["_Page"], known: Container[bytes] | None
 ) -> Iterator[Batch]:
-    found: set[str | bytes] = set()
+    found: set[int] = set()
     is_first = True
     fruitless = 0
     wanted = 1
@@ -136,7 +136,9 @@ def _read_once(
             size += pages[-1].n_bytes
         # A list of one page was answered at one moment: no other sweep of it follows.
         rows, prints, again = _read(entity, pages, known if cursor or not is_first else None)
-        shown = {*rows.table.column("id").to_pylist(), *again, *(r.row_hash for r in rows.rejected)}
+        ids, rejected = rows.table.column("id").to_pylist(), (row.row_hash for row in rows.rejected)
+        # Whether a page brings anything new, a number tells that keeps no text in memory.
+        shown = set(map(hash, (*ids, *again, *rejected)))
         fruitless = 0 if shown - found else fruitless + len(pages)
         found |= shown
         if cursor and fruitless > FRUITLESS_PAGES:

@@ -13,6 +13,7 @@ import dlt
 import pyarrow as pa
 from dlt.extract import DltResource
 
+from pipelines.kalshi.entities import RFQ, into
 from pipelines.kalshi.extraction import Extraction
 from pipelines.kalshi.lists import say_whether_updates_show
 from pipelines.kalshi.passes import PASSES, Load, to_raw
@@ -37,7 +38,9 @@ def items(load: Load, resource: str, states: dict[str, Any]) -> Iterator[Any]:
     """The rows of *resource*, whose passes have their states in *states*, marked for raw."""
     if resource == ACCOUNTS:
         yield from _account(load.extraction)
-    yield from load.items(resource, states)
+    for item in load.items(resource, states):
+        is_rfqs = item.meta.hints["table_name"] == RFQ.table
+        yield _with_legs_apart(load.extraction, item.data) if is_rfqs else item
     if resource == "quotes":
         _say_whether_updates_show(load.extraction, states)
     if resource == RESOURCES[-1]:
@@ -50,6 +53,10 @@ def _account(extraction: Extraction) -> Iterator[Any]:
         row = {"communications_id": extraction.account, "observed_ts": extraction.now}
         rows = pa.Table.from_pylist([row], schema=raw_schema("accounts"))
         yield to_raw(extraction, "accounts", rows)
+
+
+def _with_legs_apart(extraction: Extraction, versions: pa.Table) -> Any:
+    return into(RFQ.table, extraction.leg_lists.kept_apart(versions, extraction.load))
 
 
 def _say_whether_updates_show(extraction: Extraction, states: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from pipelines.store.beside import copied, fresh_directory, lock_path, log_beside, put_aside
 from pipelines.store.errors import DatabaseBusy, DatabaseError, DataRefused, RunAtWork
 from pipelines.store.memory import limit_memory
+from pipelines.store.older_layouts import take_over
 from pipelines.store.stamp import LAYOUT, Kind, Stamp, kind_of, make_stamp, quoted_text, read_stamp
 from transforms.raw import create_raw_tables
 
@@ -126,8 +127,7 @@ class Database:
             self._create()
         with _connected(self.private_path, directory) as connection:
             self._demand_private(connection)
-            _number_older_rows(connection)
-            create_raw_tables(connection)
+            take_over(connection)
             make_stamp(connection, "private")
             yield connection
 
@@ -454,19 +454,6 @@ def _attach(connection: duckdb.DuckDBPyConnection, path: Path, log: Path) -> Non
         ) from None
     if aside is not None:
         _say_aside(log, aside)
-
-
-def _number_older_rows(connection: duckdb.DuckDBPyConnection) -> None:
-    """Say, as they get their number, that older rows were read at moments that nobody noted."""
-    columns = connection.execute(
-        "select column_name from duckdb_columns() where database_name = current_catalog()"
-        " and schema_name = 'raw' and table_name = 'rfq_versions'"
-    ).fetchall()
-    if columns and ("load",) not in columns:
-        _log.warning(
-            "an earlier version loaded this database and did not note when lists were served: what "
-            "it read is load 0, and its RFQs count as read late, not as watched"
-        )
 
 
 def _say_aside(log: Path, aside: Path) -> None:

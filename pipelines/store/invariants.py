@@ -111,6 +111,10 @@ _ALWAYS = {
     "an RFQ has no version in raw": (
         "select rfq_id from {rfqs} except select id from {rfq_versions}"
     ),
+    "an RFQ was read with legs that raw does not have": (
+        "select id from {rfq_versions} anti join raw.leg_lists using (leg_list)"
+        " where leg_list is not null"
+    ),
     "a quote has no version in raw": (
         "select quote_id from {quotes} except select id from {quote_versions}"
     ),

@@ -12,7 +12,7 @@ from pipelines.store.errors import DatabaseError
 from pipelines.store.stamp import quoted_text
 
 # The large tables are looked through, the others copied: a rule reads their rows by their place.
-_LOOKED_THROUGH = ("rfq_versions", "quote_versions", "last_seen", "rejected_rows")
+_LOOKED_THROUGH = ("rfq_versions", "quote_versions", "leg_lists", "last_seen", "rejected_rows")
 _NOTE = """
 insert into raw.publications by name
 select load, as_of, known_until, maturity_s, {is_complete} as is_market_complete

@@ -298,12 +298,6 @@ def note_phases(connection: duckdb.DuckDBPyConnection, run_id: str) -> None:
     connection.execute(_PHASES.format(columns), {"run_id": run_id, **noted})
 
 
-def leave_older_layout(connection: duckdb.DuckDBPyConnection) -> None:
-    """Drop what earlier versions built in the private file, once it is published from elsewhere."""
-    for schema in ("staging", "marts", "incremental"):
-        connection.execute(f"drop schema if exists {schema} cascade")
-
-
 def _attach_last(connection: duckdb.DuckDBPyConnection, place: Path, directory: Path) -> None:
     """Attach it where it is or, where another program has it or left a log beside it, a copy."""
     if not log_beside(place).exists():

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import duckdb
 
-LAYOUT = 1
+LAYOUT = 2
 # Stands for the tables of files that were made before files were stamped.
 _PRIVATE_TABLE = ("raw", "rfq_versions")
 _PUBLISHED_TABLE = ("marts", "build_info")

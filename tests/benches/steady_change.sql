@@ -24,7 +24,7 @@ select * replace (
     if(executed_ts is null, 'cancelled', status) as status,
     $until - interval 5 second as updated_ts,
     if(executed_ts is null, $until - interval 5 second, null) as cancelled_ts,
-    sha256(id || 'changed' || $load) as version_hash,
+    md5(id || 'changed' || $load) as version_hash,
     $until as observed_ts,
     $load as load
 )
@@ -34,7 +34,7 @@ from changed;
 insert into raw.rfq_versions by name
 select * replace (
     'closed' as status,
-    sha256(id || 'closed' || $load) as version_hash,
+    md5(id || 'closed' || $load) as version_hash,
     $until as observed_ts,
     $load as load
 )
@@ -50,7 +50,7 @@ insert into raw.rfq_versions by name
 select
     uuid_of('fast', $load) as id, $viewer as creator_id, market_ticker, 50 as contracts_fp,
     'closed' as status, $until - interval 60 second as created_ts, 'me' as creator_user_id,
-    $until - interval 50 second as updated_ts, sha256(id) as version_hash, $until as observed_ts,
+    $until - interval 50 second as updated_ts, md5(id) as version_hash, $until as observed_ts,
     'rfqs_market' as observed_pass, $load as load,
 from places where place = 0;
 
@@ -62,6 +62,6 @@ select
     $until - interval 59 second as created_ts, $until - interval 50 second as updated_ts,
     $until - interval 52 second as accepted_ts, $until - interval 51 second as confirmed_ts,
     $until - interval 50 second as executed_ts, 'me' as rfq_creator_user_id,
-    sha256(id) as version_hash, $until as observed_ts, 'quotes_received' as observed_pass,
+    md5(id) as version_hash, $until as observed_ts, 'quotes_received' as observed_pass,
     $load as load,
 from places where place = 0;

@@ -42,9 +42,14 @@ select
         || upper(left(md5('m' || place), 11)) as market_ticker,
     'KXMVECROSSCATEGORY-R' as mve_collection_ticker,
     to_json(legs) as mve_selected_legs,
+    md5(market_ticker || chr(31) || mve_selected_legs) as leg_list,
 from legs
 union all
-select 0, 'KXNFLGAME-26NOV26DALPHI-DAL', null, null;
+select 0, 'KXNFLGAME-26NOV26DALPHI-DAL', null, null, null;
+insert into raw.leg_lists by name
+select market_ticker, mve_selected_legs, leg_list, $load as load
+from places anti join raw.leg_lists using (leg_list)
+where leg_list is not null;
 
 -- One in a thousand is our own, one in a hundred is quoted by us. Seven in ten were seen closed.
 create or replace temp macro whose(number) as
@@ -86,11 +91,11 @@ select
     if(version = 2, 'closed', 'open') as status,
     created_ts,
     mve_collection_ticker,
-    mve_selected_legs,
+    leg_list,
     if(version = 2 and whose = 'own', created_ts + lived, null) as updated_ts,
     if(version = 2 and whose = 'own' and not is_won, created_ts + lived, null) as cancelled_ts,
     if(whose = 'own', 'me', null) as creator_user_id,
-    sha256('v' || number || version) as version_hash,
+    md5('v' || number || version) as version_hash,
     if(version = 2, created_ts + lived + interval 30 second, least(created_ts + interval 3 second, $until))
         as observed_ts,
     'rfqs_market' as observed_pass,
@@ -130,7 +135,7 @@ select
     if(version = 2 and not is_won, ended_ts, null) as cancelled_ts,
     if(whose = 'own', null, 'me') as creator_user_id,
     if(whose = 'own', 'me', null) as rfq_creator_user_id,
-    sha256('w' || quote || version) as version_hash,
+    md5('w' || quote || version) as version_hash,
     least(if(version = 2, ended_ts + interval 30 second, quoted_ts + interval 3 second), $until)
         as observed_ts,
     if(whose = 'own', 'quotes_received', 'quotes_made') as observed_pass,

@@ -150,10 +150,8 @@ class Store:
         if name in VERSION_TABLES:
             rows = self._not_held(name, rows)
         self._filled.add(name)
-        legs = " replace (to_json(mve_selected_legs) as mve_selected_legs)"
-        every = f"*{legs if name == 'rfq_versions' else ''}"
         self.connection.register("_rows", rows)
-        self.connection.execute(f"insert into raw.{name} by name select {every} from _rows")
+        self.connection.execute(f"insert into raw.{name} by name from _rows")
         self.connection.unregister("_rows")
 
     def _not_held(self, name: str, rows: pa.Table) -> pa.Table:

@@ -28,9 +28,14 @@ def checks(
     """Return (count, n_checked) by check."""
     by_day = data_quality_by_day(rfq_facts(*(rfqs or [])), quote_facts(*(quotes or [])))
     none_lost = pl.LazyFrame(schema={"rows_lost": pl.Int64})
-    found = data_quality(by_day, none_lost).filter(pl.col("check_name") != "lost_row").collect()
+    no_legs = pl.LazyFrame(
+        schema={"market_ticker": pl.String, "n_listed": pl.Int64, "legs_hash": pl.String}
+    )
+    found = data_quality(by_day, none_lost, no_legs).collect()
     return {
-        row["check_name"]: (row["count"], row["n_checked"]) for row in found.iter_rows(named=True)
+        row["check_name"]: (row["count"], row["n_checked"])
+        for row in found.iter_rows(named=True)
+        if row["check_name"] not in ("lost_row", "market_of_two_leg_lists")
     }
 
 

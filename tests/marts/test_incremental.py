@@ -44,7 +44,7 @@ MARKETS, SOME_MARKETS = 40 * DAYS, 40
 FEW_ROWS, SOME_ROWS = 100 * DAYS, 100
 A_DAY_S, HALF_A_DAY_S = 86_400.0, 43_200.0
 RAW = (
-    *("rfq_versions", "quote_versions", "tombstones", "accounts"),
+    *("rfq_versions", "quote_versions", "leg_lists", "tombstones", "accounts"),
     *(
         "passes",
         "look_stretches",

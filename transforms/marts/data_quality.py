@@ -6,7 +6,7 @@ import polars as pl
 
 from transforms.bounds import BOUNDS
 from transforms.definitions.populations import has_bid, is_live, is_own, is_terminal
-from transforms.definitions.statistics import count, millionths, rate
+from transforms.definitions.statistics import count, millionths, rate, rows
 
 KEY = ("cohort_date", "check_name")
 RFQ_STATUSES = ("open", "closed")
@@ -34,11 +34,20 @@ class Check:
     meaning: str
 
 
-def data_quality(data_quality_by_day: pl.LazyFrame, accepted_losses: pl.LazyFrame) -> pl.LazyFrame:
+_TWO_LISTS_MEANING = (
+    "A combo's market whose RFQs were served with different legs, settlement values apart. Each"
+    " RFQ has the legs that it was served with last."
+)
+
+
+def data_quality(
+    data_quality_by_day: pl.LazyFrame, accepted_losses: pl.LazyFrame, leg_lists: pl.LazyFrame
+) -> pl.LazyFrame:
     """Flagged rows by check, with the number of rows checked and what was done about them.
 
     One row per check_name.
     """
+    others = (_lost_rows(accepted_losses), _markets_of_two_lists(leg_lists))
     known = pl.LazyFrame(
         [(check.name, check.meaning) for check in (*_rfq_checks(), *_quote_checks())],
         schema={"check_name": pl.String, "meaning": pl.String},
@@ -50,8 +59,24 @@ def data_quality(data_quality_by_day: pl.LazyFrame, accepted_losses: pl.LazyFram
         .with_columns(pl.col("count", "n_checked").fill_null(0))
         .with_columns(share=rate(pl.col("count"), pl.col("n_checked")))
         .select("check_name", "count", "n_checked", "share", "meaning")
-        .pipe(lambda counts: pl.concat([counts, _lost_rows(accepted_losses)]))
+        .pipe(lambda counts: pl.concat([counts, *others]))
         .sort("check_name")
+    )
+
+
+def _markets_of_two_lists(leg_lists: pl.LazyFrame) -> pl.LazyFrame:
+    """Count the combos' markets that have shown other legs as well: one more row of counts."""
+    return (
+        leg_lists.filter(pl.col("n_listed") > 0, pl.col("market_ticker").is_not_null())
+        .group_by("market_ticker")
+        .agg(has_two=pl.col("legs_hash").n_unique() > 1)
+        .select(
+            check_name=pl.lit("market_of_two_leg_lists"),
+            count=count(pl.col("has_two")),
+            n_checked=rows(),
+            share=rate(count(pl.col("has_two")), rows()),
+            meaning=pl.lit(_TWO_LISTS_MEANING),
+        )
     )
 
 

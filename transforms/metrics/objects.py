@@ -25,10 +25,22 @@ def load_objects(
     served = [_pass(place, each) for place, each in enumerate(passes)]
     connection.execute("set timezone = 'UTC'")
     create_raw_tables(connection)
-    _insert(connection, "raw.rfq_versions", rfqs)
+    _insert(connection, "raw.rfq_versions", [_with_legs_apart(connection, each) for each in rfqs])
     _insert(connection, "raw.quote_versions", quotes)
     if served:
         connection.executemany("insert into raw.passes values ($1, $2, 0)", served)
+
+
+def _with_legs_apart(
+    connection: duckdb.DuckDBPyConnection, rfq: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    legs = _text(rfq.get("mve_selected_legs"))
+    if not legs:
+        return rfq
+    leg_list = _hash({"market_ticker": rfq.get("market_ticker"), "legs": legs})
+    values = [leg_list, rfq.get("market_ticker"), legs]
+    connection.execute("insert into raw.leg_lists values ($1, $2, $3, 0)", values)
+    return {**rfq, "leg_list": leg_list}
 
 
 def utc(moment: datetime | str) -> datetime:

@@ -69,6 +69,15 @@ create table if not exists raw.accepted_losses (
     load bigint default 0  -- the last one before
 );
 
+-- One row per list of legs that RFQs of a market were served with, which all of them share; a leg that is
+-- settled makes another list. It is stored before any version that names it.
+create table if not exists raw.leg_lists (
+    leg_list varchar not null,  -- a hash of the market and of the list
+    market_ticker varchar,
+    mve_selected_legs json not null,
+    load bigint not null  -- the one that met it first
+);
+
 -- One row per distinct observed state of an RFQ.
 create table if not exists raw.rfq_versions (
     id varchar not null,
@@ -80,7 +89,7 @@ create table if not exists raw.rfq_versions (
     status varchar,
     created_ts timestamptz not null,
     mve_collection_ticker varchar,
-    mve_selected_legs json,
+    leg_list varchar,  -- where its mve_selected_legs stand
     rest_remainder boolean,
     updated_ts timestamptz,
     cancelled_ts timestamptz,

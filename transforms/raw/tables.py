@@ -20,13 +20,12 @@ LEGS = pa.list_(
     )
 )
 
-# What DuckDB keeps as JSON: legs arrive as a list, everything else as text.
-_JSON = {"mve_selected_legs": LEGS}
 _ARROW = {
     "bigint": pa.int64(),
     "boolean": pa.bool_(),
     "double": pa.float64(),
     "integer[]": pa.list_(pa.int32()),
+    "json": pa.string(),
     "timestamptz": TIMESTAMP,
     "varchar": pa.string(),
 }
@@ -62,14 +61,12 @@ def _declared() -> str:
 
 def _schema(columns: str) -> pa.Schema:
     return pa.schema(
-        pa.field(found["name"], _arrow_type(found["name"], found["kind"]), not found["must"])
+        pa.field(found["name"], _arrow_type(found["kind"]), not found["must"])
         for found in _COLUMN.finditer(columns)
     )
 
 
-def _arrow_type(name: str, kind: str) -> pa.DataType:
-    if kind == "json":
-        return _JSON.get(name, pa.string())
+def _arrow_type(kind: str) -> pa.DataType:
     if kind.startswith("decimal"):
         return pa.decimal128(*map(int, re.findall(r"\d+", kind)))
     return _ARROW[kind]

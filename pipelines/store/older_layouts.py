@@ -1,0 +1,77 @@
+"""What earlier versions of ours have left in a private file, and how it goes on from there."""
+
+import logging
+
+import duckdb
+
+from pipelines.store.stamp import LAYOUT
+from transforms.raw import create_raw_tables
+
+_log = logging.getLogger(__name__)
+
+# Layout 1 had the legs in each version. A hash of a list is made as a load makes it.
+_LEGS_APART = """
+insert into raw.leg_lists by name
+select any_value(market_ticker) as market_ticker, any_value(mve_selected_legs) as mve_selected_legs,
+    leg_list, 0 as load
+from $versions where leg_list is not null group by leg_list;
+insert into raw.rfq_versions by name select * exclude (mve_selected_legs) from $versions;
+"""
+_VERSIONS = """(
+    select *, md5(coalesce(market_ticker, '') || chr(31) || mve_selected_legs) as leg_list
+    from raw.rfq_versions_before
+)"""
+
+
+def take_over(connection: duckdb.DuckDBPyConnection) -> None:
+    """Bring the tables of raw to today's layout: all of it at once, or nothing."""
+    columns = _columns_of_versions(connection)
+    if columns and "load" not in columns:
+        _log.warning(
+            "an earlier version loaded this database and did not note when lists were served: what "
+            "it read is load 0, and its RFQs count as read late, not as watched"
+        )
+    connection.execute("begin")
+    try:
+        if "mve_selected_legs" in columns:
+            _keep_legs_apart(connection)
+        else:
+            create_raw_tables(connection)
+    except BaseException:
+        connection.execute("rollback")
+        raise
+    connection.execute("commit")
+
+
+def leave_older_layout(connection: duckdb.DuckDBPyConnection) -> None:
+    """Drop what earlier versions built in the private file, once it is published from elsewhere."""
+    for schema in ("staging", "marts", "incremental"):
+        connection.execute(f"drop schema if exists {schema} cascade")
+
+
+def _keep_legs_apart(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("alter table raw.rfq_versions rename to rfq_versions_before")
+    create_raw_tables(connection)
+    connection.execute(_LEGS_APART.replace("$versions", _VERSIONS))
+    connection.execute("drop table raw.rfq_versions_before")
+    if "_dlt_version" in _tables_of_raw(connection):
+        # dlt would add the column again, which its note of the tables still has.
+        connection.execute("delete from raw._dlt_version")
+    if "stamp" in _tables_of_raw(connection):
+        connection.execute("update raw.stamp set layout = $1", [LAYOUT])
+
+
+def _columns_of_versions(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    found = connection.execute(
+        "select column_name from duckdb_columns() where database_name = current_catalog()"
+        " and schema_name = 'raw' and table_name = 'rfq_versions'"
+    ).fetchall()
+    return {name for (name,) in found}
+
+
+def _tables_of_raw(connection: duckdb.DuckDBPyConnection) -> set[str]:
+    found = connection.execute(
+        "select table_name from duckdb_tables() where database_name = current_catalog()"
+        " and schema_name = 'raw'"
+    ).fetchall()
+    return {name for (name,) in found}

@@ -8,7 +8,7 @@ import duckdb
 
 # DuckDB takes four fifths of the machine unless told otherwise. What it needs more than this it
 # writes to the folder of the run.
-MEMORY_BYTES = 1_500_000_000
+MEMORY_BYTES = 1_250_000_000
 # Of <malloc.h>.
 _M_ARENA_MAX = -8
 

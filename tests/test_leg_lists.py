@@ -72,7 +72,8 @@ def test_a_list_is_stored_once_whichever_load_brings_it(
 
 
 @pytest.mark.parametrize(
-    "legs", [[], [None], [{}], [{"side": 'a "quoted" \\ side \x1f of lines\n'}], [A, B] * 500]
+    "legs",
+    [[], [None], [{}], [{"side": 'a "quoted" \\ side \x1f of lines\n'}], [SETTLED], [A, B] * 500],
 )
 def test_whatever_is_served_as_legs_is_stored_as_the_database_writes_it(
     connection: duckdb.DuckDBPyConnection, legs: list[Leg | None]
@@ -114,6 +115,20 @@ def test_two_loads_that_store_a_list_at_once_double_no_rfq(
 
     assert connection.sql("select rfq_id from staging.rfqs").fetchall() == [("r0",)]
     assert len(connection.sql("from staging.rfq_legs").fetchall()) == 2
+
+
+def test_a_list_that_no_version_names_is_in_no_table(
+    connection: duckdb.DuckDBPyConnection,
+) -> None:
+    """A load that was killed has stored it, whether the next build goes on or builds everything."""
+    lists = LegLists(connection)
+    connection.register("_kept", lists.kept_apart(served((ONE, [A])), 1))
+    connection.execute("insert into raw.rfq_versions by name from _kept")
+    lists.kept_apart(served((ONE, [B]), (OTHER, [B])), 2)
+
+    build(connection, MARTS, LATER)
+
+    assert connection.sql("select market_ticker from incremental.leg_lists").fetchall() == [(ONE,)]
 
 
 def test_a_market_with_two_lists_is_counted_and_each_rfq_keeps_its_own(

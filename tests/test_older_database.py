@@ -13,6 +13,7 @@ from pipelines.kalshi import report
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.sandbox import Account, ManualClock, Market
 from pipelines.sandbox.listings import combo_ticker
+from pipelines.store.backup import back_up
 from pipelines.store.database import Database
 from pipelines.store.stamp import LAYOUT
 from tests.layouts import put_legs_into_versions, schemas_in, unpack_earlier_layout
@@ -86,6 +87,8 @@ def test_a_database_with_all_in_the_private_file_is_taken_over(
 ) -> None:
     """Made by that version itself. What it held stays, and the run after goes on."""
     database = unpack_earlier_layout(tmp_path)
+    with duckdb.connect(database.private_path) as connection:
+        connection.execute("alter table raw.rfq_versions add column of_somebody integer")
     assert schemas_in(database.private_path) == {"raw", "staging", "marts", "incremental"}
     market.name = (database.exchange() or "").removeprefix("sandbox ")
     before = read(database, STATES)
@@ -135,6 +138,17 @@ def test_legs_that_stood_in_each_version_are_kept_once(
     ]
     assert len(lists) == 1
     assert len({rfq_id for rfq_id, *_ in read(database, LEGS_SHOWN)}) == 3
+
+
+def test_a_backup_of_an_earlier_layout_is_one_for_the_earlier_version(tmp_path: Path) -> None:
+    database = unpack_earlier_layout(tmp_path)
+    before = database.private_path.read_bytes()
+
+    back_up(database, tmp_path / "backup")
+
+    copy = Database(tmp_path / "backup" / "rfq.duckdb")
+    assert "mve_selected_legs" in _columns_of_versions(copy)
+    assert database.private_path.read_bytes() == before
 
 
 def _ask_of(market: Market, requester: Account, ticker: str) -> str:

@@ -34,7 +34,9 @@ def stage(connection: duckdb.DuckDBPyConnection, settings: Settings) -> None:
     """Make the staging tables anew, as the data stood at `settings.as_of`."""
     connection.execute("drop schema if exists staging cascade")
     connection.execute("create schema staging; create schema if not exists incremental")
-    connection.execute(f"create or replace table {_LEG_LISTS} as {leg_lists('raw.leg_lists')}")
+    # A load that was killed may have stored lists that no version names.
+    named = "(from raw.leg_lists semi join raw.rfq_versions using (leg_list))"
+    connection.execute(f"create or replace table {_LEG_LISTS} as {leg_lists(named)}")
     connection.execute(f"create or replace table incremental.legs as {_legs(_LEG_LISTS)}")
     for name, (key, raw, _) in TABLES.items():
         use = f"create table staging.{name} as from ($query)"

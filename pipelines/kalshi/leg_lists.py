@@ -53,7 +53,7 @@ class LegLists:
 def _list(told: str, load: int) -> dict[str, Any]:
     """The row of a list, of its market and itself in one text.
 
-    Its id is the one that `older_layouts.sql` makes of legs that stand in the versions themselves.
+    Its id is the one that `older_layouts` makes of legs that stand in the versions themselves.
     """
     market, _, legs = told.rpartition(SEPARATOR)
     id_ = md5(told.encode(), usedforsecurity=False).hexdigest()

@@ -93,7 +93,7 @@ def _demand_whole(copy: Database) -> None:
     """Read all of both copies; what a killed run left in the log of the private one is taken in."""
     try:
         if copy.is_loaded:
-            with copy.writing() as connection:
+            with copy.writing(as_it_is=True) as connection:
                 connection.execute("checkpoint")
                 _read_every_row(connection, PRIVATE)
                 _demand_published(copy, connection)

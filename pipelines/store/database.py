@@ -112,11 +112,12 @@ class Database:
 
     @contextmanager
     def writing(
-        self, directory: Path | None = None, *, may_create: bool = False
+        self, directory: Path | None = None, *, may_create: bool = False, as_it_is: bool = False
     ) -> Iterator[duckdb.DuckDBPyConnection]:
         """The one connection to the private file, in UTC. The run lock must be held.
 
-        A log that a power cut has damaged is put aside: what it held is read again. What does not
+        One of an earlier version is brought to today's layout, unless it is wanted *as it is*. A
+        log that a power cut has damaged is put aside: what it held is read again. What does not
         fit into memory goes to *directory*, by default one beside the file.
         """
         if not _holds_something(self.private_path):
@@ -127,8 +128,9 @@ class Database:
             self._create()
         with _connected(self.private_path, directory) as connection:
             self._demand_private(connection)
-            take_over(connection)
-            make_stamp(connection, "private")
+            if not as_it_is:
+                take_over(connection)
+                make_stamp(connection, "private")
             yield connection
 
     @contextmanager

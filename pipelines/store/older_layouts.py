@@ -5,22 +5,21 @@ import logging
 import duckdb
 
 from pipelines.store.stamp import LAYOUT
-from transforms.raw import create_raw_tables
+from transforms.raw import create_raw_tables, raw_schema
 
 _log = logging.getLogger(__name__)
 
-# Layout 1 had the legs in each version. A hash of a list is made as a load makes it.
-_LEGS_APART = """
+# Layout 1 had the legs in each version. The hash of a list is made as a load makes it.
+_LEG_LIST = "md5(coalesce(market_ticker, '') || chr(31) || mve_selected_legs)"
+_LEGS_APART = f"""
 insert into raw.leg_lists by name
-select any_value(market_ticker) as market_ticker, any_value(mve_selected_legs) as mve_selected_legs,
-    leg_list, 0 as load
-from $versions where leg_list is not null group by leg_list;
-insert into raw.rfq_versions by name select * exclude (mve_selected_legs) from $versions;
-"""
-_VERSIONS = """(
-    select *, md5(coalesce(market_ticker, '') || chr(31) || mve_selected_legs) as leg_list
-    from raw.rfq_versions_before
-)"""
+select {_LEG_LIST} as leg_list, nullif(market_ticker, '') as market_ticker, mve_selected_legs,
+    min($load) as load
+from raw.rfq_versions_before where mve_selected_legs is not null group by all;
+insert into raw.rfq_versions by name
+select $columns, {_LEG_LIST} as leg_list from raw.rfq_versions_before;
+drop table raw.rfq_versions_before;
+"""  # noqa: S608 -- no input in it
 
 
 def take_over(connection: duckdb.DuckDBPyConnection) -> None:
@@ -34,7 +33,7 @@ def take_over(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute("begin")
     try:
         if "mve_selected_legs" in columns:
-            _keep_legs_apart(connection)
+            _keep_legs_apart(connection, columns)
         else:
             create_raw_tables(connection)
     except BaseException:
@@ -49,11 +48,13 @@ def leave_older_layout(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f"drop schema if exists {schema} cascade")
 
 
-def _keep_legs_apart(connection: duckdb.DuckDBPyConnection) -> None:
+def _keep_legs_apart(connection: duckdb.DuckDBPyConnection, columns: set[str]) -> None:
+    _log.warning("an earlier version loaded this database: its legs are stored once from now on")
     connection.execute("alter table raw.rfq_versions rename to rfq_versions_before")
     create_raw_tables(connection)
-    connection.execute(_LEGS_APART.replace("$versions", _VERSIONS))
-    connection.execute("drop table raw.rfq_versions_before")
+    kept = [name for name in raw_schema("rfq_versions").names if name in columns]
+    apart = _LEGS_APART.replace("$columns", ", ".join(kept))
+    connection.execute(apart.replace("$load", "load" if "load" in columns else "0"))
     if "_dlt_version" in _tables_of_raw(connection):
         # dlt would add the column again, which its note of the tables still has.
         connection.execute("delete from raw._dlt_version")

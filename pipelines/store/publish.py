@@ -126,6 +126,8 @@ def attached(connection: duckdb.DuckDBPyConnection, last: Last | None) -> Iterat
 
 def provenance(connection: duckdb.DuckDBPyConnection, last: Last, path: Path) -> Provenance:
     """Tell the file at *path*, which is the last published one or a copy, by the notes in raw."""
+    if not notes_files(connection):
+        return "unknown"
     noted = connection.execute(
         "select file_bytes, head_hash from raw.published_files where file_id = $1",
         [last.stamp and last.stamp.seal],
@@ -133,6 +135,15 @@ def provenance(connection: duckdb.DuckDBPyConnection, last: Last, path: Path) ->
     if not noted:
         return "unknown"
     return "noted" if noted == [_mark(path)] else "changed"
+
+
+def notes_files(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether raw is of a version that noted which files it published."""
+    found = connection.execute(
+        "select 1 from duckdb_tables() where database_name = current_catalog()"
+        " and schema_name = 'raw' and table_name = 'published_files'"
+    ).fetchall()
+    return bool(found)
 
 
 def has_published(connection: duckdb.DuckDBPyConnection) -> bool:

@@ -41,6 +41,9 @@ BREAKS = {
     "a state of a quote is stored twice": (
         "insert into raw.quote_versions from raw.quote_versions limit 1"
     ),
+    "an RFQ was read with legs that raw does not have": (
+        "update raw.rfq_versions set leg_list = 'of nobody'"
+    ),
     "an RFQ was lost on its way from raw": (
         "insert into raw.rfq_versions select * replace ('new' as id) from raw.rfq_versions limit 1"
     ),
@@ -148,6 +151,9 @@ BREAKS_OF_CHANGES = BREAKS | {
     ),
     "a state of a quote is stored twice": (
         "insert into changed_quote_versions from changed_quote_versions limit 1"
+    ),
+    "an RFQ was read with legs that raw does not have": (
+        "update changed_rfq_versions set leg_list = 'of nobody'"
     ),
     "an RFQ was lost on its way from raw": (
         "insert into raw.rfq_versions select * replace"

@@ -18,6 +18,7 @@ import duckdb
 from pipelines.job import rebuild
 from pipelines.sandbox import Account, ManualClock, Market, serve
 from pipelines.sandbox.listing_pages import QuoteFilters
+from pipelines.sandbox.listings import combo_ticker
 from pipelines.store.database import Database
 from tests.crash.worker import Order, Point, start
 from tests.running import FEW, UNHURRIED
@@ -79,9 +80,10 @@ class Trial:
     def _open(self) -> None:
         requester = self.desk if self.rng.random() < 0.6 else self.maker
         maker = self.maker if requester is self.desk else self.desk
-        rfq = self.market.create_rfq(
-            requester, market_ticker=f"KXONE-26-{next(self.numbers)}", contracts_fp="10.00"
-        )
+        # Every third is of a combo, which is asked for again once the RFQs before are long over.
+        number = next(self.numbers)
+        ticker = f"KXONE-26-{number}" if number % 3 else combo_ticker(32 * (number % 600) + 2)
+        rfq = self.market.create_rfq(requester, market_ticker=ticker, contracts_fp="10.00")
         bids = {"yes_bid": "0.4000", "no_bid": "0.5500"}
         self.open_quotes.append(self.market.create_quote(maker, rfq_id=rfq, **bids))
         self.open_rfqs.append(rfq)
@@ -268,6 +270,7 @@ def _rfq(row: dict[str, Any]) -> Row:
         _moment(row["created_ts"]),
         _moment(row.get("updated_ts")),
         _moment(row.get("cancelled_ts")),
+        [leg["market_ticker"] for leg in row.get("mve_selected_legs") or []] or None,
     )
 
 
@@ -285,8 +288,9 @@ def _quote(row: dict[str, Any]) -> Row:
 def _published(connection: duckdb.DuckDBPyConnection) -> dict[str, list[Row]]:
     return {
         "rfqs": connection.execute(
-            "select rfq_id, status, market_ticker, created_ts, updated_ts, cancelled_ts"
-            " from staging.rfqs"
+            "select rfq_id, status, market_ticker, created_ts, updated_ts, cancelled_ts, legs"
+            " from staging.rfqs left join (select rfq_id, list(market_ticker order by position) as"
+            " legs from staging.rfq_legs group by rfq_id) using (rfq_id)"
         ).fetchall(),
         "quotes": connection.execute(
             "select quote_id, status, rfq_id, accepted_side, created_ts, updated_ts, accepted_ts,"

@@ -79,14 +79,14 @@ def load(exchange: Any, key: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setenv("SOURCES__KALSHI__BASE_URL", exchange.base_url)
     fresh = iter(range(99))
 
-    def run(directory: str | None = None, **settings: Any) -> Any:
+    def run(directory: str | None = None, refresh: Any = None, **settings: Any) -> Any:
         place = tmp_path / (directory or f"fresh {next(fresh)}")
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(duckdb, "connect", _refuse)
             pipeline = dlt.pipeline(
                 "kalshi", destination="postgres", dataset_name="raw", pipelines_dir=str(place)
             )
-            return pipeline.run(kalshi(**settings))
+            return pipeline.run(kalshi(**settings), refresh=refresh)
 
     return run
 
@@ -202,6 +202,27 @@ def test_what_a_failed_load_was_to_store_is_read_again(
     load("kept")
 
     assert sizes(home) == (2, 2)
+
+
+@pytest.mark.parametrize("refresh", ["drop_sources", "drop_resources", "drop_data"])
+def test_a_refresh_reads_all_that_it_has_dropped(
+    home: Home,
+    load: Load,
+    market: Market,
+    desk: Account,
+    maker: Account,
+    clock: ManualClock,
+    refresh: str,
+) -> None:
+    asked, _ = create_rfqs(market, desk, 2)
+    market.create_quote(maker, rfq_id=asked, **BIDS)
+    # Beyond the span that every run reads again.
+    clock.advance(7_200)
+    load("kept")
+
+    load("kept", refresh=refresh)
+
+    assert sizes(home) == (2, 1)
 
 
 def test_a_list_that_fails_stores_nothing_and_moves_nothing(

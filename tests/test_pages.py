@@ -285,8 +285,8 @@ def test_the_fast_and_the_slow_reader_see_the_same_version() -> None:
             known = Versions(connection, entity)
             fast = read_pages(entity, [json.dumps({entity.key: [row]}).encode()])
             slow = read_record(entity, json.dumps({key: row}).encode())
-            now = datetime.now(UTC)
-            versions[key] = [keys(known.stamp(rows.table, now, "p")) for rows in (fast, slow)]
+            read = [rows.dated([datetime.now(UTC)]).table for rows in (fast, slow)]
+            versions[key] = [keys(known.stamp(rows, "p")) for rows in read]
 
     assert versions["rfq"][0] == versions["rfq"][1]
     assert versions["quote"][0] == versions["quote"][1]
@@ -296,8 +296,8 @@ def test_a_version_that_raw_or_this_run_has_seen_is_not_new() -> None:
     with duckdb.connect() as connection:
         create_raw_tables(connection)
         versions = Versions(connection, RFQ)
-        rows = read_pages(RFQ, [page(RFQ_ROW, RFQ_ROW, RFQ_ROW | {"status": "closed"})]).table
-        stamped = versions.stamp(rows, datetime.now(UTC), "rfqs_market")
+        rows = read_pages(RFQ, [page(RFQ_ROW, RFQ_ROW, RFQ_ROW | {"status": "closed"})])
+        stamped = versions.stamp(rows.dated([datetime.now(UTC)] * 3).table, "rfqs_market")
 
         (first, _), (again, known) = versions.told_apart(stamped), versions.told_apart(stamped)
 

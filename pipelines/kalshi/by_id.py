@@ -34,7 +34,6 @@ from pipelines.kalshi.reading import (
 )
 from pipelines.kalshi.versions import GONE
 from pipelines.kalshi.watermark import DAY
-from transforms.raw import TIMESTAMP
 
 _log = logging.getLogger(__name__)
 _LEFT = "%s: %d reads failed, so the rest is left to the next run"
@@ -398,9 +397,7 @@ def _read_one(reading: Reading, wanted: Wanted, id_: str) -> Answer:
 def _batch(answers: list[Answer]) -> Batch:
     """Join *answers*, each row with the moment at which it was served."""
     tables = [
-        answer.rows.table.append_column(
-            "observed_ts", pa.array([answer.served_ts] * answer.rows.table.num_rows, TIMESTAMP)
-        )
+        answer.rows.dated([answer.served_ts] * answer.rows.table.num_rows).table
         for answer in answers
     ]
     rejected = tuple(row for answer in answers for row in answer.rows.rejected)

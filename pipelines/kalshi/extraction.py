@@ -124,21 +124,18 @@ class Extraction:
         self.purged = Purged(self.connection)
         self.held = Held(self.cursor)
         self.leg_lists = LegLists(self.connection)
-        self.load_began = self.reader.local_clock()
 
     def begin_load(self) -> None:
         """Begin a load and give it its number; what the one before handed on is in raw by now."""
         self.load = self.next_load()
-        self.load_began = self.reader.local_clock()
         self.held.forget_news()
         for entity in ENTITIES:
             self.versions[entity].begin_load(self.load)
             self.gone[entity].begin_load(self.load)
 
-    @property
-    def load_age(self) -> timedelta:
-        """How long this load has lasted."""
-        return self.reader.local_clock() - self.load_began
+    def age_of(self, began: datetime) -> timedelta:
+        """How long something has lasted that began then by our own clock."""
+        return self.reader.local_clock() - began
 
     def next_load(self) -> int:
         """Take the next number, so that no other load ever has it."""

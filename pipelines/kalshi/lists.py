@@ -176,7 +176,9 @@ def _read_window(reading: Reading, window: Window) -> Sweeps:
     newer = yield from _read_window(reading, halves[1])
     # No moment: the halves end, and none of their pages was served at one for both.
     sweeps = whole.sweeps + older.sweeps + newer.sweeps
-    return Swept(whole.earned_ts, older.is_verified and newer.is_verified, sweeps=sweeps)
+    # Nor do they vouch for what came after their end, where the first page came later still.
+    earned_ts = whole.earned_ts and halves[1].end and min(whole.earned_ts, halves[1].end)
+    return Swept(earned_ts, older.is_verified and newer.is_verified, sweeps=sweeps)
 
 
 def _verified(reading: Reading, window: Window | None, sweeps: int) -> Sweeps:
@@ -232,17 +234,18 @@ class _Known:
             if status not in self._entity.over:
                 self._lasting[print_] = (id_, status == "open")
 
-    def versions(self, again: Iterable[bytes]) -> Iterator[int]:
+    def versions(self, again: Iterable[tuple[bytes, datetime]]) -> Iterator[int]:
         """What stands for the version of each row."""
-        return map(self._versions.__getitem__, again)
+        return (self._versions[print_] for print_, _ in again)
 
     def sights(self, batch: Batch) -> SeenAgain:
         """When those rows of *batch* that are not over were seen again."""
-        key, seen_ts = self._entity.key, batch.ended_ts
-        lasting = (self._lasting[print_] for print_ in batch.again if print_ in self._lasting)
-        return SeenAgain(
-            {(key, id_): Sight(seen_ts, seen_ts if is_open else None) for id_, is_open in lasting}
-        )
+        sights = {}
+        for print_, seen_ts in batch.again:
+            if print_ in self._lasting:
+                id_, is_open = self._lasting[print_]
+                sights[self._entity.key, id_] = Sight(seen_ts, seen_ts if is_open else None)
+        return SeenAgain(sights)
 
 
 def _batches(reading: Reading, window: Window | None, known: _Known) -> Iterator[Batch]:

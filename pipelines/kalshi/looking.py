@@ -276,15 +276,14 @@ class Look:
             report.count(batch, 0)
             return Taken((), rejected, 0)
         versions = reading.extraction.versions[self.pass_.entity]
-        stamped = versions.stamp(rows, batch.ended_ts, report.name)
+        stamped = versions.stamp(rows, report.name)
         shown = keys(stamped)
         mask = pa.array([self._is_first_met(key) for key in shown], pa.bool_())
         new = rows.filter(mask)
         report.count(batch, new.num_rows)
         report.see_again(self.pass_.entity, stamped.filter(pc.invert(mask)))
         if new.num_rows:
-            at = pa.repeat(pa.scalar(batch.ended_ts, TIMESTAMP), new.num_rows)
-            seen.versions.append(new.append_column("observed_ts", at))
+            seen.versions.append(new)
         return Taken([hash(key) for key in shown], rejected, new.num_rows)
 
     def _is_first_met(self, key: Key) -> bool:

@@ -22,6 +22,8 @@ from pipelines.kalshi.reading import ERRORS_OF_ONE_LIST, Ending, Reading, Steps
 OURS_WAIT_AT_MOST = timedelta(seconds=60)
 # Rows that changed at almost the same moment may be listed either way round.
 ORDER_TOLERANCE = timedelta(seconds=10)
+# So often may a refused cursor lead back to the top before the rest is read in one load.
+RESTARTS_UNTIL_READ_AT_ONCE = 2
 
 
 def market_rfqs(reading: Reading) -> Steps:
@@ -68,6 +70,7 @@ def _boundary(reading: Reading) -> datetime | None:
 def _read_market(reading: Reading, sweep: "MarketSweep") -> Generator[Batch, Any, None]:
     """Read on until the rest is old or the load is full."""
     entity, ask = reading.pass_.entity, reading.fetch()
+    began = reading.extraction.reader.local_clock()
 
     def fetch(cursor: str | None) -> Page:
         sweep.ask(cursor)
@@ -84,16 +87,15 @@ def _read_market(reading: Reading, sweep: "MarketSweep") -> Generator[Batch, Any
     for batch in read_list(entity, fetch, sweep.resume_at, is_read_to_its_end=False):
         yield batch
         sweep.see(batch)
-        # Where cursors do not last, a pause would only lead back to the top, for ever.
-        if sweep.is_done or (_is_full(reading) and not sweep.has_restarted):
+        if sweep.is_done or (sweep.may_pause and _is_full(reading, began)):
             break
 
 
-def _is_full(reading: Reading) -> bool:
+def _is_full(reading: Reading, began: datetime) -> bool:
     """Whether to go on in the next load: this one is large, or what is ours has waited enough."""
     extraction = reading.extraction
     is_large = reading.report.rows_seen >= extraction.reach.rows_per_load
-    return is_large or extraction.load_age >= OURS_WAIT_AT_MOST
+    return is_large or extraction.age_of(began) >= OURS_WAIT_AT_MOST
 
 
 class MarketSweep:
@@ -116,7 +118,7 @@ class MarketSweep:
         self.may_vouch: bool = paused.get("may_vouch", True)
         self.is_done = False
         self.has_begun = False
-        self.has_restarted = False
+        self._restarts: int = paused.get("restarts", 0)
         self._failures: int = paused.get("failures", 0)
         self._next_cursor: str | None = None
         self._started_ts = _moment(paused.get("started_ts"))
@@ -138,7 +140,15 @@ class MarketSweep:
     def ask(self, cursor: str | None) -> None:
         """Note that the page at *cursor* is asked for."""
         if cursor is None and (self.resume_at or self.has_begun):
-            self.has_restarted = True
+            self._restarts += 1
+
+    @property
+    def may_pause(self) -> bool:
+        """Whether to go on in a later load: where cursors do not last, that leads to the top again.
+
+        One cursor that is refused says little: it may be of a run that was killed a day ago.
+        """
+        return self._restarts < RESTARTS_UNTIL_READ_AT_ONCE
 
     def see(self, batch: Batch) -> None:
         """Take in the next rows of the list and decide whether the rest is old."""
@@ -163,6 +173,7 @@ class MarketSweep:
             "started_ts": self._started_ts and self._started_ts.isoformat(),
             "clock_skew_s": self._clock_skew_s,
             "failures": failures,
+            "restarts": self._restarts,
         }
 
     def fail(self) -> None:

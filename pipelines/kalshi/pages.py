@@ -10,7 +10,8 @@ a page of any content leaves behind is bounded by its number of rows.
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from hashlib import sha256
 from io import BytesIO
@@ -34,6 +35,7 @@ from pipelines.kalshi.fields import (
     read_fields,
     unknown_fields,
 )
+from transforms.raw import TIMESTAMP
 
 # So few rows are read one by one; it takes pyarrow as long to refuse them.
 _FEW = 16
@@ -70,6 +72,11 @@ class Rows:
 
     table: pa.Table
     rejected: tuple[Rejected, ...] = ()
+
+    def dated(self, moments: Sequence[datetime]) -> "Rows":
+        """Return the same rows with when each was served, as `observed_ts`."""
+        seen = pa.array(moments, TIMESTAMP)
+        return replace(self, table=self.table.append_column("observed_ts", seen))
 
 
 def cut(entity: Entity, body: bytes) -> ListPage:

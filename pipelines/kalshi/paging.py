@@ -32,6 +32,8 @@ Fetch: TypeAlias = Callable[[str | None], Page]
 class Batch:
     """Some consecutive pages of one list, parsed together; times are the exchange's clock.
 
+    The column `observed_ts` of its rows has when the page of each was served: an RFQ that was open
+    on the first page may be over by the last.
     `served_ts` is that of the first page, None where no answer had told it by then. `earned_ts` is
     the watermark that a sweep beginning with this batch may earn, if any. `asked_since` is where
     the window began that the list was asked for.
@@ -48,8 +50,8 @@ class Batch:
     asked_since: datetime | None = None
     prints: Sequence[bytes] = ()
     """A fingerprint of the bytes of each row in `rows`, where a later sweep may meet them again."""
-    again: Sequence[bytes] = ()
-    """Those of the rows that an earlier sweep had read, and that are not in `rows`."""
+    again: Sequence[tuple[bytes, datetime]] = ()
+    """Those of the rows that an earlier sweep had read, and that are not in `rows`, and when."""
 
 
 def served_ts(page: Page) -> datetime:
@@ -136,9 +138,10 @@ def _read_once(
             size += pages[-1].n_bytes
         # A list of one page was answered at one moment: no other sweep of it follows.
         rows, prints, again = _read(entity, pages, known if cursor or not is_first else None)
+        met = (print_ for print_, _ in again)
         ids, rejected = rows.table.column("id").to_pylist(), (row.row_hash for row in rows.rejected)
         # Whether a page brings anything new, a number tells that keeps no text in memory.
-        shown = set(map(hash, (*ids, *again, *rejected)))
+        shown = set(map(hash, (*ids, *met, *rejected)))
         fruitless = 0 if shown - found else fruitless + len(pages)
         found |= shown
         if cursor and fruitless > FRUITLESS_PAGES:
@@ -173,18 +176,31 @@ class _Page:
 
 def _read(
     entity: Entity, pages: Sequence[_Page], known: Container[bytes] | None
-) -> tuple[Rows, Sequence[bytes], Sequence[bytes]]:
+) -> tuple[Rows, Sequence[bytes], Sequence[tuple[bytes, datetime]]]:
     """Read the rows of *pages* that are not *known*; return them, their prints, and the others'."""
-    if known is None or any(page.cut.rows is None for page in pages):
-        return read_pages(entity, [page.served.body for page in pages]), (), ()
-    printed = [(_print(row), row) for page in pages for row in page.cut.rows or ()]
-    again = [print_ for print_, _ in printed if print_ in known]
-    unknown = [each for each in printed if each[0] not in known]
     bodies = [page.served.body for page in pages]
+    if any(page.cut.rows is None for page in pages):
+        return _dated(read_pages(entity, bodies), pages, ()), (), ()
+    served = [(row, served_ts(page.served)) for page in pages for row in page.cut.rows or ()]
+    if known is None:
+        return _dated(read_pages(entity, bodies), pages, [moment for _, moment in served]), (), ()
+    printed = [(_print(row), row, moment) for row, moment in served]
+    again = [(print_, moment) for print_, _, moment in printed if print_ in known]
+    unknown = [each for each in printed if each[0] not in known]
     if again:
-        bodies = [page_with(entity, (row for _, row in unknown))]
-    rows = read_pages(entity, bodies)
-    return rows, () if rows.rejected else [print_ for print_, _ in unknown], again
+        bodies = [page_with(entity, (row for _, row, _ in unknown))]
+    rows = _dated(read_pages(entity, bodies), pages, [moment for _, _, moment in unknown])
+    return rows, () if rows.rejected else [print_ for print_, _, _ in unknown], again
+
+
+def _dated(rows: Rows, pages: Sequence[_Page], moments: Sequence[datetime]) -> Rows:
+    """Return *rows* with the moment at which each was served.
+
+    Where some could not be read, or a page could not be cut, nothing tells which page a row is of:
+    it was on the first one, for all that is known, and may be over since.
+    """
+    n_rows = rows.table.num_rows
+    return rows.dated(moments if len(moments) == n_rows else [served_ts(pages[0].served)] * n_rows)
 
 
 def _print(row: bytes) -> bytes:

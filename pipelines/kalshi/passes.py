@@ -127,7 +127,11 @@ def items_of(
     """Yield the rows of one pass, marked for raw, then its report; return how it ended."""
     name = f"{each.name} {lists.span_of(extraction)}" if each.names_span else each.name
     state = copy.deepcopy(extraction.state_of(states, name))
-    watermark = extraction.watermark(state)
+    try:
+        watermark = extraction.watermark(state)
+    except ExchangeError as failure:
+        # The exchange's clock, by which every other pass would go as well.
+        return Ending(failure=failure, ends_run=True)
     watermark.note_step_back()
     report = PassReport(extraction, each.name, watermark, sweeps=each.sweeps)
     reading = Reading(
@@ -196,7 +200,7 @@ def _new_versions(reading: Reading, batch: Batch) -> Generator[Any, None, Taken]
     if entity is RFQ:
         extraction.see(rows)
     versions = extraction.versions[entity]
-    stamped = versions.stamp(rows, batch.ended_ts, report.name)
+    stamped = versions.stamp(rows, report.name)
     new, known = versions.told_apart(stamped)
     report.count(batch, new.num_rows)
     report.see_again(entity, known)

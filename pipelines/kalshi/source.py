@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import uuid4
 
@@ -120,10 +120,13 @@ def _stored_states() -> dict[str, Any] | None:
     """The states of the resources as the destination has them; None where no pipeline runs.
 
     Those in dlt's working directory may be ahead of it: they stay when a load is given up, and to
-    go on from there would leave out the rows that it was to store.
+    go on from there would leave out the rows that it was to store. A run that is told to *refresh*
+    drops those rows, and has dropped the states with them.
     """
     active = Container()[PipelineContext]
     if not active.is_active() or active.pipeline().destination is None:
+        return None
+    if dlt.current.load_package_state()["state"].get("refresh"):
         return None
     pipeline = dlt.current.pipeline()
     with pipeline.destination_client() as client:
@@ -197,8 +200,7 @@ def _extracting(access: ExchangeSettings) -> Iterator[Extraction]:
 class _Extraction(Extraction):
     """One whose only load is all that dlt stores of a run: no pass leaves anything to a next."""
 
-    @property
-    def load_age(self) -> timedelta:
+    def age_of(self, began: datetime) -> timedelta:
         return timedelta()
 
     def next_load(self) -> int:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from pipelines.kalshi.entities import Entity
 from pipelines.kalshi.hashing import version_hashes
-from transforms.raw import TIMESTAMP, raw_schema, with_conditions
+from transforms.raw import raw_schema, with_conditions
 
 Key: TypeAlias = tuple[str, str]
 
@@ -47,15 +47,10 @@ class Versions:
                 found |= {id_ for (id_,) in cursor.execute(f"{query} {_within(part)}").fetchall()}
         return found
 
-    def stamp(self, rows: pa.Table, observed_ts: datetime, observed_pass: str) -> pa.Table:
-        """Add `version_hash`, `observed_ts`, `observed_pass` and `load` to *rows*.
-
-        Rows that bring an `observed_ts` of their own keep it.
-        """
-        seen: Any = _repeated(observed_ts, TIMESTAMP, len(rows))
-        if "observed_ts" in rows.column_names:
-            seen = rows.column("observed_ts")
-            rows = rows.drop_columns("observed_ts")
+    def stamp(self, rows: pa.Table, observed_pass: str) -> pa.Table:
+        """Add `version_hash`, `observed_pass` and `load` to *rows*, whose `observed_ts` stays."""
+        seen = rows.column("observed_ts")
+        rows = rows.drop_columns("observed_ts")
         return (
             rows.append_column("version_hash", self.hashes(rows))
             .append_column("observed_ts", seen)

@@ -214,6 +214,7 @@ def test_an_origin_is_spelled_one_way(base_url: str, origin: str) -> None:
         ("external-api.kalshi.com/trade-api/v2", "path"),
         ("https://external-api.kalshi.com", "path"),
         ("https://external-api.kalshi.com/trade-api/v1", "path"),
+        ("https://external-api.kalshi.com/trade%2Dapi/v2", "path"),
         ("https://external-api.kalshi.com/trade-api/v2/portfolio", "path"),
         ("https://external-api.kalshi.com/x/../trade-api/v2?a=b", "query"),
         ("https://external-api.kalshi.com/trade-api/v2#a", "fragment"),

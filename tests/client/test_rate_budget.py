@@ -24,6 +24,7 @@ ID = "7b4b2c5e-4b0c-4d6f-9b1a-0c2d3e4f5a6b"
 LIST = "/trade-api/v2/communications/rfqs"
 QUOTE = f"/trade-api/v2/communications/quotes/{ID}"
 BASIC = {"refill_rate": 200, "bucket_capacity": 400}
+LIST_COSTS = {"method": "GET", "path": "/communications/rfqs", "cost": 10_000}
 LIMITS = {"usage_tier": "basic", "read": BASIC, "write": BASIC, "grants": []}
 
 
@@ -193,6 +194,21 @@ def test_an_account_whose_limits_are_not_told_reads_like_the_smallest(
     (said,) = caplog.messages
     assert "pace of the smallest tier" in said
     assert "GET /account/" in said
+
+
+@pytest.mark.parametrize("odd", [{"default_cost": 999_999_999}, {"endpoint_costs": [LIST_COSTS]}])
+def test_a_cost_that_no_read_can_wait_for_is_not_believed(
+    exchange: FaultServer, reader: ExchangeReader, caplog: Any, odd: dict[str, Any]
+) -> None:
+    """In thousandths of tokens, say: a page would take 50 s."""
+    exchange.answers(says(200, LIMITS), says(200, {"default_cost": 10, "endpoint_costs": []} | odd))
+
+    reader.learn_budget()
+    reader.budget.take("GET", LIST)
+
+    assert reader.budget.read_waited_s == 0
+    (said,) = caplog.messages
+    assert "not believed, so at the pace of the smallest tier" in said
 
 
 def test_new_limits_do_not_give_back_what_was_spent(clock: Clock) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -201,6 +202,54 @@ def test_a_second_sight_of_an_open_row_is_noted(
         run(store, reader)
         clock.advance(10)
     assert {stays, quote} & {id_ for id_, *_ in store.rows(SIGHTS)} == set()
+
+
+@pytest.mark.parametrize("listed", ["rfqs", "quotes"])
+def test_a_row_was_seen_when_its_page_was_served(
+    store: Store,
+    reader: InProcessReader,
+    market: Market,
+    clock: ManualClock,
+    me: Party,
+    other: Party,
+    listed: str,
+) -> None:
+    """Pages are read together, and minutes may lie between them: what was open may be over."""
+    for n in range(8):
+        create_quote(market, other, create_rfq(market, me, n))
+        create_rfq(market, other, n)
+    clock.advance(400)
+    pages = {page: lambda: bool(clock.advance(30)) for page in (2, 3, 4)}
+    reader.before_page = {listed: pages}
+
+    run(store, reader, replace(BY_TWOS, scope="market"))
+
+    (read,) = store.rows(
+        f"select list(distinct observed_ts order by observed_ts) from raw.{listed[:-1]}_versions"
+    )
+    assert len(read[0]) > 2
+    assert all(later - moment == timedelta(seconds=30) for moment, later in pairwise(read[0]))
+
+
+def test_a_row_that_was_read_before_is_seen_again_when_its_page_was_served(
+    store: Store,
+    reader: InProcessReader,
+    market: Market,
+    clock: ManualClock,
+    me: Party,
+    other: Party,
+) -> None:
+    """The sweep that verifies another reads no row anew."""
+    create_quotes(market, clock, me, other, 6)
+    clock.advance(400)
+    slow = {page: lambda: bool(clock.advance(30)) for page in (1, 2, 3)}
+    reader.before_page = {"quotes": {3: lambda: market.faults.before_page.update(slow)}}
+    began = clock.now()
+
+    run(store, reader, BY_TWOS)
+
+    seen = {moment for (moment,) in store.rows("select last_seen_open_ts from raw.last_seen")}
+    assert {began + timedelta(seconds=after_s) for after_s in (30, 60, 90)} <= seen
 
 
 def test_a_sight_by_id_counts(

@@ -331,10 +331,13 @@ def test_a_refused_cursor_starts_the_market_list_again(
         return refusal if is_first and parameters.get("cursor") == old else None
 
     reader.trouble = refuse
+    loads = store.rows("select count(*) from raw.loads")
 
     run(store, reader, IN_SLICES)
 
     assert stored_ids(store) == set(ids)
+    # What is ours is still read between slices of the list: one old cursor says nothing of others.
+    assert store.rows("select count(*) from raw.loads")[0][0] > loads[0][0] + 4
 
 
 def test_an_outage_leaves_where_the_market_was_read_to(

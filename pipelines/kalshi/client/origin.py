@@ -28,7 +28,8 @@ def checked_base_url(base_url: str, *, allow_unknown_host: bool = False) -> http
         raise _unusable("it is not a URL") from None
     if url.userinfo or url.query or url.fragment:
         raise _unusable("it holds a user name, a query or a fragment")
-    if url.path != API_PREFIX:
+    # As it is sent: an escaped letter is another path to whoever compares.
+    if url.raw_path.decode() != API_PREFIX:
         raise _unusable(f"its path is not {API_PREFIX}")
     if url.scheme == "http" and not is_loopback(url.host):
         raise _unusable("http is for this machine only; use https")

@@ -13,6 +13,9 @@ from typing import Any, Self
 
 API_PREFIX = "/trade-api/v2"
 DEFAULT_COST_TOKENS = 10
+# The smallest tier pays for a list call in 0.05 s. What a read would have to wait for longer than
+# this is told in another unit than ours, or by mistake.
+LONGEST_READ_S = 10.0
 
 # Requests that we space out can arrive closer together; a full bucket of ours must be less than
 # full over there.
@@ -45,6 +48,11 @@ class EndpointCosts:
 
     def of(self, method: str, path: str) -> int:
         return self.by_endpoint.get((method, path_shape(path)), self.default_cost)
+
+    def longest_read_s(self, limit: BucketLimit) -> float:
+        """Seconds in which *limit* refills what the dearest read costs."""
+        reads = [cost for (method, _), cost in self.by_endpoint.items() if method == "GET"]
+        return max(self.default_cost, *reads, 0) / limit.refill_rate
 
 
 def path_shape(path: str) -> str:

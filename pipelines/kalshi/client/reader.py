@@ -15,6 +15,7 @@ from pipelines.kalshi.client.endpoints import given, holds, lists, quote_path, r
 from pipelines.kalshi.client.json_body import json_object
 from pipelines.kalshi.client.origin import checked_base_url
 from pipelines.kalshi.client.rate_budget import (
+    LONGEST_READ_S,
     AccountLimits,
     EndpointCosts,
     RateBudget,
@@ -161,9 +162,19 @@ class ExchangeReader:
         A key need not be allowed to ask, and an answer that changed must not stop the reading.
         """
         try:
-            self.budget.adopt(self.get_account_limits(), self.get_endpoint_costs())
+            limits, costs = self.get_account_limits(), self.get_endpoint_costs()
         except DOES_NOT_TELL as error:
             _log.warning("limits unknown, so at the pace of the smallest tier: %s", error.what)
+            return
+        takes_s = costs.longest_read_s(limits.read)
+        if takes_s > LONGEST_READ_S:
+            _log.warning(
+                "by the limits and costs that the exchange tells, a read would wait %.0f s for its"
+                " tokens: not believed, so at the pace of the smallest tier",
+                takes_s,
+            )
+            return
+        self.budget.adopt(limits, costs)
 
 
 @contextmanager

@@ -16,8 +16,8 @@ import duckdb
 from pipelines.destination import HeldDuckDb
 from pipelines.kalshi.client.errors import ExchangeError
 from pipelines.kalshi.extraction import Extraction
-from pipelines.kalshi.passes import Load
-from pipelines.kalshi.reading import Pass
+from pipelines.kalshi.passes import Load, failures_of
+from pipelines.kalshi.reading import Ending, Pass
 from pipelines.kalshi.resources import kalshi
 
 States: TypeAlias = dict[str, Any]
@@ -54,14 +54,14 @@ class Loader:
 
         *between* is called after each that has left something for the next one.
         """
-        failures: list[ExchangeError] = []
+        endings: dict[str, Ending] = {}
         while passes:
             load = self.load_once(extraction, passes)
-            failures += load.failures()
+            endings |= load.endings
             passes = load.left()
             if passes:
                 between()
-        return failures
+        return failures_of(endings)
 
     def load_once(self, extraction: Extraction, passes: tuple[Pass, ...]) -> Load:
         """Run *passes* until the load is full, and store it."""

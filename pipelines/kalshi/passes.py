@@ -5,14 +5,14 @@ it met (`reading`); the loop hands new versions on to raw, folds the report and 
 """
 
 import copy
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
 from pipelines.kalshi import by_id, coverage, lists, market_list
-from pipelines.kalshi.client.errors import ExchangeError
+from pipelines.kalshi.client.errors import ExchangeError, RequestRefused
 from pipelines.kalshi.entities import QUOTE, RFQ, into
 from pipelines.kalshi.extraction import Extraction
 from pipelines.kalshi.pages import Rejected
@@ -102,13 +102,13 @@ class Load:
 
     def failures(self) -> list[ExchangeError]:
         """What made passes end early; first what ends the run."""
-        failed = sorted(self.endings.values(), key=lambda ending: not ending.ends_run)
-        return [ending.failure for ending in failed if ending.failure]
+        return failures_of(self.endings)
 
     def left(self) -> tuple[Pass, ...]:
         """The passes of the next load, none if this was the last one.
 
-        What is ours is come to again before what a full load has left.
+        What is ours is come to again before what a full load has left, also where it has failed:
+        the trouble may be over, and what is not read meanwhile vanishes.
         """
         if self.ends_run or not self.is_full:
             return ()
@@ -118,7 +118,13 @@ class Load:
         ending = self.endings.get(each.name)
         if ending is None or ending.has_more:
             return True
-        return each.is_ours and not ending.failure
+        return each.is_ours and not isinstance(ending.failure, RequestRefused)
+
+
+def failures_of(endings: Mapping[str, Ending]) -> list[ExchangeError]:
+    """What made passes end early, by how each of them has ended last; first what ends the run."""
+    failed = sorted(endings.values(), key=lambda ending: not ending.ends_run)
+    return [ending.failure for ending in failed if ending.failure]
 
 
 def items_of(

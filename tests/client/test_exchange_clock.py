@@ -46,6 +46,27 @@ def test_a_date_that_most_answers_contradict_moves_nothing(
         assert judged > NOON + timedelta(seconds=passing.now - seconds) - TOLERANCE
 
 
+def test_a_machine_that_was_halted_goes_by_its_clock_once_that_is_right() -> None:
+    """No clock that counts seconds has counted those. Until both agree, nothing is followed."""
+    passing, halted_s = Clock(), 0.0
+    clock = ExchangeClock(
+        started=NOON,
+        passed_s=passing.now_s,
+        machine_now=lambda: true_time(passing) + timedelta(seconds=halted_s - late_s),
+    )
+    late_s = 0.0
+    clock.judged(true_time(passing), clock.local_now())
+    passing.now, halted_s, late_s = passing.now + 10, 900.0, 900.0
+    date = true_time(passing) + timedelta(seconds=halted_s)
+    assert clock.judged(date, clock.local_now()) != date
+
+    late_s = 0.0
+
+    assert clock.judged(date, clock.local_now()) == date
+    assert abs(clock.local_now() - date) < timedelta(seconds=1)
+    assert abs(clock.skew_s or 0.0) < 1
+
+
 def test_an_answer_without_a_date_was_given_no_earlier_than_asked_for() -> None:
     passing, clock = clocks(off_s=86_400)
     assert clock.judged(None, clock.local_now()) is None

@@ -20,7 +20,8 @@ from pipelines.kalshi.client.reader import ExchangeReader
 from pipelines.kalshi.entities import Entity
 from pipelines.kalshi.extraction import Extraction, LoadSettings
 from pipelines.kalshi.pages import Rows
-from pipelines.kalshi.passes import Load, passes_of
+from pipelines.kalshi.passes import Load, failures_of, passes_of
+from pipelines.kalshi.reading import Ending
 from pipelines.kalshi.resources import RESOURCES, items
 from pipelines.kalshi.versions import Key, Versions, keys
 from pipelines.sandbox import ManualClock, Market
@@ -118,7 +119,7 @@ class Store:
 
     def load(self, extraction: Extraction) -> list[ExchangeError]:
         """Every pass, in as many loads as they ask for; return what failed."""
-        failures: list[ExchangeError] = []
+        endings: dict[str, Ending] = {}
         passes = passes_of(extraction.reach.scope)
         for _ in range(60):
             extraction.begin_load()
@@ -131,10 +132,10 @@ class Store:
             self._commit(read)
             self._states = json.dumps(states)
             extraction.end_load()
-            failures += load.failures()
+            endings |= load.endings
             passes = load.left()
             if not passes:
-                return failures
+                return failures_of(endings)
         raise AssertionError("the loads never come to an end")
 
     def _commit(self, items: list[Any]) -> None:

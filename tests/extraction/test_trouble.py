@@ -340,6 +340,27 @@ def test_a_refused_cursor_starts_the_market_list_again(
     assert store.rows("select count(*) from raw.loads")[0][0] > loads[0][0] + 4
 
 
+def test_a_list_of_ours_that_failed_is_read_between_slices_of_the_market(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party
+) -> None:
+    """Trouble that is over ends no run, and nothing vanishes unread until the next one."""
+
+    class Recovering(InProcessReader):
+        """Serves quotes only once the market's list was asked for."""
+
+        def get_quotes(self, **parameters: Any) -> Page:
+            if not any(name == "rfqs" and "user_filter" not in asked for name, asked in self.calls):
+                raise DOWN
+            return super().get_quotes(**parameters)
+
+    create_rfqs(market, clock, other, 12)
+    quote = create_quote(market, me, market.get_rfqs(other).rows[0]["id"])
+
+    run(store, Recovering(market, me), IN_SLICES)
+
+    assert store.rows("select id from raw.quote_versions") == [(quote,)]
+
+
 def test_an_outage_leaves_where_the_market_was_read_to(
     store: Store, market: Market, clock: ManualClock, me: Party, other: Party
 ) -> None:

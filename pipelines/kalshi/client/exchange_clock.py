@@ -31,7 +31,10 @@ class ExchangeClock:
     """Told the Date of every answer; tells when an answer was given, and what time it is there.
 
     Its own time goes on from *started* as time passes, so that no step of this machine's clock can
-    move it. A Date that is more than *tolerance* away from the middle one of the last answers is
+    move it, unless the exchange says the same then: a machine that was halted for a while does not
+    count that, and is set right afterwards.
+
+    A Date that is more than *tolerance* away from the middle one of the last answers is
     not believed: it counts for those to come, and so only a step that lasts is followed. What a
     sandbox tells of its market's clock is always believed.
     """
@@ -39,6 +42,7 @@ class ExchangeClock:
     tolerance: timedelta = TOLERANCE
     started: datetime = field(default_factory=utc_now)
     passed_s: Callable[[], float] = passed_s
+    machine_now: Callable[[], datetime] = utc_now
 
     def __post_init__(self) -> None:
         self._started_s = self.passed_s()
@@ -56,6 +60,7 @@ class ExchangeClock:
         later than it can have been given. None while no answer has told the time.
         """
         if date is not None:
+            self._follow_the_machine(date)
             skew_s = (date - self.local_now()).total_seconds()
             self._skews_s.append(skew_s)
             # Of two that differ the earlier: a watermark that is late loses rows.
@@ -65,3 +70,12 @@ class ExchangeClock:
                 return date
             self.skew_s = middle_s
         return None if self.skew_s is None else asked_ts + timedelta(seconds=self.skew_s)
+
+    def _follow_the_machine(self, date: datetime) -> None:
+        """Start anew from this machine's clock where it agrees with *date* and our own does not."""
+        if self.skew_s is None:
+            return
+        expected, machine = self.local_now() + timedelta(seconds=self.skew_s), self.machine_now()
+        if abs(date - expected) > self.tolerance >= abs(date - machine):
+            self.started, self._started_s = machine, self.passed_s()
+            self._skews_s.clear()

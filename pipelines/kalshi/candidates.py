@@ -18,12 +18,16 @@ from transforms.raw import with_conditions
 _TABLES = ("folded", "quotes", "rfqs", "unknown_rfqs")
 _NEWS = ("rfq_versions", "quote_versions", "tombstones")
 
-# Whose state is looked up again, each with the latest moment at which it can have been created.
+# Whose state is looked up again, each with the latest moment at which it can have been created:
+# NULL where nothing tells that, which has all of raw looked through.
 _ASKED = {
     "quotes": """
         select id, min(until_ts) as until_ts from (
             select id, created_ts as until_ts from news_of_quote_versions
-            union all select id, null from news_of_tombstones where resource = 'quotes'
+            union all
+            select id, known.created_ts
+            from news_of_tombstones left join candidates.quotes as known using (id)
+            where resource = 'quotes'
         ) group by id
     """,
     "rfqs": """
@@ -33,7 +37,10 @@ _ASKED = {
             union all
             select id, created_ts from news_of_rfq_versions
             where $is_shown_own or id in (from candidates.unknown_rfqs)
-            union all select id, null from news_of_tombstones where resource = 'rfqs'
+            union all
+            select id, known.created_ts
+            from news_of_tombstones left join candidates.rfqs as known using (id)
+            where resource = 'rfqs'
         ) group by id
     """,
 }

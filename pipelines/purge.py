@@ -28,14 +28,18 @@ from pipelines.store.publish import last_published, replace_published
 from pipelines.store.stamp import quoted_text
 
 # What is purged: an RFQ together with all its quotes, and quotes by themselves.
+# The list of RFQs hides who asked from everybody else; where we quoted, the quote may name them.
 _RFQS = """
-create temp table purged_rfqs as select distinct id from raw.rfq_versions
+create temp table purged_rfqs as
+select id from raw.rfq_versions
 where created_ts < $before or $account in (creator_id, creator_user_id)
+union
+select rfq_id from raw.quote_versions where $account in (rfq_creator_id, rfq_creator_user_id)
 """
 _QUOTES = """
 create temp table purged_quotes as select distinct id from raw.quote_versions
 where created_ts < $before or rfq_id in (from purged_rfqs)
-    or $account in (creator_id, creator_user_id, rfq_creator_id, rfq_creator_user_id)
+    or $account in (creator_id, creator_user_id)
 """
 _IS_PURGED = {
     "rfq_versions": "id in (from purged_rfqs)",

@@ -52,6 +52,12 @@ def executed(market: Market, desk: Account, maker: Account, ticker: str) -> tupl
     return rfq_id, quote_id
 
 
+def _quoted(market: Market, desk: Account, maker: Account) -> tuple[str, str]:
+    """An RFQ of the desk's that the maker has quoted: both are open."""
+    rfq_id = market.create_rfq(desk, market_ticker="KXONE-26-QUOTED", contracts_fp="10.00")
+    return rfq_id, market.create_quote(maker, rfq_id=rfq_id, yes_bid="0.4000", no_bid="0.5500")
+
+
 def holds(database: Database, *ids: str) -> bool:
     """Whether any file beside the database has one of *ids*, as bytes or in a table."""
     for path in database.path.parent.rglob("*"):
@@ -123,6 +129,40 @@ def test_what_is_purged_is_in_no_file_and_does_not_come_back(
     assert nothing.out.endswith("nothing to forget\n")
     own = rfq("purge", "--account", desk.communications_id, "--yes", *at)
     assert (own.code, "remove the files" in own.err) == (78, True)
+
+
+def test_who_asked_is_forgotten_with_the_rfq_where_only_a_quote_names_them(
+    rfq: Command,
+    key: Path,
+    exchange: Any,
+    market: Market,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the database of another account, which quoted them: the list of RFQs hides who asked."""
+    us = market.add_account("us", key="ed25519")
+    key.write_text(us.private_key_pem)
+    monkeypatch.setenv("SOURCES__KALSHI__API_KEY_ID", us.api_key_id)
+    forgotten, kept = market.add_account("forgotten"), market.add_account("kept")
+    quoted = [_quoted(market, asker, us) for asker in (forgotten, kept)]
+    market.clock.advance(60.0)
+    at = ("--database", database.path)
+    ran = rfq("run", "--base-url", exchange.base_url, *at)
+    with duckdb.connect(database.private_path, read_only=True) as connection:
+        shown = connection.execute("select distinct creator_id from raw.rfq_versions").fetchall()
+        named = connection.execute("select rfq_creator_id from raw.quote_versions").fetchall()
+
+    purged = rfq("purge", "--account", forgotten.communications_id, "--yes", *at)
+
+    assert (ran.code, purged.code) == (0, 0), ran.err + purged.err
+    asked_by = {(forgotten.communications_id,), (kept.communications_id,)}
+    assert (shown, set(named)) == ([("",)], asked_by)
+    assert "raw.rfq_versions: 1 rows\nraw.quote_versions: 1 rows\n" in purged.out
+    assert not holds(database, *quoted[0], forgotten.communications_id)
+    assert rfq("run", "--base-url", exchange.base_url, *at).code == 0
+    assert not holds(database, *quoted[0], forgotten.communications_id)
+    left = "select rfqs.rfq_id, quote_id from staging.rfqs join staging.quotes using (rfq_id)"
+    assert read(database, left) == [quoted[1]]
 
 
 def test_a_purge_wants_one_thing_and_something_to_purge(rfq: Command, database: Database) -> None:

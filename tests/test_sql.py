@@ -76,6 +76,28 @@ def test_a_table_shows_a_hundred_rows_and_how_many_more(rfq: Command, database: 
     assert len(every.out.splitlines()) == 12346
 
 
+def test_a_table_shows_sums_to_the_cent_and_ratios_in_six_digits(rfq: Command, database: Path):
+    shown = {
+        "123456.78": "123456.78",
+        "1000001.0": "1000001",
+        "-98765432.1": "-98765432.1",
+        "12.345678": "12.345678",
+        "1.0 / 3": "0.333333",
+        "4.0 / 3": "1.333333",
+        "0.1 + 0.2": "0.3",
+        "0.00005": "0.00005",
+        "0": "0",
+        "1e15": "1e+15",
+        "'nan'": "nan",
+        "'-infinity'": "-inf",
+    }
+    asked = ", ".join(f"({number})::double as c{n}" for n, number in enumerate(shown))
+
+    ended = rfq("sql", f"select {asked}", "--database", database)
+
+    assert ended.out.splitlines()[2].split() == [*shown.values()]
+
+
 def test_two_columns_of_one_name_keep_their_values(rfq: Command, database: Path):
     ended = rfq("sql", "select 1 as n, 2 as n, 3 as n_1", "--json", "--database", database)
 

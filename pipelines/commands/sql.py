@@ -256,9 +256,22 @@ def _in_text(value: Any) -> str:
 
 def _in_cell(value: Any) -> str:
     """*value* in one line of a terminal, which no character of it can command."""
-    text = f"{value:.6g}" if isinstance(value, float) else _in_text(value)
+    text = _in_digits(value) if isinstance(value, float) else _in_text(value)
     text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return text if len(text) <= WIDEST_CELL else f"{text[: WIDEST_CELL - 1]}…"
+
+
+def _in_digits(value: float) -> str:
+    """*value* to six decimals or, below 1, to six digits; exponents are for extreme sizes alone.
+
+    Sums of dollars and contracts have at most six decimals, so a reader sees all of one.
+    """
+    size = abs(value)
+    if 1 <= size < 1e12:
+        return f"{round(value, 6):.12g}"
+    if 1e-9 <= size < 1:
+        return f"{Decimal(f'{value:.6g}'):f}"
+    return f"{value:.6g}"
 
 
 # DuckDB's own shell

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from io import BytesIO, StringIO, TextIOWrapper
@@ -11,6 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from pipelines.commands import sql
 from pipelines.commands.sql import SHOWN_ROWS
 from pipelines.store.publish import STORAGE_VERSION
 from tests.accounts import Shown, of_desk, published
@@ -154,6 +156,9 @@ def test_the_zone_of_the_machine_changes_nothing(database: Path, zone: str):
         ("create persistent secret s (type http, bearer_token 'x')", "ersistent secrets"),
         ("set timezone = 'Asia/Tokyo'; select 1", "locked"),
         ("reset timezone", "locked"),
+        ("from 'FILE.parquet'", "No files found"),
+        ("attach 'FILE' as mine (read_only)", "database does not exist"),
+        ("select error('corrupt')", "Invalid Input Error: corrupt"),
         ("select '\udcff'", "not UTF-8"),
         ("select 1; select nope", "Binder Error"),
         ("  -- nothing", "there is no query"),
@@ -171,6 +176,45 @@ def test_what_is_wrong_or_writes_ends_with_2_and_says_why(
     assert "Traceback" not in ended.err
     assert database.read_bytes() == before
     assert [*tmp_path.iterdir()] == []
+
+
+def test_a_damaged_file_is_said_to_be_one_and_no_wrong_query(
+    rfq: Command, database: Path, tmp_path: Path
+) -> None:
+    """DuckDB comes upon the damage as it reads the rows."""
+    damaged = tmp_path / "rfq.duckdb"
+    shutil.copyfile(database, damaged)
+    with duckdb.connect(damaged, read_only=True) as connection:
+        ((block,),) = connection.execute(
+            "select min(block_id) from pragma_storage_info('staging.rfqs') where block_id >= 0"
+        ).fetchall()
+    with damaged.open("r+b") as file:
+        # Three headers of 4 kB, then blocks of 256 kB.
+        file.seek(12_288 + block * 262_144 + 100)
+        file.write(bytes(1_000))
+
+    ended = rfq("sql", "from staging.rfqs", "--database", damaged)
+
+    assert ended.code == 65
+    assert f"{damaged} is damaged: `rfq build` makes it anew" in ended.err
+
+
+def test_a_query_that_finds_no_room_is_to_be_asked_again(
+    rfq: Command, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    little = f"set memory_limit = '30MB'; set temp_directory = ''; {sql._LOCKED}"
+    monkeypatch.setattr(sql, "_LOCKED", little)
+
+    ended = rfq(
+        *(
+            "sql",
+            "select count(*) from (select distinct md5(i::varchar) from range(2_000_000) t(i))",
+        ),
+        *("--database", database),
+    )
+
+    assert ended.code == 75
+    assert "DuckDB could not work: Out of Memory Error" in ended.err
 
 
 @pytest.mark.parametrize(
@@ -233,7 +277,8 @@ def test_a_query_comes_from_a_file_or_from_stdin(
     assert "there is no query" in rfq("sql", "--database", database).err
     missing = rfq("sql", "-f", tmp_path / "nothing", "--database", database)
     assert missing.code == 2
-    assert "cannot be read" in missing.err
+    # The box around the message may break the line anywhere.
+    assert "cannot be read" in " ".join(missing.err.replace("│", " ").split())
 
 
 def test_the_examples_are_listed_and_asked_by_name(rfq: Command, database: Path):

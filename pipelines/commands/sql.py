@@ -44,6 +44,21 @@ _EXPLAINED = re.compile(
 _IMPORT = re.compile(r"\bimport\s+database\b", re.IGNORECASE)
 _INFINITE = (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC))
 _LOCKED = "set allow_persistent_secrets = false; set lock_configuration = true"
+# DuckDB has not understood the query, or has and refuses it. Memory, disks and damage are others.
+_OF_THE_QUERY = (
+    duckdb.ProgrammingError,
+    duckdb.DataError,
+    duckdb.IntegrityError,
+    duckdb.NotSupportedError,
+    duckdb.DependencyException,
+    duckdb.PermissionException,
+    duckdb.TransactionException,
+)
+# Files and extensions that are not there are errors of input and output to DuckDB.
+_NAMED_IN_VAIN = re.compile(
+    r"\A(IO Error: (No files found|.*database does not exist|Extension .* not found)"
+    r"|An error occurred while trying to automatically install)"
+)
 
 
 class Format(StrEnum):
@@ -110,10 +125,15 @@ def answer(database: Database, query: str, form: Format) -> None:
         connection.execute(f"detach memory; {_LOCKED}")
         try:
             show(asked(connection, query), form)
-        except duckdb.InterruptException:
-            raise
         except duckdb.Error as error:
+            if not _is_of_the_query(error):
+                raise
             raise QueryRefused(str(error).strip()) from None
+
+
+def _is_of_the_query(error: duckdb.Error) -> bool:
+    """Whether another query would be the remedy, and neither a whole file nor more room."""
+    return isinstance(error, _OF_THE_QUERY) or bool(_NAMED_IN_VAIN.search(str(error)))
 
 
 def asked(connection: duckdb.DuckDBPyConnection, query: str) -> Rows:

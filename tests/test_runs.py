@@ -286,7 +286,7 @@ def test_a_status_says_stale_after_what_it_was_told(rfq: Command, shown: Databas
 def test_a_disk_that_will_be_full_tomorrow_is_told_of_today(
     shown: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It grew from nothing within twelve hours; twice that and two files more are left."""
+    """It grew from nothing within twelve hours; on the last day two more of its size then fit."""
     now = datetime.now(UTC)
     then = now - timedelta(hours=12)
     small = Run("old", "run", then, then, 0, published=True, files={"rfq.duckdb": 1})
@@ -297,9 +297,11 @@ def test_a_disk_that_will_be_full_tomorrow_is_told_of_today(
     size = shown.path.stat().st_size
     (file,) = (each for each in found.files if each.path == shown.path)
     assert file.bytes_per_day == pytest.approx(2 * (size - 1))
-    per_day = sum(each.bytes_per_day or 0 for each in found.files)
-    expected = (found.free_bytes - 2 * size) / per_day
-    assert found.days_until_full == pytest.approx(expected)
+    days = found.days_until_full
+    assert days is not None
+    grown = sum((each.bytes_per_day or 0) * days for each in found.files)
+    by_then = size + file.bytes_per_day * days
+    assert found.free_bytes - grown == pytest.approx(2 * by_then)
     show_status(replace(found, days_until_full=0.4), shown)
     assert "The disk will be full in 9 h 36 min" in capsys.readouterr().out.splitlines()[1]
 

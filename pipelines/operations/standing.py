@@ -292,12 +292,17 @@ def _tells_growth(run: Run, now: datetime) -> bool:
 
 
 def _days_until_full(database: Database, files: Sequence[File], free_bytes: int) -> float | None:
-    """Until when a run will have room: it needs a copy of the published file, and a new one."""
-    per_day = sum(file.bytes_per_day or 0.0 for file in files)
+    """Until when a run will have room: it needs a copy of the published file, and a new one.
+
+    Both are as large as the published file will be by then. With so much free now, the last day is
+    when free - per_day * days = 2 * (bytes + bytes_per_day * days).
+    """
+    published = next((file for file in files if file.path == database.path), None)
+    size, growth = (published.bytes, published.bytes_per_day or 0.0) if published else (0, 0.0)
+    per_day = sum(file.bytes_per_day or 0.0 for file in files) + 2 * growth
     if per_day <= 0:
         return None
-    published = next((file.bytes for file in files if file.path == database.path), 0)
-    return max(0.0, free_bytes - 2 * published) / per_day
+    return max(0.0, free_bytes - 2 * size) / per_day
 
 
 def _existing(folder: Path) -> Path:

@@ -1,6 +1,11 @@
 """`rfq export`: what is read back is what was published, and a folder is replaced whole."""
 
+import fcntl
 import json
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -11,7 +16,7 @@ import polars as pl
 import pytest
 
 from pipelines.store.database import Database
-from tests.accounts import Shown, of_desk, published
+from tests.accounts import Shown, by, of_desk, published
 from tests.metrics.markets import closed_rfq
 from tests.running import Command, Ended
 
@@ -110,6 +115,78 @@ def test_a_span_has_its_first_day_and_not_its_last(
     assert [each.name for each in (tmp_path / "lake").iterdir() if each.is_dir()] == [
         "marts.rfq_facts"
     ]
+
+
+def test_a_span_is_told_of_the_tables_that_it_chose_the_rows_of(
+    export: Export, tmp_path: Path
+) -> None:
+    """A table without days of RFQs is whole, and says so on stdout and in the package."""
+    chosen = ("--table", "marts.rfq_facts", "--table", "marts.activity")
+
+    ended = export("--since", "2026-05-04", *chosen)
+
+    told = {each["table"]: each for each in package(tmp_path / "lake")["resources"]}
+    assert told["marts.rfq_facts"]["since"] == "2026-05-04"
+    assert "until" not in told["marts.rfq_facts"]
+    assert "since" not in told["marts.activity"]
+    assert "since" not in package(tmp_path / "lake")
+    assert ended.out.splitlines()[1:] == ["whole, as they have no cohort_date: marts.activity"]
+    assert len(export(*chosen).out.splitlines()) == 1
+
+
+def test_rows_without_a_day_that_a_span_leaves_out_are_counted(
+    rfq: Command, tmp_path: Path
+) -> None:
+    """A quote on an RFQ that was never read belongs to the day of no RFQ."""
+    quote = by("A", "q", "never read", 1, "0.5500")
+    shown = published(tmp_path / "rfq.duckdb", Shown("desk", [closed_rfq("r", 0, 60)], [quote]))
+    facts = ("--table", "marts.quote_facts", "--database", shown.path)
+
+    ended = rfq("export", tmp_path / "lake", "--since", "2020-01-01", *facts)
+    everything = rfq("export", tmp_path / "all", *facts)
+
+    said = "left out, as their cohort_date is not known: 1 of marts.quote_facts"
+    assert ended.out.splitlines()[1:] == [said]
+    assert ": 1 tables, 0 rows" in ended.out
+    assert ": 1 tables, 1 rows" in everything.out
+
+
+def test_a_second_export_of_a_folder_is_refused_while_the_first_is_at_work(
+    export: Export, tmp_path: Path
+) -> None:
+    drafted = tmp_path / ".lake.export-first"
+    drafted.mkdir()
+    with (tmp_path / ".lake.export.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+
+        refused = export()
+        elsewhere = export(to=tmp_path / "other")
+
+    assert (refused.code, elsewhere.code) == (75, 0)
+    assert f"another export is writing {tmp_path / 'lake'}" in refused.err
+    assert drafted.is_dir()
+    # What one that was killed has left, its lock too, is removed by the next one.
+    assert export().code == 0
+    assert {each.name for each in tmp_path.iterdir()} == {"lake", "other"}
+
+
+def test_a_signal_leaves_the_older_export_and_nothing_half_done(
+    export: Export, shown: Database, tmp_path: Path
+) -> None:
+    export("--table", "marts.trust")
+    before = package(tmp_path / "lake")
+    command = [sys.executable, "-c", "from pipelines.entry import main; main()", "export"]
+    at = [tmp_path / "lake", "--database", shown.path]
+
+    with subprocess.Popen([*command, *at], cwd=Path(__file__).parents[1]) as process:
+        while not any(tmp_path.glob(".lake.export-*/draft/marts.*")):
+            assert process.poll() is None
+            time.sleep(0.001)
+        process.send_signal(signal.SIGTERM)
+
+    assert process.returncode == 128 + signal.SIGTERM
+    assert [each.name for each in tmp_path.iterdir()] == ["lake"]
+    assert package(tmp_path / "lake") == before
 
 
 def test_an_older_export_is_replaced_whole(export: Export, tmp_path: Path) -> None:

@@ -410,6 +410,7 @@ def test_who_has_but_an_execution_whose_rfq_is_gone_is_told_of_it(
             "-",
             "no own RFQ was read within 7 days of its end",
         )
+        assert told[DESK]["answered within 5 s"] == ("-", "no own RFQ was read")
     else:
         assert told[MAKER]["accepts"] == ("1", "1 executed, 0 still in the confirm window")
         assert told[MAKER]["hit ratio"] == ("-", "none that you quoted is known to be over, late")

@@ -295,6 +295,9 @@ def _answered(connection: duckdb.DuckDBPyConnection) -> Line:
     """The share answered within 5 s, beside what it rests on."""
     (row,) = _rows(connection, _ANSWERED)
     capture, share, n, weighted, *watched = row.values()
+    if capture is None:
+        # The exchange keeps executions for good, and RFQs for a week.
+        return Line("answered within 5 s", "-", "no own RFQ was read")
     lives = zip(("5-20 s", "20-60 s", "60-600 s", "longer"), watched, strict=True)
     seen = ", ".join(f"{life} {_figure(of, '.0%')}" for life, of in lives)
     rests_on = f"{n:,} own RFQs, {capture}; weighted to all lifetimes {_figure(weighted, '.1%')}"

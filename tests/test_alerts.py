@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -229,6 +230,30 @@ def test_alerts_that_reach_nobody_change_nothing_and_are_said_once(
     assert TOKEN not in ended.err
 
 
+def test_a_file_that_cannot_be_looked_into_keeps_nothing_else_from_being_told(
+    rfq: Command, told: Listener, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """DuckDB opens it and then fails, in words that are none of ours."""
+    monkeypatch.setenv("ALERTS__TEXTFILE", str(tmp_path / "rfq.prom"))
+    database = published(tmp_path / "rfq.duckdb", Shown("desk", *of_desk()))
+    database.private_path.write_bytes(b"not empty")
+    with duckdb.connect(database.path) as connection:
+        connection.execute("alter table marts.build_info rename to held")
+        connection.execute(
+            "create view marts.build_info as select * replace (error('odd') as scope)"
+            " from marts.held"
+        )
+
+    ended = rfq("run", "--database", database.path)
+
+    assert ended.code == 78
+    assert told.pings == ["78"]
+    assert gauges(tmp_path / "rfq.prom")["rfq_last_exit_code",] == 78
+    said = "how the database stands could not be told: Invalid Input Error: odd"
+    assert ended.err.count(said) == 1
+    assert "run ended with 78" in ended.err
+
+
 @pytest.mark.usefixtures("key")
 def test_a_service_that_hears_neither_start_nor_end_is_told_of_once(
     rfq: Command, database: Database, monkeypatch: pytest.MonkeyPatch
@@ -255,15 +280,12 @@ def test_a_service_that_never_answers_keeps_a_run_for_no_longer(
 
 
 def test_an_errand_that_fails_in_any_way_fails_alone() -> None:
-    threading.excepthook, before = lambda _: None, threading.excepthook
-
     def broken() -> None:
         raise RuntimeError
 
     failure = Errand("ping", broken).failure()
 
-    threading.excepthook = before
-    assert failure == "it failed"
+    assert failure == "RuntimeError"
 
 
 def test_an_address_is_taken_from_no_file_that_is_handed_on(

@@ -140,7 +140,10 @@ class Errand:
         self._thread.start()
 
     def _do(self) -> None:
-        self._failure = self._does()
+        try:
+            self._failure = self._does()
+        except Exception as failure:  # noqa: BLE001 -- a thread would show it with its traceback
+            self._failure = type(failure).__name__
 
     def failure(self) -> str | None:
         """Wait until it is over, or has taken too long; return what went wrong."""

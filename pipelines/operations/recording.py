@@ -3,15 +3,20 @@
 Only runs are: `run`, `load`, `build`, `backfill`, and each cycle of a `watch`. Each begins once it
 holds the lock. One that fails before is recorded as a whole at its end; one that finds another run
 at work is not, as it says nothing of how this database fares.
+
+Nothing that goes wrong here ends a run or a watch, or keeps the rest from being told: it is a line
+of the log.
 """
 
 import logging
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from uuid import uuid4
 
+import duckdb
 import httpx
 
 from pipelines import effects, stopping
@@ -26,6 +31,7 @@ from pipelines.store.database import Database
 from pipelines.store.errors import DatabaseBusy, DatabaseError
 
 WRONG_USAGE = 2
+_UNTOLD = "the {} of [alerts] could not be told"
 
 _log = logging.getLogger(__name__)
 
@@ -57,7 +63,8 @@ def expect() -> None:
     run = Run(uuid4().hex, effects.command() or "run", datetime.now(UTC))
     logs.set_run_id(run.run_id)
     _recording.run = run
-    _recording.alerts = configured_alerts()
+    with _harmless("[alerts] could not be read"):
+        _recording.alerts = configured_alerts()
 
 
 def place(database: Database) -> None:
@@ -89,12 +96,11 @@ def begin() -> None:
     stopping.raise_from_here()
     _recording.has_begun = True
     _log.info("%s of %s", run.command, database.path, extra={"event": "run_started"})
-    try:
+    with _harmless("the start of the run could not be recorded"):
         append_start(database.path, run)
-    except OSError as error:
-        _log.warning("the start of the run could not be recorded: %s", error.strerror)
     if (url := _recording.alerts.ping_url) is not None:
-        _recording.started = Errand("ping", lambda: ping(url, "start"))
+        with _harmless(_UNTOLD.format("ping")):
+            _recording.started = Errand("ping", lambda: ping(url, "start"))
 
 
 def end(code: int, message: str | None, error: BaseException | None) -> None:
@@ -125,11 +131,9 @@ def _record(ended: Run) -> None:
     database = _recording.database
     if database is None or not (_recording.has_begun or _has_been_used(database)):
         return
-    try:
+    with _harmless("the end of the run could not be recorded"):
         whole = replace(ended, files=sizes(database))
         append_end(database.path, whole, has_start=_recording.has_begun)
-    except OSError as error:
-        _log.warning("the end of the run could not be recorded: %s", error.strerror)
 
 
 def _has_been_used(database: Database) -> bool:
@@ -141,24 +145,42 @@ def _has_been_used(database: Database) -> bool:
 
 def _tell(ended: Run) -> None:
     """Tell the ping service, the file for Prometheus and the chat, in at most some seconds."""
-    alerts, errands = _recording.alerts, [_recording.started]
-    if (url := alerts.ping_url) is not None:
-        errands.append(Errand("ping", partial(_ping_end, url, ended.exit_code, errands[0])))
-    found = _found() if alerts.textfile or alerts.webhook_url else None
-    if (path := alerts.textfile) is not None:
-        from pipelines.operations.gauges import exposition
-
-        text = exposition(_recording.database, ended, found)
-        errands.append(Errand("textfile", lambda: write_textfile(path, text)))
-    loads_all = ended.command in ("run", effects.WATCH)
-    if alerts.webhook_url and found and _recording.database and loads_all:
-        notify(_recording.database, found, alerts.webhook_url)
+    started = _recording.started
+    errands = [started, _pinged(ended, started)]
+    found = _found()
+    errands.append(_written(ended, found))
+    _notify(ended, found)
     said: set[str] = set()
     for errand in errands:
         failure = errand.failure() if errand else None
         if errand and failure and errand.what not in said:
             said.add(errand.what)
-            _log.warning("the %s of [alerts] could not be told: %s", errand.what, failure)
+            _log.warning("%s: %s", _UNTOLD.format(errand.what), failure)
+
+
+def _pinged(ended: Run, started: Errand | None) -> Errand | None:
+    if (url := _recording.alerts.ping_url) is not None:
+        with _harmless(_UNTOLD.format("ping")):
+            return Errand("ping", partial(_ping_end, url, ended.exit_code, started))
+    return None
+
+
+def _written(ended: Run, found: Standing | None) -> Errand | None:
+    if (path := _recording.alerts.textfile) is not None:
+        with _harmless(_UNTOLD.format("textfile")):
+            from pipelines.operations.gauges import exposition
+
+            text = exposition(_recording.database, ended, found)
+            return Errand("textfile", lambda: write_textfile(path, text))
+    return None
+
+
+def _notify(ended: Run, found: Standing | None) -> None:
+    url, database = _recording.alerts.webhook_url, _recording.database
+    loads_all = ended.command in ("run", effects.WATCH)
+    if url and found and database and loads_all:
+        with _harmless("the webhook could not be told of the verdict"):
+            notify(database, found, url)
 
 
 def _ping_end(url: httpx.URL, code: int | None, started: Errand | None) -> str | None:
@@ -169,12 +191,29 @@ def _ping_end(url: httpx.URL, code: int | None, started: Errand | None) -> str |
 
 
 def _found() -> Standing | None:
-    """How the database stands; None where it cannot be read, which the status says."""
-    if _recording.database is None:
-        return None
-    with suppress(DatabaseError, OSError):
-        return standing(_recording.database, datetime.now(UTC))
+    """How the database stands; None where nobody is told of it, or it cannot be read."""
+    alerts, database = _recording.alerts, _recording.database
+    if database is not None and (alerts.textfile or alerts.webhook_url):
+        with _harmless("how the database stands could not be told"):
+            return standing(database, datetime.now(UTC))
     return None
+
+
+@contextmanager
+def _harmless(what: str) -> Iterator[None]:
+    """Make a line of the log of whatever goes wrong within: the run went as it went."""
+    try:
+        yield
+    except Exception as failure:  # noqa: BLE001 -- whatever it is, the rest is told
+        _log.warning("%s: %s", what, _reason(failure))
+
+
+def _reason(failure: Exception) -> str:
+    """One line. Messages of other libraries may quote an address that is secret."""
+    if isinstance(failure, OSError) and failure.strerror:
+        return failure.strerror
+    told = str(failure).splitlines() if isinstance(failure, (DatabaseError, duckdb.Error)) else []
+    return told[0] if told else type(failure).__name__
 
 
 def _sum_up(ended: Run) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from pipelines.kalshi.client.errors import CredentialsRefused
 from pipelines.landing import Landing
+from pipelines.operations import gauges, recording
 from pipelines.operations.runs import read_record
 from pipelines.sandbox import Account, ManualClock, Market
 from pipelines.sandbox.faults import ErrorOrder
@@ -268,3 +269,35 @@ def test_a_full_disk_stops_no_look_until_more_waits_than_is_kept(
     assert raised.value.exit_code == 75
     lost = "4 rows seen from 2026-11-20 12:05:05 to 2026-11-20 12:05:05 UTC could not be stored"
     assert str(raised.value).startswith(f"{lost} and are lost: make room")
+
+
+def test_a_cycle_that_cannot_be_told_of_ends_no_watch(
+    watching: Watching,
+    deals: Deals,
+    database: Database,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither how the database stands nor the file for Prometheus can be made."""
+    caplog.set_level(logging.INFO)
+    monkeypatch.setenv("ALERTS__TEXTFILE", str(database.path.with_name("rfq.prom")))
+
+    def no_standing(*_: object) -> None:
+        raise duckdb.IOException("IO Error: odd\nand more")
+
+    def no_gauges(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(recording, "standing", no_standing)
+    monkeypatch.setattr(gauges, "exposition", no_gauges)
+
+    watching(400, deals.acts(1, 10, 50))
+
+    # Two cycles, and the end of the watch.
+    assert [run.exit_code for run in read_record(database.path).runs] == [0, 0, 0]
+    assert len(told(caplog, "run_ended")) == 3
+    warnings = {each.getMessage() for each in caplog.records if "told" in each.getMessage()}
+    assert warnings == {
+        "how the database stands could not be told: IO Error: odd",
+        "the textfile of [alerts] could not be told: RuntimeError",
+    }

@@ -23,6 +23,7 @@ class _Effects:
     place: Path | None = None
     draft: stat_result | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+    landed_s: float = 0.0
     phases: list[str] = field(default_factory=list)
     on_phase: Callable[[str], None] | None = None
     new_versions: int = 0
@@ -104,7 +105,9 @@ def phase(name: str) -> Iterator[None]:
 
 def phase_seconds() -> dict[str, float]:
     """How long each phase took so far, in seconds."""
-    return {name: _process.effects.seconds.get(name, 0.0) for name in PHASES}
+    took_s = {name: _process.effects.seconds.get(name, 0.0) for name in PHASES}
+    took_s["load"] += _process.effects.landed_s
+    return took_s
 
 
 def take_phases() -> tuple[dict[str, float], int]:
@@ -143,6 +146,11 @@ def note_loaded(new_versions: int, rejected: int) -> None:
     """Note how many versions a load has added, and how many rows the run could not read so far."""
     _process.effects.new_versions += new_versions
     _process.effects.rejected = rejected
+
+
+def note_landed(seconds: float) -> None:
+    """Note that storing what a watch had seen took so long, maybe while a build was at work."""
+    _process.effects.landed_s += seconds
 
 
 def loaded() -> tuple[int, int]:

@@ -4,6 +4,7 @@ What comes after the load is in `building`.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -395,6 +396,15 @@ def load_by(
     if failures:
         raise failures[0]
     return {table: rows - before[table] for table, rows in noted.items()}
+
+
+def land_by(loader: Loader, extraction: Extraction, passes: tuple[Pass, ...]) -> None:
+    """Store in one load what *passes* have seen; it counts for the run that is being recorded."""
+    began_s, before = time.monotonic(), _versions(extraction.connection)
+    loader.load_once(extraction, passes)
+    held = _versions(extraction.connection)
+    effects.note_loaded(sum(held.values()) - sum(before.values()), _rejected(extraction))
+    effects.note_landed(time.monotonic() - began_s)
 
 
 def _rejected(extraction: Extraction) -> int:

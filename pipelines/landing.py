@@ -195,7 +195,7 @@ class Landing:
 
     def _land(self, extraction: Extraction, loader: Loader) -> None:
         if any(look.n_waiting for look in self._looks):
-            loader.load_once(extraction, self._waiting())
+            job.land_by(loader, extraction, self._waiting())
         for look in self._looks:
             self._note(look, look.moments())
 

@@ -1,5 +1,6 @@
 """What a watch sees on a market whose clock is driven, and when it is stored."""
 
+import logging
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,31 @@ def test_what_was_seen_lands_within_a_minute_and_nothing_new_lands_nothing(
     assert [n_looks for _, _, n_looks, *_ in made[1:]] == [12, 12, 1]
     assert {pause for *_, pause, _ in made[1:]} == {5.0}
     assert [row[2] for row in made] == [row[4] for row in made]
+
+
+def test_what_landed_between_two_cycles_counts_for_the_next_one(
+    watching: Watching, deals: Deals, database: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two RFQs are stored before the cycle at 300 s, a third by its load, a fourth after it."""
+    caplog.set_level(logging.INFO)
+    asked = ((10, 30), (130, 30), (290, 5), (320, 30))
+    acts = [act for number, each in enumerate(asked) for act in deals.acts(number, *each)]
+
+    watching(395, acts)
+
+    at_start, in_cycle, at_end = (each.figures for each in told(caplog, "run_ended"))
+    ((held,),) = raw(
+        database,
+        "select count(*) from (select id from raw.rfq_versions union all by name"
+        " select id from raw.quote_versions)",
+    )
+    by_cycle = [each["new_versions"] for each in (at_start, in_cycle, at_end)]
+    assert (by_cycle[0], sum(by_cycle)) == (0, held)
+    noted = raw(database, "select n_new_versions from raw.run_phases order by ended_ts")
+    assert noted == [(0,), (by_cycle[1],)]
+    # Nothing was loaded after the second cycle but what landed.
+    assert by_cycle[2] > 0
+    assert at_end["load_s"] > 0
 
 
 def test_looks_that_were_missed_are_not_made_up_for(

@@ -171,6 +171,31 @@ def test_files_of_a_later_version_and_a_dead_schedule_are_found(
     ]
 
 
+@pytest.mark.parametrize(
+    ("made_older", "found"),
+    [
+        (
+            "update raw.stamp set layout = 1",
+            f"the private file has layout 1; this version writes {LAYOUT}",
+        ),
+        ("drop table raw.stamp", "the private file has no stamp that tells its layout"),
+    ],
+)
+def test_a_private_file_of_an_earlier_layout_is_said_to_be_one(
+    made_older: str, found: str, rfq: Command, key: Path, healthy: Database
+) -> None:
+    """The next run brings it up to today's, so there is nothing to do."""
+    with duckdb.connect(healthy.private_path) as connection:
+        connection.execute(made_older)
+
+    ended = rfq("doctor", "--offline", "--json", "--database", healthy.path)
+
+    (layout,) = (each for each in json.loads(ended.out) if each["check"] == "layout")
+    assert (ended.code, layout["state"]) == (0, "warn")
+    assert layout["found"].startswith(found)
+    assert layout["do"] == "Nothing: the next run or build brings it up to that."
+
+
 def test_a_doctor_of_nothing_says_how_to_begin(rfq: Command, key: Path, tmp_path: Path) -> None:
     ended = rfq("doctor", "--offline", "--json", "--database", tmp_path / "none" / "x.duckdb")
 

@@ -16,6 +16,7 @@ from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from typing import TypeVar
 
 import duckdb
 
@@ -39,6 +40,8 @@ from pipelines.store.beside import record_path
 from pipelines.store.database import Database, demand_publishable
 from pipelines.store.errors import DatabaseError
 from pipelines.store.stamp import LAYOUT, kind_of, quoted_text, read_stamp
+
+T = TypeVar("T")
 
 # The exchange refuses what is signed at another time than its own; how far off is not documented.
 CLOCK_IS_OFF_S, CLOCK_IS_WRONG_S = 2.0, 30.0
@@ -278,10 +281,11 @@ def _layout(database: Database) -> Finding:
         return Finding(
             *("layout", State.WARN, f"nothing was loaded into {database.path} yet"), "`rfq run`"
         )
+    older = None
     try:
-        _demand_known(database.path, lambda c, name: demand_publishable(c, name, database.path))
+        _examined(database.path, lambda c, name: demand_publishable(c, name, database.path))
         if not is_at_work(database.path):
-            _demand_known(database.private_path, lambda c, name: _demand_private(c, name))
+            older = _examined(database.private_path, _older_layout)
     except DatabaseError as error:
         return Finding(
             *("layout", State.FAIL, str(error)), "Install that version, or choose another file."
@@ -296,21 +300,34 @@ def _layout(database: Database) -> Finding:
             *("layout", State.WARN, "the files are named as an earlier version did"),
             "Nothing: the next run takes them over.",
         )
+    if older is not None:
+        return Finding(
+            *("layout", State.WARN, f"the private file has {older}; this version writes {LAYOUT}"),
+            "Nothing: the next run or build brings it up to that.",
+        )
     return Finding("layout", State.OK, f"layout {LAYOUT}, as this version writes it")
 
 
-def _demand_known(path: Path, demand: Callable[[duckdb.DuckDBPyConnection, str], object]) -> None:
+def _examined(path: Path, look: Callable[[duckdb.DuckDBPyConnection, str], T]) -> T | None:
+    """What *look* finds in the file at *path*, attached to read; None where there is none."""
     if not path.exists() or not path.stat().st_size:
-        return
+        return None
     with duckdb.connect() as connection:
         connection.execute(f"attach {quoted_text(path)} as examined (read_only)")
-        demand(connection, "examined")
+        return look(connection, "examined")
 
 
-def _demand_private(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+def _older_layout(connection: duckdb.DuckDBPyConnection, name: str) -> str | None:
+    """Which earlier layout a private file has; None for today's.
+
+    Raises `DatabaseError` for one that no run would take.
+    """
     stamp = read_stamp(connection, name)
     if kind_of(connection, name) != "private" or (stamp is not None and stamp.layout > LAYOUT):
         raise DatabaseError("the private file is none of ours, or of a later version")
+    if stamp is None:
+        return "no stamp that tells its layout"
+    return f"layout {stamp.layout}" if stamp.layout < LAYOUT else None
 
 
 def _space(database: Database, now: datetime) -> Finding:

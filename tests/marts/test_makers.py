@@ -132,6 +132,15 @@ def test_a_win_over_rivals_that_nobody_saw_is_not_called_the_best():
     )
 
 
+def test_a_win_of_which_nobody_knows_the_bid_is_not_called_the_best():
+    rfqs = [executed_rfq("r1", requester_price_dollars=None)]
+
+    found = of_maker("A", rfqs, [executed_quote("q1", "r1")])
+
+    assert (found["n_rfq_won"], found["n_rfq_won_compared"]) == (1, 0)
+    assert found["win_share_at_best"] is None
+
+
 def test_a_lapsed_accept_is_not_a_fill_and_a_pending_one_is_no_lapse():
     quotes = [
         executed_quote("q1", "r1"),
@@ -190,6 +199,8 @@ def test_as_a_maker_on_rfqs_of_others_lost_and_not_traded_look_alike():
     assert found["hit_ratio"] == 1 / 2
     assert found["hit_ratio_traded"] is None
     assert found["executed_contracts_share"] is None
+    assert found["n_rfq_won"] == 1
+    assert (found["n_covered"], found["cover_distance_sum_microdollars"]) == (None, None)
 
 
 def test_nothing_decided_means_no_hit_ratio_rather_than_zero():

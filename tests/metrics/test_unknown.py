@@ -120,6 +120,43 @@ def test_a_rival_that_was_lost_before_the_accept_leaves_the_cover_unknown() -> N
     assert outcomes == {"won": "done", "lost": unknown, "third": unknown}
 
 
+@pytest.mark.parametrize("bid", ["side", "bid on it"])
+def test_where_the_bid_that_was_hit_is_not_shown_nobody_knows_who_lost_to_it(bid: str) -> None:
+    """B bid too and C came after the accept; D crosses itself, which loses whatever was hit."""
+    won = followed(quote("won", "r1", 1), accepted=30, confirmed=31, executed=46)
+    won |= {"accepted_side": None} if bid == "side" else {"no_bid_dollars": "0.0000"}
+    losers = [
+        followed(quote("lost", "r1", 2, creator_id="B"), cancelled=46),
+        followed(quote("late", "r1", 31, creator_id="C"), cancelled=46),
+        followed(quote("crossed", "r1", 2, creator_id="D", yes_bid_dollars="0.5"), cancelled=46),
+    ]
+
+    rfqs, quotes = facts(closed_rfq("r1", 0, 46), won, *losers)
+
+    assert rfqs["r1"]["n_live_makers_at_accept"] is None
+    assert {row["n_rival_makers"] for row in quotes.values()} == {None}
+    outcomes = {name: quotes[name]["outcome"] for name in ("won", "lost", "late", "crossed")}
+    assert list(outcomes.values()) == ["done", "not_done_unknown", "done_away", "done_away"]
+
+
+def test_rivals_are_counted_where_they_are_seen_and_a_bid_was_hit() -> None:
+    """Of our own RFQs r1 was accepted and r2 was not; r3 is a stranger's, which took our quote."""
+    ours, theirs = rfq("r1"), untimed("r3", "open", 3000, 3002)
+    quotes = [
+        *(quote(f"{r}A", r, 1) for r in ("r1", "r2")),
+        *(quote(f"{r}B", r, 1, creator_id="B") for r in ("r1", "r2")),
+        quote("r3A", "r3", 3001, creator_id="desk", rfq_creator_id="stranger"),
+    ]
+    quotes[0] = followed(quotes[0], accepted=5, confirmed=6, executed=21)
+    quotes[4] = followed(quotes[4], accepted=3005, confirmed=3006, executed=3021)
+
+    rfqs, by_quote = facts(ours, rfq("r2"), theirs, *quotes)
+
+    rivals = [(name, row["n_rival_makers"]) for name, row in sorted(by_quote.items())]
+    assert rivals == [("r1A", 1), ("r1B", 1), ("r2A", None), ("r2B", None), ("r3A", None)]
+    assert [rfqs[r]["n_live_makers_at_accept"] for r in ("r1", "r2", "r3")] == [2, None, None]
+
+
 @pytest.mark.parametrize(
     ("pass_s", "changes", "cover"),
     [

@@ -209,7 +209,7 @@ def with_live_set(lives: pl.LazyFrame) -> pl.LazyFrame:
             cover_bid=pl.when(~pl.col("is_cover_unknown")).then(
                 _competing_bids().max().over("rfq_id")
             ),
-            n_rival_makers=pl.when(~pl.col("is_orphan") & ~pl.col("is_cover_unknown")).then(
+            n_rival_makers=pl.when(_are_rivals_known()).then(
                 pl.col("maker_id")
                 .filter(_competing_bids().is_not_null())
                 .n_unique()
@@ -246,7 +246,8 @@ def outcome() -> pl.Expr:
     `tied` matches the winner's price, `cover` is the best of the others (`tied_cover` if shared),
     `done_away` lost to another quote, `not_traded` saw its RFQ close without a trade. Without one:
     a quote that came after its RFQ's end. Where a rival was lost before the accept, what lost on
-    the accepted side is `not_done_unknown`.
+    the accepted side is `not_done_unknown`; where the bid that was hit is not known, whatever was
+    live then.
     """
     own_fate = (
         pl.when(pl.col("executed_ts").is_not_null())
@@ -268,6 +269,8 @@ def _fate_in_competition() -> pl.Expr:
     placed = (
         pl.when(pl.col("is_self_crossed"))
         .then(pl.lit("done_away"))
+        .when(pl.col("reference_bid").is_null())
+        .then(pl.lit("not_done_unknown"))
         .when(pl.col("bid_on_side") == pl.col("reference_bid"))
         .then(pl.lit("tied"))
         .when(pl.col("is_cover_unknown") & pl.col("bid_on_side").is_not_null())
@@ -352,6 +355,16 @@ def _is_cover_unknown() -> pl.Expr:
     counts = pl.col("is_valid_response") & ~pl.col("is_self_crossed")
     is_lost_rival = is_lost & is_rival & counts & ~is_replaced & (pl.col("created_ts") <= at)
     return is_lost_rival.fill_null(False).any().over("rfq_id")
+
+
+def _are_rivals_known() -> pl.Expr:
+    """Return whether it is known which other makers bid for what was hit.
+
+    Only the requester sees rivals. Without an accept nothing was hit, and where the side or the
+    accepted maker's bid for it is not shown, nobody knows what was.
+    """
+    is_hit_known = pl.col("reference_bid").is_not_null()
+    return is_own() & ~pl.col("is_orphan") & ~pl.col("is_cover_unknown") & is_hit_known
 
 
 def _competing_bids() -> pl.Expr:

@@ -34,8 +34,8 @@ def makers(
     not decided yet being in neither; hit_ratio_traded the same over those that traded with anybody
     (own RFQs only, else lost and not traded look alike). lapse_rate = lapsed / accepts whose window
     is over.
-    win_share_at_best = wins at the best live bid of that side / wins of which all live rivals are
-    known; a lower bid may be taken.
+    win_share_at_best = wins at the best live bid of that side / wins of which the bid that was hit
+    and all live rivals are known; a lower bid may be taken.
 
     Beside `live` stands which share of the day's own RFQs was watched, by lifetime.
     Accepts, lapses, executions and contracts count accepted quotes whose RFQ is gone, too.
@@ -84,7 +84,7 @@ def league(
         # The legs of an RFQ that is gone are NULL, and a key of their own.
         makers = makers.join(part, on=key, how="left", nulls_equal=True, validate="1:1")
     counted = pl.col("n_rfq_self_quoted", *last_look()).fill_null(0)
-    return makers.with_columns(counted).with_columns(**_rates())
+    return makers.with_columns(counted).with_columns(**_rates(), **_cover())
 
 
 def _named(quote_facts: pl.LazyFrame) -> pl.LazyFrame:
@@ -137,8 +137,10 @@ def _broadcast(
 def _outcomes() -> dict[str, pl.Expr]:
     won = pl.col("is_won")
     cover = pl.when(won).then(pl.col("cover_distance"))
-    # Without a cover the winner was alone, unless a rival was lost before the accept.
-    is_compared = won & is_own() & ~pl.col("is_cover_unknown")
+    # Without a cover the winner was alone, unless a rival was lost before the accept, or nobody
+    # knows which bid was hit.
+    is_hit_known = pl.col("requester_price_dollars").is_not_null()
+    is_compared = won & is_own() & ~pl.col("is_cover_unknown") & is_hit_known
     return {
         "n_rfq_quoted": pl.len().cast(pl.Int64),
         "n_rfq_decided": count(pl.col("is_decided")),
@@ -198,6 +200,11 @@ def _shares() -> dict[str, pl.Expr]:
     vectors = ("n_rfq_quoted", "n_rfq_won", "executed_contracts")
     day = ("cohort_date", "visibility", "capture")
     return _own({f"{v}_share": rate(pl.col(v), pl.col(v).sum().over(day)) for v in vectors})
+
+
+def _cover() -> dict[str, pl.Expr]:
+    columns = ("n_covered", "cover_distance_sum_microdollars")
+    return _own({name: pl.col(name) for name in columns})
 
 
 def _own(columns: dict[str, pl.Expr]) -> dict[str, pl.Expr]:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.metrics.markets import MIDNIGHT, ExchangeObject, at, closed_rfq, followed, quote, rfq
 from tests.metrics.warehouse import Gone, warehouse
+from transforms.metrics import evaluate
 from transforms.settings import Settings
 
 LATER = Settings(as_of=MIDNIGHT + timedelta(hours=1))
@@ -92,6 +93,19 @@ def test_an_orphan_is_kept_and_counts_nowhere() -> None:
     assert rfqs["r1"]["n_quotes_raw"] == 0
 
 
+def test_a_quote_without_a_bid_shares_the_fate_of_its_rfq() -> None:
+    """It is not_traded where its RFQ closed unfilled, and nowhere else."""
+    no_bid = {"creator_id": "B", "yes_bid_dollars": "0.0000", "no_bid_dollars": "0.0000"}
+    names = ("open", "filled", "closed")
+    requests = [rfq("open"), rfq("filled"), closed_rfq("closed", 0, 22)]
+    silent = [quote(name, name, **no_bid) for name in names]
+    won = followed(quote("won", "filled"), accepted=5, confirmed=6, executed=22)
+
+    _, quotes = facts(requests, [*silent, won])
+
+    assert [quotes[name]["outcome"] for name in names] == ["live", "done_away", "not_traded"]
+
+
 def test_a_cancel_a_moment_before_the_next_version_is_a_replacement() -> None:
     replaced = followed(quote("q1", "r1", 1), cancelled=4.95)
     withdrawn = followed(quote("q3", "r1", 1, creator_id="B"), cancelled=4.85)
@@ -143,6 +157,18 @@ def test_what_others_quote_on_a_foreign_rfq_is_unknown_not_zero() -> None:
     assert [rfqs[key]["visibility"] for key in ("r1", "r2")] == ["quoted", "foreign"]
     assert rfqs["r1"]["best_yes_bid"] is None
     assert rfqs["r2"]["n_makers"] is None
+
+
+def test_the_first_quote_is_timed_on_our_own_rfqs_alone() -> None:
+    """A stranger's RFQ took our quote; of ours the one answered 2 s too early has no latency."""
+    requests = [rfq("r1"), rfq("r2", 10), rfq("r3"), rfq("r4", creator_id="stranger")]
+    answers = [quote("q1", "r1", 1), quote("q2", "r2", 8)]
+    taken = quote("q4", "r4", 1, creator_id="desk", rfq_creator_id="stranger")
+    answers.append(followed(taken, accepted=5, confirmed=6, executed=21))
+
+    metrics = evaluate(requests, answers, LATER.as_of, viewer_id="desk")
+
+    assert metrics["ttfq_s"] == {"r1": 1.0, "r2": None}
 
 
 def test_a_stranger_that_closed_without_a_time_has_ended_at_an_unknown_one() -> None:

@@ -293,8 +293,6 @@ def _fate_without_trade() -> pl.Expr:
         .then(cause)
         .when(cause.eq_missing("lost") | (is_over & (pl.col("visibility").ne_missing("own"))))
         .then(pl.lit("not_done_unknown"))
-        .when(~pl.col("is_valid_response") & ~pl.col("is_orphan"))
-        .then(pl.lit("not_traded"))
         .when(~is_over)
         .then(pl.lit("live"))
         .when(pl.col("is_reference_executed"))

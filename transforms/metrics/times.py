@@ -25,7 +25,8 @@ def times(sample: Sample) -> dict[str, Any]:
 
 def _by_rfq(sample: Sample) -> dict[str, Any]:
     rfqs = sample.rfqs
-    quoted = rfqs.filter(is_quoted())
+    # A stranger's RFQ that took our quote is answered, and who answered it first is not shown.
+    quoted = sample.own_rfqs.filter(is_quoted())
     executed = rfqs.filter(is_executed())
     return {
         "ttfq_s": by_id(quoted, "rfq_id", "time_to_first_quote_s"),

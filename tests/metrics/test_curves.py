@@ -142,6 +142,28 @@ def test_what_vanished_is_censored_where_it_was_last_seen() -> None:
     assert censored["lifetime"] == (6.0, None)
 
 
+def test_a_cancellation_of_unknown_cause_is_censored_and_the_incidences_add_up() -> None:
+    """Of our RFQ nobody shows when it closed: q1 of 29 s was withdrawn, or ended with it."""
+    when = Settings(as_of=MIDNIGHT + timedelta(seconds=500), is_watched=True)
+    closed = rfq("r1", status="closed", updated_ts=None)
+    answers = [
+        followed(quote("q1", "r1", 1), cancelled=30),
+        followed(quote("q2", "r1", 1, creator_id="B"), accepted=40),
+        followed(quote("q3", "r1", 1, creator_id="C"), accepted=20),
+    ]
+
+    with warehouse([closed], answers, when) as marts:
+        facts = marts["rfq_facts"].lazy(), marts["quote_facts"].lazy()
+        observed = observations(*facts, when).filter(clock="lifetime").collect()
+
+    assert marts["quote_facts"].filter(quote_id="q1")["end_cause"].item() == "unknown"
+    lives = observed.select("time_s", "cause").sort("time_s").rows()
+    assert lives == [(19.0, "accepted"), (29.0, None), (39.0, "accepted")]
+    curves = incidence(observed.lazy()).filter(clock="lifetime").collect()
+    total = curves.group_by("time_s").agg(pl.col("incidence").sum() + pl.col("survival").first())
+    assert total["incidence"].to_list() == pytest.approx([1.0] * total.height)
+
+
 def test_a_lapse_competes_at_the_end_of_the_window() -> None:
     """Or where the maker took the accepted quote back, if that was earlier."""
     when = Settings(as_of=MIDNIGHT + timedelta(seconds=500))

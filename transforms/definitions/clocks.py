@@ -148,8 +148,9 @@ def _confirms(quotes: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
 
 def _lifetimes(quotes: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
     return quotes.with_columns(
-        # A quote that vanished was alive when it was last seen: censored there, not withdrawn.
-        cause=pl.when(pl.col("end_cause") != "lost").then("end_cause"),
+        # A quote that vanished was alive when it was last seen, and one that was cancelled for an
+        # unknown cause until then: censored there, as no cause that competes is known to end it.
+        cause=pl.when(pl.col("end_cause").is_in(CAUSES["lifetime"])).then("end_cause"),
         time_s=pl.when(_is_live())
         .then(elapsed_s("created_ts", pl.lit(settings.as_of)))
         .otherwise("quote_lifetime_s"),

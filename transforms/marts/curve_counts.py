@@ -19,8 +19,9 @@ def curve_counts(
 ) -> pl.LazyFrame:
     """Count our own RFQs and quotes that wait no longer, by what ended the wait and its time bin.
 
-    The cause is NULL for those that were last seen waiting. What still waits at the as-of time is
-    in no row. Add the counts of the days, then estimate; `marts.survival_curves` does for all.
+    The cause is NULL for those that were last seen waiting, and for quotes that were cancelled for
+    an unknown one. What still waits at the as-of time is in no row. Add the counts of the days,
+    then estimate; `marts.survival_curves` does for all.
     One row per cohort_date, clock, capture, n_legs, cause and time_bin.
     """
     return counts_in_order(settled_counts(rfq_facts, quote_facts, settings))

@@ -180,6 +180,47 @@ def test_the_cover_is_known_where_nobody_was_lost_before_the_accept(
     assert not rfqs["r1"]["is_cover_unknown"]
 
 
+@pytest.mark.parametrize("stage", ["cancelled", "accepted", "updated alone"])
+def test_a_quote_that_was_read_ended_after_the_moment_that_is_shown_was_not_lost(
+    stage: str,
+) -> None:
+    """The RFQ closed at 46 s. As of 46.5 s the quote, seen open at 10 s, had stood to the end.
+
+    A build as of later goes on from that one and ends where one of everything does.
+    """
+    opened = quote("q1", "r1", 1, observed_ts=at(10))
+    ended = followed(opened, **({"accepted": 47} if stage == "accepted" else {"cancelled": 47}))
+    ended |= {"observed_ts": at(60)} | ({"cancelled_ts": None} if stage == "updated alone" else {})
+    then = Settings(as_of=MIDNIGHT + timedelta(seconds=46.5), viewer_id="desk")
+    with held(closed_rfq("r1", 0, 46), opened, ended) as connection:
+        connection.execute("insert into raw.passes values ('received', $1, 1)", [at(60)])
+
+        _, quotes = built(connection, then)
+        gone_on = built(connection, OURS)
+        connection.execute("drop schema incremental cascade")
+        afresh = built(connection, OURS)
+
+    fate = [quotes["q1"][name] for name in ("end_cause", "quote_lifetime_s", "outcome")]
+    assert fate == ["rfq_end", 45.0, "not_traded"]
+    assert gone_on == afresh
+
+
+def test_a_quote_that_was_denied_before_its_cancellation_was_due_was_not_lost() -> None:
+    """The exchange's clocks disagree: denied at 40 s, it was read cancelled at 47 s."""
+    cancelled = followed(quote("q1", "r1", 1, observed_ts=at(30)), cancelled=47)
+    then = Settings(as_of=MIDNIGHT + timedelta(seconds=45), viewer_id="desk")
+    with held(rfq("r1"), cancelled) as connection:
+        connection.execute(
+            "insert into raw.tombstones (resource, id, first_missing_ts, gone_ts)"
+            " values ('quotes', 'q1', $1, $1)",
+            [at(40)],
+        )
+
+        _, quotes = built(connection, then)
+
+    assert (quotes["q1"]["end_cause"], quotes["q1"]["outcome"]) == (None, "live")
+
+
 def test_a_later_sight_of_an_unchanged_quote_says_until_when_it_stood() -> None:
     with held(*lost_rival()) as connection:
         connection.execute("insert into raw.passes values ('received', $1, 1)", [at(60)])

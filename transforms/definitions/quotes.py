@@ -171,10 +171,13 @@ def _lost_ts() -> pl.Expr:
     """Return when a quote that vanished was last seen open; NULL for any other.
 
     It vanished where the exchange denies it, or where its RFQ is over and a pass served after that
-    shows no cancellation of it.
+    shows no cancellation of it. One whose accept or cancellation was read did not, also where that
+    is dated after the as-of time: it stood until then.
     """
     is_announced = pl.any_horizontal(
-        pl.col("cancelled_ts").is_not_null(), pl.col("accepted_ts").is_not_null()
+        pl.col("cancelled_ts").is_not_null(),
+        pl.col("accepted_ts").is_not_null(),
+        "has_stage_after_as_of",
     )
     last_pass_ts = pl.when(is_own()).then("last_received_pass_ts").otherwise("last_made_pass_ts")
     is_missing = (pl.col("status") == "open") & (last_pass_ts >= pl.col("rfq_end_ts"))

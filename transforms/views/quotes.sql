@@ -91,6 +91,15 @@ merged as (
             arg_max(cancelled_ts, recency) filter (cancelled_ts <= $as_of),
             min(updated_ts) filter (status = 'cancelled' and updated_ts <= $as_of)
         ) as cancelled_ts,
+        -- What is dated later has not happened yet, and proves that the quote stood until then.
+        coalesce(
+            bool_or(
+                coalesce(
+                    greatest(accepted_ts, confirmed_ts, executed_ts, cancelled_ts),
+                    case when status <> 'open' then updated_ts end
+                ) > $as_of
+            ), false
+        ) as has_stage_after_as_of,
         arg_max(cancellation_reason, recency) as shown_cancellation_reason,
         bit_or(out_of_bounds) as out_of_bounds,
         bool_or(is_late) or coalesce(min(late_load) = min(load), false) as is_shown_late,
@@ -156,6 +165,7 @@ select
     executed_ts,
     cancelled_ts,
     case when cancelled_ts is not null then shown_cancellation_reason end as cancellation_reason,
+    has_stage_after_as_of,
     $out_of_bounds as out_of_bounds,
     is_shown_late,
     first_observed_ts,

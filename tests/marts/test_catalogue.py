@@ -6,7 +6,18 @@ from collections.abc import Iterator
 import duckdb
 import pytest
 
-from tests.metrics.markets import at, cancelled_quote, closed_rfq, executed_quote, moment, read_at
+from tests.metrics.markets import (
+    at,
+    cancelled_quote,
+    closed_rfq,
+    executed_quote,
+    followed,
+    moment,
+    quote,
+    read_at,
+    rfq,
+)
+from tests.metrics.warehouse import warehouse
 from transforms.build import build
 from transforms.catalogue import LOGS, catalogue, describe, undescribed
 from transforms.marts import MARTS
@@ -113,6 +124,44 @@ def test_the_example_in_a_marts_docstring_runs(database, mart):
 @pytest.mark.parametrize("mart", MARTS, ids=lambda mart: mart.__name__)
 def test_a_marts_docstring_ends_with_its_grain(mart):
     assert re.search(r"One row per [^.]+\.$", (mart.__doc__ or "").strip())
+
+
+def test_the_texts_say_where_an_end_has_no_time_and_what_ends_one_that_was_lost():
+    """A stranger's RFQ closed at a time that nobody shows; one of ours was gone after 8 s."""
+    stranger = rfq("r1", creator_id="stranger", status="closed", updated_ts=None)
+    mine = quote("q1", "r1", creator_id="desk", rfq_creator_id="stranger")
+    when = Settings(as_of=moment(at(900)), viewer_id="desk")
+    with warehouse([stranger, rfq("r2")], [mine], when, [("rfqs", "r2", 100.0)], 8) as marts:
+        ends = marts["rfq_facts"].sort("rfq_id").select("end_cause", "end_ts", "lifetime_bucket")
+        lives = marts["quote_facts"].select("end_cause", "end_ts", "quote_lifetime_s")
+
+    assert ends.rows() == [("closed", None, None), ("lost", moment(at(8)), "5-20 s")]
+    assert lives.rows() == [("rfq_end", None, None)]
+    texts = catalogue()
+    for table in ("marts.quote_facts", "marts.my_quotes"):
+        assert "an RFQ that was over at an unknown time" in texts[table]["end_ts"]
+    assert "NULL where that is" in texts["shared"]["quote_lifetime_s"]
+    assert "over and no time of that is shown" in texts["marts.rfq_facts"]["end_ts"]
+    assert "over at an unknown time" in texts["marts.watched_by_day"]["_table"]
+    for text in (texts["marts.rfq_facts"]["end_ts"], texts["shared"]["lifetime_bucket"]):
+        assert "last seen open" in text
+
+
+def test_the_text_of_the_last_look_allows_for_one_beyond_its_window():
+    """A combo has 3 s to confirm; a confirmation that was shown after 10 s is kept."""
+    combo = rfq("r1", mve_collection_ticker="KXMVE-R", mve_selected_legs=[{"side": "yes"}] * 2)
+    slow = followed(quote("q1", "r1"), accepted=5, confirmed=15, executed=16)
+    with warehouse([combo], [slow], Settings(as_of=moment(at(900)))) as marts:
+        (found,) = marts["quote_facts"].rows(named=True)
+
+    assert (found["confirm_window_s"], found["confirm_latency_s"]) == (3, 10.0)
+    assert "also beyond confirm_window_s" in catalogue()["shared"]["confirm_latency_s"]
+
+
+def test_the_text_of_a_makers_share_names_what_it_is_a_share_of():
+    (text,) = (text for name, text in catalogue()["families"].items() if name.endswith("_share"))
+
+    assert "all makers of the same cohort_date, visibility and capture" in text
 
 
 def test_an_undescribed_column_is_reported_and_does_no_harm(database):

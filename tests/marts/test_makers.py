@@ -173,6 +173,18 @@ def test_shares_are_of_the_day_and_square_to_concentration():
     assert found["n_rfq_won_share"].to_list() == [0.5, 0.5]
 
 
+def test_shares_of_a_day_are_of_one_capture():
+    """A won what was watched and B what was not: each has all of its own."""
+    late = {"capture": "late"}
+    rfqs = [executed_rfq("r1"), executed_rfq("r2", maker_id_won="B", **late)]
+    quotes = [executed_quote("q1", "r1"), executed_quote("q2", "r2", "B", **late)]
+
+    found = league(rfqs, quotes)
+
+    shares = found.select("maker_id", "capture", "n_rfq_won_share").rows()
+    assert shares == [("A", "live", 1.0), ("B", "late", 1.0)]
+
+
 def test_quotes_on_ones_own_rfq_are_counted_and_ignored():
     quotes = [quote("q1", "mine", is_self_quote=True), quote("q2", "r2")]
 

@@ -241,8 +241,8 @@ def _time_checks() -> list[Check]:
             "cancelled_for_unknown_reason",
             pl.col("cancelled_ts").is_not_null(),
             pl.col("end_cause") == "unknown",
-            "Cancelled on an RFQ that is not held, or of somebody else, with no known end and not"
-            " seen open later: withdrawn, or ended with its RFQ.",
+            "Cancelled on an RFQ that is not held, or that is of somebody else or over, has no"
+            " known end and was not seen open later: withdrawn, or ended with its RFQ.",
         ),
         Check(
             "failed_execution",

@@ -35,7 +35,8 @@ FIGURES = (
 def watched_by_day(own_rfq_facts: pl.LazyFrame, own_quote_facts: pl.LazyFrame) -> pl.LazyFrame:
     """Own RFQs by what was watched of them and how long they lived, and parts of their figures.
 
-    All columns add up. One row per cohort_date, capture and lifetime_bucket (NULL: still alive).
+    All columns add up. One row per cohort_date, capture and lifetime_bucket (NULL: still alive, or
+    over at an unknown time).
     """
     effective = own_quote_facts.filter("is_effective").join(
         own_rfq_facts.select("rfq_id", "is_decided", "maker_id_won"), on="rfq_id", validate="m:1"

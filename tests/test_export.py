@@ -162,7 +162,13 @@ def test_a_second_export_of_a_folder_is_refused_while_the_first_is_at_work(
         refused = export()
         elsewhere = export(to=tmp_path / "other")
 
-    assert (refused.code, elsewhere.code) == (75, 0)
+    (tmp_path / ".lake.export.lock").unlink(missing_ok=True)
+    (tmp_path / ".lake.export.lock").symlink_to(tmp_path / "somewhere")
+    linked = export()
+    (tmp_path / ".lake.export.lock").unlink()
+
+    assert (refused.code, elsewhere.code, linked.code) == (75, 0, 78)
+    assert "it is a link" in " ".join(linked.err.split())
     assert f"another export is writing {tmp_path / 'lake'}" in refused.err
     assert drafted.is_dir()
     # What one that was killed has left, its lock too, is removed by the next one.

@@ -204,6 +204,18 @@ def test_what_a_failed_load_was_to_store_is_read_again(
     assert sizes(home) == (2, 2)
 
 
+def test_the_source_can_be_read_without_a_run(
+    home: Home, load: Load, market: Market, desk: Account
+) -> None:
+    """In a notebook, beside a pipeline that has run."""
+    create_rfqs(market, desk, 1)
+    load()
+
+    tables = [rows for rows in kalshi().with_resources("rfqs") if rows.num_rows]
+
+    assert sum(rows.num_rows for rows in tables) == 1
+
+
 @pytest.mark.parametrize("refresh", ["drop_sources", "drop_resources", "drop_data"])
 def test_a_refresh_reads_all_that_it_has_dropped(
     home: Home,

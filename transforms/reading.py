@@ -22,7 +22,14 @@ LOGS = {
     "read_stretches": "read_stretches",
     "looked_hours": "looked_hours",
     "fast_markets": "incremental.fast_markets",
-    "leg_lists": "incremental.leg_lists",
+    "listed_markets": """(
+        select count(*) filter (least_hash <> greatest_hash) as n_of_two_lists, count(*) as n_listed
+        from (
+            select min(legs_hash) as least_hash, max(legs_hash) as greatest_hash
+            from incremental.leg_lists
+            where n_listed > 0 and market_ticker is not null group by market_ticker
+        )
+    )""",
 }
 # The RFQ facts are stored in two tables, so that what is asked of the few RFQs whose quotes we see
 # reads no strangers' RFQ. `is_matured` is told by the clock and not stored.

@@ -19,7 +19,7 @@ from pipelines.console import say
 from pipelines.spans import read_moment, rfc3339, told_bytes
 from pipelines.stopping import stoppable
 from pipelines.store.beside import fresh_directory
-from pipelines.store.database import Database
+from pipelines.store.database import DISK_FULL, Database
 from pipelines.store.errors import DatabaseBusy, DatabaseError, of_this_version
 
 PACKAGE = "datapackage.json"
@@ -158,7 +158,13 @@ def _locked(place: Path, folder: Path) -> int:
     """Lock the file at *place*, made if need be; return its descriptor."""
     while True:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(place, flags, 0o600)
+        try:
+            descriptor = os.open(place, flags, 0o600)
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                raise
+            why = "it is a link" if place.is_symlink() else error.strerror
+            raise DatabaseError(f"{place} cannot be made the lock of an export: {why}") from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

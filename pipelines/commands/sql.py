@@ -56,7 +56,8 @@ _OF_THE_QUERY = (
 )
 # Files and extensions that are not there are errors of input and output to DuckDB.
 _NAMED_IN_VAIN = re.compile(
-    r"\A(IO Error: (No files found|.*database does not exist|Extension .* not found)"
+    r"\A(IO Error: (No files found|Cannot open file)"
+    r"|IO Error: (.*database does not exist|Extension .* not found)"
     r"|An error occurred while trying to automatically install)"
 )
 
@@ -284,11 +285,13 @@ def _in_cell(value: Any) -> str:
 def _in_digits(value: float) -> str:
     """*value* to six decimals or, below 1, to six digits; exponents are for extreme sizes alone.
 
-    Sums of dollars and contracts have at most six decimals, so a reader sees all of one.
+    Sums of dollars and contracts have at most six decimals, so a reader sees all of one, up to the
+    fifteen digits that a float is exact to.
     """
     size = abs(value)
     if 1 <= size < 1e12:
-        return f"{round(value, 6):.12g}"
+        decimals = min(6, 14 - int(math.log10(size)))
+        return f"{value:.{decimals}f}".rstrip("0").rstrip(".")
     if 1e-9 <= size < 1:
         return f"{Decimal(f'{value:.6g}'):f}"
     return f"{value:.6g}"

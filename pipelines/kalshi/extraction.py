@@ -1,6 +1,7 @@
 """What one run shares among its passes: the reader, the held database, the account."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -110,6 +111,7 @@ class Extraction:
     own_rfqs_seen: set[str] = field(default_factory=set)
     read_by_id: set[str] = field(default_factory=set)
     finished: set[str] = field(default_factory=set)
+    failures: Counter[str] = field(default_factory=Counter)
     has_warned_of_gone_rows: bool = False
     has_warned_of_slow_clock: bool = False
     quotes_changed_in_window: int | None = None

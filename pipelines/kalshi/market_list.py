@@ -119,6 +119,8 @@ class MarketSweep:
         self.is_done = False
         self.has_begun = False
         self._restarts: int = paused.get("restarts", 0)
+        self._refused: int = paused.get("refused", 0)
+        self._has_gone_back = False
         self._failures: int = paused.get("failures", 0)
         self._next_cursor: str | None = None
         self._started_ts = _moment(paused.get("started_ts"))
@@ -139,21 +141,27 @@ class MarketSweep:
 
     def ask(self, cursor: str | None) -> None:
         """Note that the page at *cursor* is asked for."""
-        if cursor is None and (self.resume_at or self.has_begun):
+        if cursor is None and self.has_begun:
             self._restarts += 1
+        elif cursor is None and self.resume_at:
+            self._refused += 1
+            self._has_gone_back = True
 
     @property
     def may_pause(self) -> bool:
         """Whether to go on in a later load: where cursors do not last, that leads to the top again.
 
-        One cursor that is refused says little: it may be of a run that was killed a day ago.
+        Where one to go on at is refused, that says little: it may be of a run that was killed a day
+        ago, and it counts until one is taken again.
         """
-        return self._restarts < RESTARTS_UNTIL_READ_AT_ONCE
+        return max(self._restarts, self._refused) < RESTARTS_UNTIL_READ_AT_ONCE
 
     def see(self, batch: Batch) -> None:
         """Take in the next rows of the list and decide whether the rest is old."""
         if not self.has_begun and self.resume_at is None:
             self._started_ts = self._started_ts or batch.earned_ts
+        elif not self.has_begun and not self._has_gone_back:
+            self._refused = 0
         self.has_begun = True
         self._next_cursor = batch.next_cursor
         if batch.is_first:
@@ -174,6 +182,7 @@ class MarketSweep:
             "clock_skew_s": self._clock_skew_s,
             "failures": failures,
             "restarts": self._restarts,
+            "refused": self._refused,
         }
 
     def fail(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.kalshi import by_id, coverage, lists, market_list
-from pipelines.kalshi.client.errors import ExchangeError, RequestRefused
+from pipelines.kalshi.client.errors import ExchangeError
 from pipelines.kalshi.entities import QUOTE, RFQ, into
 from pipelines.kalshi.extraction import Extraction
 from pipelines.kalshi.pages import Rejected
@@ -49,6 +49,8 @@ PASSES = (
     Pass("rfqs_by_id", "rfqs_by_id", RFQ, by_id.rfqs_by_id, sweeps=1),
 )
 OF_THE_MARKET = ("rfqs_open", "rfqs_market")
+# So often may a list of ours fail in a run before its later loads leave it out.
+MOST_FAILURES = 3
 
 
 def passes_of(scope: str) -> tuple[Pass, ...]:
@@ -107,8 +109,8 @@ class Load:
     def left(self) -> tuple[Pass, ...]:
         """The passes of the next load, none if this was the last one.
 
-        What is ours is come to again before what a full load has left, also where it has failed:
-        the trouble may be over, and what is not read meanwhile vanishes.
+        What is ours is come to again before what a full load has left, also where it has failed
+        once or twice: the trouble may be over, and what is not read meanwhile vanishes.
         """
         if self.ends_run or not self.is_full:
             return ()
@@ -118,7 +120,9 @@ class Load:
         ending = self.endings.get(each.name)
         if ending is None or ending.has_more:
             return True
-        return each.is_ours and not isinstance(ending.failure, RequestRefused)
+        # An answer that does not come is waited for up to two minutes each time.
+        is_tried = self.extraction.failures[each.name] < MOST_FAILURES
+        return each.is_ours and (not ending.failure or is_tried)
 
 
 def failures_of(endings: Mapping[str, Ending]) -> list[ExchangeError]:
@@ -133,11 +137,7 @@ def items_of(
     """Yield the rows of one pass, marked for raw, then its report; return how it ended."""
     name = f"{each.name} {lists.span_of(extraction)}" if each.names_span else each.name
     state = copy.deepcopy(extraction.state_of(states, name))
-    try:
-        watermark = extraction.watermark(state)
-    except ExchangeError as failure:
-        # The exchange's clock, by which every other pass would go as well.
-        return Ending(failure=failure, ends_run=True)
+    watermark = extraction.watermark(state)
     watermark.note_step_back()
     report = PassReport(extraction, each.name, watermark, sweeps=each.sweeps)
     reading = Reading(
@@ -150,6 +150,7 @@ def items_of(
     report.conclude()
     if ending.has_read:
         yield from _report_rows(reading)
+    extraction.failures[each.name] += ending.failure is not None
     if not (ending.has_more or ending.failure):
         extraction.finished.add(each.name)
     extraction.read_by_id |= ending.ids

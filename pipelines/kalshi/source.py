@@ -23,6 +23,7 @@ from dlt.common.configuration.container import Container
 from dlt.common.destination.client import WithStateSync
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.pipeline import PipelineContext
+from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 from dlt.pipeline.state_sync import load_pipeline_state_from_destination
@@ -126,7 +127,7 @@ def _stored_states() -> dict[str, Any] | None:
     active = Container()[PipelineContext]
     if not active.is_active() or active.pipeline().destination is None:
         return None
-    if dlt.current.load_package_state()["state"].get("refresh"):
+    if _is_refreshed():
         return None
     pipeline = dlt.current.pipeline()
     with pipeline.destination_client() as client:
@@ -139,6 +140,15 @@ def _stored_states() -> dict[str, Any] | None:
     sources = (stored or {}).get("sources", {})
     states: dict[str, Any] = sources.get(dlt.current.source_schema().name, {}).get("resources", {})
     return states
+
+
+def _is_refreshed() -> bool:
+    """Whether the run is to drop what is there; who reads the source without a run is not."""
+    try:
+        package = dlt.current.load_package_state()
+    except CurrentLoadPackageStateNotAvailable:
+        return False
+    return bool(package["state"].get("refresh"))
 
 
 def _demand_same_account(extraction: Extraction, state: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Profiles of the property test, and a market with its parties."""
 
+import os
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -19,10 +20,12 @@ COMMON = {
     "stateful_step_count": 6,
     "print_blob": True,
 }
+# So many of each of the two machines at night. Both take a core for an hour and three quarters.
+HISTORIES = int(os.environ.get("RFQ_HISTORIES", "10_000"))
 # Of each of the two machines. In the gate a sample that is the same every time; each hazard has a
 # test of its own besides.
 settings.register_profile("ci", max_examples=5, derandomize=True, **COMMON)
-settings.register_profile("nightly", max_examples=10_000, **COMMON)
+settings.register_profile("nightly", max_examples=HISTORIES, **COMMON)
 
 
 @pytest.fixture(scope="module")

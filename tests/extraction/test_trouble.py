@@ -20,6 +20,7 @@ from pipelines.kalshi.client.errors import (
 from pipelines.kalshi.client.reader import Page
 from pipelines.kalshi.extraction import LoadSettings
 from pipelines.kalshi.paging import RESTARTS
+from pipelines.kalshi.passes import MOST_FAILURES
 from pipelines.sandbox import ManualClock, Market
 from pipelines.sandbox.accounts import Party
 from tests.extraction.exchange_objects import (
@@ -359,6 +360,26 @@ def test_a_list_of_ours_that_failed_is_read_between_slices_of_the_market(
     run(store, Recovering(market, me), IN_SLICES)
 
     assert store.rows("select id from raw.quote_versions") == [(quote,)]
+
+
+def test_a_list_of_ours_that_keeps_failing_is_left_to_the_next_run(
+    store: Store, market: Market, clock: ManualClock, me: Party, other: Party
+) -> None:
+    """Each attempt may take minutes, while the market's list is not read."""
+    asked: list[dict[str, Any]] = []
+
+    class WithoutQuotes(InProcessReader):
+        def get_quotes(self, **parameters: Any) -> Page:
+            asked.append(parameters)
+            raise DOWN
+
+    ids = create_rfqs(market, clock, other, 24)
+
+    with pytest.raises(ExchangeUnavailable):
+        run(store, WithoutQuotes(market, me), IN_SLICES)
+
+    assert stored_ids(store) == set(ids)
+    assert sum("rfq_user_filter" in each for each in asked) == MOST_FAILURES
 
 
 def test_an_outage_leaves_where_the_market_was_read_to(

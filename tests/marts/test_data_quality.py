@@ -28,9 +28,7 @@ def checks(
     """Return (count, n_checked) by check."""
     by_day = data_quality_by_day(rfq_facts(*(rfqs or [])), quote_facts(*(quotes or [])))
     none_lost = pl.LazyFrame(schema={"rows_lost": pl.Int64})
-    no_legs = pl.LazyFrame(
-        schema={"market_ticker": pl.String, "n_listed": pl.Int64, "legs_hash": pl.String}
-    )
+    no_legs = pl.LazyFrame({"n_of_two_lists": [0], "n_listed": [0]})
     found = data_quality(by_day, none_lost, no_legs).collect()
     return {
         row["check_name"]: (row["count"], row["n_checked"])

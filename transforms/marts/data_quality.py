@@ -6,7 +6,7 @@ import polars as pl
 
 from transforms.bounds import BOUNDS
 from transforms.definitions.populations import has_bid, is_live, is_own, is_terminal
-from transforms.definitions.statistics import count, millionths, rate, rows
+from transforms.definitions.statistics import count, millionths, rate
 
 KEY = ("cohort_date", "check_name")
 RFQ_STATUSES = ("open", "closed")
@@ -41,13 +41,13 @@ _TWO_LISTS_MEANING = (
 
 
 def data_quality(
-    data_quality_by_day: pl.LazyFrame, accepted_losses: pl.LazyFrame, leg_lists: pl.LazyFrame
+    data_quality_by_day: pl.LazyFrame, accepted_losses: pl.LazyFrame, listed_markets: pl.LazyFrame
 ) -> pl.LazyFrame:
     """Flagged rows by check, with the number of rows checked and what was done about them.
 
     One row per check_name.
     """
-    others = (_lost_rows(accepted_losses), _markets_of_two_lists(leg_lists))
+    others = (_lost_rows(accepted_losses), _markets_of_two_lists(listed_markets))
     known = pl.LazyFrame(
         [(check.name, check.meaning) for check in (*_rfq_checks(), *_quote_checks())],
         schema={"check_name": pl.String, "meaning": pl.String},
@@ -64,19 +64,14 @@ def data_quality(
     )
 
 
-def _markets_of_two_lists(leg_lists: pl.LazyFrame) -> pl.LazyFrame:
-    """Count the combos' markets that have shown other legs as well: one more row of counts."""
-    return (
-        leg_lists.filter(pl.col("n_listed") > 0, pl.col("market_ticker").is_not_null())
-        .group_by("market_ticker")
-        .agg(has_two=pl.col("legs_hash").n_unique() > 1)
-        .select(
-            check_name=pl.lit("market_of_two_leg_lists"),
-            count=count(pl.col("has_two")),
-            n_checked=rows(),
-            share=rate(count(pl.col("has_two")), rows()),
-            meaning=pl.lit(_TWO_LISTS_MEANING),
-        )
+def _markets_of_two_lists(listed_markets: pl.LazyFrame) -> pl.LazyFrame:
+    """The combos' markets that have shown other legs as well, as one more row of counts."""
+    return listed_markets.select(
+        check_name=pl.lit("market_of_two_leg_lists"),
+        count="n_of_two_lists",
+        n_checked="n_listed",
+        share=rate(pl.col("n_of_two_lists"), pl.col("n_listed")),
+        meaning=pl.lit(_TWO_LISTS_MEANING),
     )
 
 

@@ -45,13 +45,15 @@ class ExchangeClock:
     machine_now: Callable[[], datetime] = utc_now
 
     def __post_init__(self) -> None:
-        self._started_s = self.passed_s()
+        # A time and what had passed by then: one value, as several threads ask.
+        self._anchor = (self.started, self.passed_s())
         self._skews_s: deque[float] = deque(maxlen=ANSWERS)
         self.skew_s: float | None = None
 
     def local_now(self) -> datetime:
         """This machine's time."""
-        return self.started + timedelta(seconds=self.passed_s() - self._started_s)
+        started, passed_s = self._anchor
+        return started + timedelta(seconds=self.passed_s() - passed_s)
 
     def judged(self, date: datetime | None, asked_ts: datetime) -> datetime | None:
         """When an answer was given that has just come, was asked for at *asked_ts* and says *date*.
@@ -73,9 +75,7 @@ class ExchangeClock:
 
     def _follow_the_machine(self, date: datetime) -> None:
         """Start anew from this machine's clock where it agrees with *date* and our own does not."""
-        if self.skew_s is None:
-            return
-        expected, machine = self.local_now() + timedelta(seconds=self.skew_s), self.machine_now()
-        if abs(date - expected) > self.tolerance >= abs(date - machine):
-            self.started, self._started_s = machine, self.passed_s()
+        machine = self.machine_now()
+        if abs(date - self.local_now()) > self.tolerance >= abs(date - machine):
+            self._anchor = (machine, self.passed_s())
             self._skews_s.clear()

@@ -50,8 +50,12 @@ class EndpointCosts:
         return self.by_endpoint.get((method, path_shape(path)), self.default_cost)
 
     def longest_read_s(self, limit: BucketLimit) -> float:
-        """Seconds in which *limit* refills what the dearest read costs."""
-        reads = [cost for (method, _), cost in self.by_endpoint.items() if method == "GET"]
+        """Seconds in which *limit* refills what the dearest read of RFQs or quotes costs."""
+        reads = [
+            cost
+            for (method, shape), cost in self.by_endpoint.items()
+            if method == "GET" and shape.startswith("communications")
+        ]
         return max(self.default_cost, *reads, 0) / limit.refill_rate
 
 

@@ -173,7 +173,7 @@ order by n_rfq_unquoted desc, series_ticker, is_combo, capture limit 50;
 select accepted_ts, rfq_id, quote_id, market_ticker, n_legs, accepted_side, accepted_bid_dollars
 from marts.my_quotes where outcome = 'lapsed' order by accepted_ts, quote_id limit 50;
 
--- hour_of_week: When do RFQs arrive, by New York's clock, while somebody looked?
+-- hour_of_week: When do RFQs arrive, by New York's clock, in the time that was read?
 select weekday, hour, n_rfq, n_rfq_combo, observed_minutes, rfqs_per_observed_minute
 from marts.activity order by weekday, hour;
 

@@ -214,8 +214,10 @@ def makers(view: View) -> Iterator[Wanted]:
         f" {ranked(f'{_SORTS[view.address.sort]}, n desc, id', most=50)}",
         partial(rates, by="who", rate="hit_ratio", is_lying=True),
     )
-    yield view.of_report("concentration")
-    yield _concentration_bounds(capture)
+    # With a maker chosen, only its own quotes are counted, and it would be all there is.
+    if view.has("concentration"):
+        yield view.of_report("concentration")
+        yield _concentration_bounds(capture)
     yield from list(holding(view, "own", ""))[1:]
     yield view.of_report("lost_quotes")
 

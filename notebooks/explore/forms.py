@@ -71,7 +71,8 @@ def lanes(rows: pl.DataFrame) -> str:
     for row in rows.iter_rows(named=True):
         y = top + (names.index(row["maker"]) + 0.5) * _LANE
         start, end = time(row["quoted_s"]), time(row["ended_s"])
-        color = BLUE if row["version"] % 2 else ORANGE
+        # What came after the end, or without a bid, is no version.
+        color = GRAY if row["version"] is None else BLUE if row["version"] % 2 else ORANGE
         look = f'fill="{color}" fill-opacity="0.35" stroke="{color}"'
         drawn.append(box(start, y - 6, max(1.5, end - start), 12, look, _version(row)))
         marks += _stages(row, time, y)
@@ -96,7 +97,8 @@ def _stages(row: Mapping[str, Any], time: Scale, y: float) -> Iterator[str]:
 
 
 def _version(row: Mapping[str, Any]) -> str:
-    return f"{row['maker']} v{row['version']}: {row['yes_bid_cents']} / {row['yes_ask_cents']}¢"
+    version = "no response" if row["version"] is None else f"v{row['version']}"
+    return f"{row['maker']} {version}: {row['yes_bid_cents']} / {row['yes_ask_cents']}¢"
 
 
 def _time(rows: pl.DataFrame) -> Scale:

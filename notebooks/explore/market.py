@@ -67,10 +67,10 @@ def trust(view: View) -> Iterator[Wanted]:
     yield view.of_report("coverage")
     yield Wanted(
         "coverage_by_hour",
-        "Seen as they came, by day and hour",
+        "On record, by day and hour",
         "Each UTC hour in which RFQs were created: the fuller the square, the more of them were"
-        " created while somebody looked. An empty place has no RFQ."
-        + ("" if view.scope.sees_market else " Of your own RFQs alone."),
+        " created in a time that was read without a gap, then or afterwards. An empty place has no"
+        f" RFQ. {_ALL_TIME}" + ("" if view.scope.sees_market else " Of your own RFQs alone."),
         "Coverage",
         "select cohort_date as day, extract(hour from hour_start_ts)::bigint as hour,"
         " n_rfq_listed as n, n_rfq_observed, n_rfq_observed / n as share_observed"
@@ -83,7 +83,7 @@ def trust(view: View) -> Iterator[Wanted]:
     yield Wanted(
         "gaps",
         "Gaps in the record",
-        "UTC days with a gap: how many, and the longest.",
+        f"UTC days with a gap: how many, and the longest. {_ALL_TIME}",
         "Gaps",
         "select cohort_date as day, verdict, n_gaps as n, longest_gap_s, hours_observed,"
         " hours_elapsed from marts.trust where n_gaps > 0 or hours_observed < hours_elapsed"
@@ -94,7 +94,7 @@ def trust(view: View) -> Iterator[Wanted]:
     yield Wanted(
         "missed",
         "Open RFQs that were missed",
-        "UTC days on which what we held was compared with the exchange's own list.",
+        f"UTC days on which what we held was compared with the exchange's own list. {_ALL_TIME}",
         "Gaps",
         "select cohort_date as day, open_rfqs_listed as n, open_rfqs_missed as n_missed,"
         " n_missed / nullif(n, 0) as missed_share, marts.wilson_low(n_missed, n) as low,"
@@ -105,7 +105,8 @@ def trust(view: View) -> Iterator[Wanted]:
     yield Wanted(
         "watched",
         "Watched live, of RFQs whose quotes you see",
-        "By UTC day: a quote may vanish when its RFQ ends, so what nobody watched is missing.",
+        "By UTC day: a quote may vanish when its RFQ ends, so what nobody watched is missing."
+        f" {_ALL_TIME}",
         "Gaps",
         "select cohort_date as day, n_rfq_own_or_quoted as n, n_rfq_watched as n_watched,"
         " n_watched / nullif(n, 0) as watched_share, marts.wilson_low(n_watched, n) as low,"

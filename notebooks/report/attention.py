@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC
 from itertools import islice
 
 import duckdb
@@ -61,14 +62,19 @@ def _days(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Iterator[Item]
 
 
 def verdicts(connection: duckdb.DuckDBPyConnection, scope: Scope) -> list[tuple[object, str, str]]:
-    """Each UTC day that the window touches: its verdict, and why it is not clean."""
+    """Each UTC day that the window touches, up to as_of: its verdict, and why it is not clean.
+
+    One before the record begins has no row, and is missing.
+    """
     rows = ask(
         connection,
-        "select cohort_date, verdict, n_gaps, open_rfqs_missed, share_watched,"
-        " n_rfq_own_or_quoted from marts.trust"
-        f" where cohort_date >= '{scope.window.since_ts:%Y-%m-%d}'"
-        f" and cohort_date < timestamp '{scope.window.until_ts:%Y-%m-%d %H:%M:%S}'"
-        " order by cohort_date",
+        "with days as (select unnest(range("
+        f"timestamp '{scope.window.since_ts:%Y-%m-%d}',"
+        f" least(timestamp '{scope.window.until_ts:%Y-%m-%d %H:%M:%S}',"
+        f" timestamp '{scope.as_of.astimezone(UTC):%Y-%m-%d %H:%M:%S}'),"
+        " interval 1 day))::date as cohort_date)"
+        " select cohort_date, coalesce(verdict, 'missing') as verdict, n_gaps, open_rfqs_missed,"
+        " share_watched from days left join marts.trust using (cohort_date) order by cohort_date",
     ).to_dicts()
     return [(row["cohort_date"], row["verdict"], _why(row)) for row in rows]
 

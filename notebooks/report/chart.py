@@ -1,5 +1,6 @@
 """A chart: its rows by a query, what is drawn of those rows alone, and what is said of them."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -77,8 +78,16 @@ def _warnings(rows: pl.DataFrame, n: str) -> Iterator[str]:
 
 
 def _named(rows: pl.DataFrame, known: Mapping[str, str]) -> pl.DataFrame:
-    """Who it is by a name that is known, else by the first 8 characters of the id."""
+    """Who it is by a name that is known, else by the first 8 characters of the id.
+
+    Two of one name have their ids behind it: each row is somebody else.
+    """
     names = [known.get(id_) or short_id(id_) for id_ in rows["id"]]
+    often = {name for name, n in Counter(names).items() if n > 1}
+    ids = rows["id"].to_list()
+    names = [
+        f"{name} ({id_})" if name in often else name for name, id_ in zip(names, ids, strict=True)
+    ]
     return rows.with_columns(pl.Series("id", names)).rename({"id": "who"})
 
 

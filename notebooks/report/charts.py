@@ -83,7 +83,8 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Wanted]:
     yield from _covers(compared)
     yield _dearest(compared)
     yield _makers(scope)
-    yield _executed_shares()
+    if scope.chosen.maker is None:
+        yield _executed_shares()
     yield _curves(scope)
     filled = (
         "count(*) as n, count(*) filter (is_filled) as n_filled, n_filled / n as fill_rate,"

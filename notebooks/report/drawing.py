@@ -294,7 +294,8 @@ def _defined(pieces: Iterable[str], is_hatched: object) -> Iterator[str]:
 
 
 def _lying(rows: pl.DataFrame, by: str, rate: str) -> str:
-    names = once(rows[by])
+    # A line for each row, as many of one name as there are.
+    names = rows[by].cast(pl.String).fill_null("in none").to_list()
     height = max(_LEAST_HEIGHT, _ROW * len(names))
     step = height / len(names)
     share = Scale(0, _up_to(rows["high"], 0.02), LEFT, WIDTH - 42)

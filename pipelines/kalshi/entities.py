@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from transforms.raw import LEGS, raw_schema
 
-# The field of which a raw row names the value only, by the column beside it: RFQs share their legs.
+# The field whose value a raw row only names, in the column after it: the RFQs of a market share it.
 LEGS_FIELD, LEG_LIST = "mve_selected_legs", "leg_list"
 # What a load adds to the fields of a row.
 ADDED = ("unknown_fields", "version_hash", "observed_ts", "observed_pass", "load")

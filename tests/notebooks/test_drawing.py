@@ -137,6 +137,28 @@ def test_a_lane_has_a_bar_for_each_version_and_letters_none_upon_another() -> No
     assert [b - a for a, b in pairwise(places)] == pytest.approx([10, 10])
 
 
+def test_a_quote_that_is_no_response_has_a_bar_of_its_own_colour() -> None:
+    """It came after the end, or without a bid, and is no version."""
+    rows = pl.DataFrame(
+        {"maker": ["A", "A"], "version": [1, None], "quoted_s": [1.0, 8.0], "ended_s": [5.0, 9.0],
+         "accepted_s": [None, None], "confirmed_s": [None, None], "executed_s": [None, None],
+         "yes_bid_cents": [40.0, None], "yes_ask_cents": [45.0, None], "until_s": [10.0, 10.0]}
+    )  # fmt: skip
+
+    drawn = lanes(rows)
+
+    assert "A no response" in drawn
+    assert len({re.findall(r'fill="(#\w+)"', box)[0] for box in marks(drawn, "rect")}) == 2
+
+
+def test_rows_of_one_name_have_a_line_each() -> None:
+    drawn = rates(pl.concat([RATES, RATES]), "by", "rate", is_lying=True)
+
+    ys = [float(y) for y in re.findall(r"M[\d.]+ ([\d.]+)", "".join(marks(drawn, "symbol")))]
+    assert len({round(y) for y in ys}) == 4
+    assert drawn.count("&lt;b&gt;</text>") == 2
+
+
 def test_prices_stand_from_one_moment_to_the_next() -> None:
     rows = pl.DataFrame(
         {"from_s": [0.0, 5.0], "to_s": [5.0, 10.0], "best_bid_cents": [40.0, None],

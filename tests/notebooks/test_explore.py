@@ -382,6 +382,11 @@ def test_a_maker_that_is_chosen_has_its_own_quotes_alone(both: Path) -> None:
     of_a = chart_rows(both, "makers", "lost_quotes", maker="A")["n"].sum()
 
     assert (of_a, of_b) == (0, 1)
+    # Of its own quotes alone it would be all there is to depend on.
+    assert "concentration" in written(both, "makers").charts
+    assert not {"concentration", "concentration_bounds"} & {
+        *written(both, "makers", maker="A").charts
+    }
 
 
 def test_the_league_is_sorted_by_what_is_chosen(both: Path) -> None:

@@ -118,6 +118,11 @@ def test_makers_go_by_the_names_of_a_file(
     cells = WrittenPage(output.read_text()).charts["makers"].cells
     assert [row[0][:13] for row in cells] == ["Alpha Capital", "b�b�b�b�b�b�b"]
     assert "\x1b" not in output.read_text()
+    # One firm with two ids: whose row it is has to be told.
+    names.write_text("id,name\nA,Alpha\nB,Alpha")
+    assert rfq("report", "--output", output, "--database", database, "--names", names, *ONE_DAY)
+    rows = WrittenPage(output.read_text()).charts["makers"].cells
+    assert [row[0] for row in rows] == ["Alpha (A)", "Alpha (B)"]
     for wrong in ("", "A,Alpha", "id,name\nA,Alpha\nA,Beta", "id,name\n,Alpha"):
         names.write_text(wrong)
         assert rfq(*ended_by(output, database), "--names", names).code == 2, wrong

@@ -362,6 +362,31 @@ def test_contracts_and_premium_are_also_of_rfqs_that_are_gone(
     assert (found["executed_contracts"], found["premium_dollars"]) == ((100.0, 1), (45.0, 1))
 
 
+def test_the_n_of_a_sum_is_of_what_is_in_it(write_figures: Any, tmp_path: Path) -> None:
+    """Of two executions one does not show which side was hit, and so neither size nor price."""
+    stages = {"accepted": 11, "confirmed": 12, "executed": 27}
+    quotes = [followed(by("A", f"q{n}", f"gone{n}", 10, "0.5500"), **stages) for n in (1, 2)]
+    quotes[1].pop("accepted_side")
+    path = published(tmp_path / "rfq.duckdb", Shown("desk", [rfq_object("r1", 0)], quotes)).path
+
+    found = now(write_figures(path, *ONE_DAY))
+
+    assert (found["executed_contracts"], found["premium_dollars"]) == ((100.0, 1), (45.0, 1))
+
+
+def test_days_before_the_record_are_missing(write_figures: Any, desk: Path) -> None:
+    """A window that begins before anything was held is not whole."""
+    before = DAY - timedelta(days=2)
+
+    page = write_figures(
+        desk, "--since", before, "--until", DAY + timedelta(days=1), "--zone", "UTC"
+    )
+
+    told = " ".join(page.text)
+    assert f"{before:%-d %b} missing" in told
+    assert "The record of these days is whole" not in told
+
+
 def test_a_requester_is_who_showed_itself_while_the_rfq_was_open(
     write: Any, tmp_path: Path
 ) -> None:

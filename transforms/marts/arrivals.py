@@ -1,4 +1,4 @@
-"""How many RFQs came in each hour, and how many of them while somebody looked."""
+"""How many RFQs came in each hour, and how many of them in a time that was read without a gap."""
 
 import polars as pl
 

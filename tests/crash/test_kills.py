@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.conftest import Table
-from tests.crash.points import FIRST_RUN, POINTS, TAKE_OVER
+from tests.crash.points import FIRST_RUN, POINTS, RAW_TAKEN_OVER, TAKE_OVER
 from tests.crash.trial import Trial, leftovers, trial
 from tests.crash.worker import Point
 from tests.layouts import as_in_the_earlier_layout, schemas_in
@@ -65,6 +65,8 @@ def test_a_take_over_that_is_killed_is_made_good(tmp_path: Path, table: Table) -
     with trial(tmp_path / "trial", seed=4) as tried:
         counts = _ended_well(tried)
         as_in_the_earlier_layout(tried.database)
+        for point in RAW_TAKEN_OVER.values():
+            counts["kills"] += tried.run(point) == KILLED
         for point in TAKE_OVER.values():
             tried.trade()
             counts["kills"] += tried.run(point) == KILLED
@@ -74,7 +76,7 @@ def test_a_take_over_that_is_killed_is_made_good(tmp_path: Path, table: Table) -
         assert schemas_in(tried.database.private_path) == {"raw", "candidates"}
 
     table.add("taken over", counts)
-    assert counts == Counter(kills=len(TAKE_OVER))
+    assert counts == Counter(kills=len(RAW_TAKEN_OVER) + len(TAKE_OVER))
 
 
 @pytest.mark.skipif(not KILLS, reason="it repeats, at other instants, what the named points do")

@@ -25,7 +25,7 @@ from pipelines.store.beside import fresh_directory, log_beside
 from pipelines.store.database import Database
 from pipelines.store.errors import DatabaseError
 from pipelines.store.publish import last_published, replace_published
-from pipelines.store.stamp import quoted_text
+from pipelines.store.stamp import quoted_text, tables_in
 
 # What is purged: an RFQ together with all its quotes, and quotes by themselves.
 # The list of RFQs hides who asked from everybody else; where we quoted, the quote may name them.
@@ -171,11 +171,7 @@ def _changed(connection: duckdb.DuckDBPyConnection, statement: str, values: dict
 
 def _forget_in_state(connection: duckdb.DuckDBPyConnection, account: str | None) -> None:
     """dlt's state remembers ids that are still to be asked for, packed so that none is found."""
-    has_state = connection.execute(
-        "select 1 from duckdb_tables() where database_name = current_catalog()"
-        " and schema_name = 'raw' and table_name = '_dlt_pipeline_state'"
-    ).fetchall()
-    if not has_state:
+    if ("raw", "_dlt_pipeline_state") not in tables_in(connection):
         return
     found = connection.execute("from purged_rfqs union from purged_quotes").fetchall()
     gone = {id_ for (id_,) in found}

@@ -82,13 +82,10 @@ def _named(rows: pl.DataFrame, known: Mapping[str, str]) -> pl.DataFrame:
 
     Two of one name have their ids behind it: each row is somebody else.
     """
-    names = [known.get(id_) or short_id(id_) for id_ in rows["id"]]
-    often = {name for name, n in Counter(names).items() if n > 1}
-    ids = rows["id"].to_list()
-    names = [
-        f"{name} ({id_})" if name in often else name for name, id_ in zip(names, ids, strict=True)
-    ]
-    return rows.with_columns(pl.Series("id", names)).rename({"id": "who"})
+    names = [(known.get(id_) or short_id(id_), id_) for id_ in rows["id"]]
+    times = Counter(name for name, _ in names)
+    told = [f"{name} ({id_})" if times[name] > 1 else name for name, id_ in names]
+    return rows.with_columns(pl.Series("id", told)).rename({"id": "who"})
 
 
 def _told(row: dict[str, Any]) -> str:

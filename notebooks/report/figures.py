@@ -300,10 +300,10 @@ def _sql(figure: Figure) -> str:
         hits = f"count(*) filter (({figure.of}) and ({figure.what}))"
         return f"[{hits}, count(*) {where}]"
     if figure.kind in (Kind.COUNT, Kind.CONTRACTS, Kind.DOLLARS):
-        counted = "*" if figure.kind is Kind.COUNT else figure.what
-        added = "count(*)" if figure.kind is Kind.COUNT else f"sum({figure.what})"
         # The n of a sum is of what is in it: a side or a price that is not shown is in none.
-        return f"[({added} {where})::double, count({counted}) {where}]"
+        counted = "count(*)" if figure.kind is Kind.COUNT else f"count({figure.what})"
+        added = counted if figure.kind is Kind.COUNT else f"sum({figure.what})"
+        return f"[({added} {where})::double, {counted} {where}]"
     what = f"({figure.what})::double"
     quartiles = f"quantile_cont({what}, [0.25, 0.5, 0.75]) {where}"
     none = "[null, null, null]::double[]"

@@ -4,7 +4,7 @@ import logging
 
 import duckdb
 
-from pipelines.store.stamp import LAYOUT
+from pipelines.store.stamp import LAYOUT, tables_in
 from transforms.raw import create_raw_tables, raw_schema
 
 _log = logging.getLogger(__name__)
@@ -55,24 +55,16 @@ def _keep_legs_apart(connection: duckdb.DuckDBPyConnection, columns: set[str]) -
     kept = [name for name in raw_schema("rfq_versions").names if name in columns]
     apart = _LEGS_APART.replace("$columns", ", ".join(kept))
     connection.execute(apart.replace("$load", "load" if "load" in columns else "0"))
-    if "_dlt_version" in _tables_of_raw(connection):
+    if ("raw", "_dlt_version") in tables_in(connection):
         # dlt would add the column again, which its note of the tables still has.
         connection.execute("delete from raw._dlt_version")
-    if "stamp" in _tables_of_raw(connection):
-        connection.execute("update raw.stamp set layout = $1", [LAYOUT])
+    # One without a stamp gets today's.
+    connection.execute("update raw.stamp set layout = $1", [LAYOUT])
 
 
 def _columns_of_versions(connection: duckdb.DuckDBPyConnection) -> set[str]:
     found = connection.execute(
         "select column_name from duckdb_columns() where database_name = current_catalog()"
         " and schema_name = 'raw' and table_name = 'rfq_versions'"
-    ).fetchall()
-    return {name for (name,) in found}
-
-
-def _tables_of_raw(connection: duckdb.DuckDBPyConnection) -> set[str]:
-    found = connection.execute(
-        "select table_name from duckdb_tables() where database_name = current_catalog()"
-        " and schema_name = 'raw'"
     ).fetchall()
     return {name for (name,) in found}

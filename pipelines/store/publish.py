@@ -22,7 +22,7 @@ from pipelines import effects
 from pipelines.store.beside import copied, log_beside, put_aside
 from pipelines.store.database import demand_publishable
 from pipelines.store.errors import DatabaseError
-from pipelines.store.stamp import Stamp, quoted_name, quoted_text
+from pipelines.store.stamp import Stamp, quoted_name, quoted_text, tables_in
 from transforms.catalogue import LOGS, describe
 
 # Files of this format are read by every DuckDB since 1.4, not only by the one that wrote them.
@@ -126,7 +126,7 @@ def attached(connection: duckdb.DuckDBPyConnection, last: Last | None) -> Iterat
 
 def provenance(connection: duckdb.DuckDBPyConnection, last: Last, path: Path) -> Provenance:
     """Tell the file at *path*, which is the last published one or a copy, by the notes in raw."""
-    if not notes_files(connection):
+    if ("raw", "published_files") not in tables_in(connection):
         return "unknown"
     noted = connection.execute(
         "select file_bytes, head_hash from raw.published_files where file_id = $1",
@@ -135,15 +135,6 @@ def provenance(connection: duckdb.DuckDBPyConnection, last: Last, path: Path) ->
     if not noted:
         return "unknown"
     return "noted" if noted == [_mark(path)] else "changed"
-
-
-def notes_files(connection: duckdb.DuckDBPyConnection) -> bool:
-    """Return whether raw is of a version that noted which files it published."""
-    found = connection.execute(
-        "select 1 from duckdb_tables() where database_name = current_catalog()"
-        " and schema_name = 'raw' and table_name = 'published_files'"
-    ).fetchall()
-    return bool(found)
 
 
 def has_published(connection: duckdb.DuckDBPyConnection) -> bool:

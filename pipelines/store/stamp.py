@@ -45,7 +45,7 @@ def make_stamp(connection: duckdb.DuckDBPyConnection, kind: Kind) -> None:
 def read_stamp(connection: duckdb.DuckDBPyConnection, catalog: str | None = None) -> Stamp | None:
     """Return the stamp of an attached database, by default the current one; None without one."""
     name = catalog or _current(connection)
-    if ("raw", "stamp") not in _tables(connection, name):
+    if ("raw", "stamp") not in tables_in(connection, name):
         return None
     rows = connection.execute(
         "select kind, database_id, layout, exchange, account_fingerprint, seal"  # noqa: S608
@@ -67,7 +67,7 @@ def kind_of(connection: duckdb.DuckDBPyConnection, catalog: str | None = None) -
     """Return what an attached database is: ours by its stamp or, older, by its tables."""
     name = catalog or _current(connection)
     stamp = read_stamp(connection, name)
-    tables = _tables(connection, name)
+    tables = tables_in(connection, name)
     if stamp is not None and stamp.kind in ("private", "published"):
         return "private" if stamp.kind == "private" else "published"
     if _PRIVATE_TABLE in tables:
@@ -92,12 +92,16 @@ def _current(connection: duckdb.DuckDBPyConnection) -> str:
     return name
 
 
-def _tables(connection: duckdb.DuckDBPyConnection, catalog: str) -> set[tuple[str, str]]:
+def tables_in(
+    connection: duckdb.DuckDBPyConnection, catalog: str | None = None
+) -> set[tuple[str, str]]:
+    """Return schema and name of all tables and views of an attached database; by default this."""
+    name = catalog or _current(connection)
     found = connection.execute(
         "select schema_name, table_name from duckdb_tables()"
         " where database_name = $1 and not internal union all"
         " select schema_name, view_name from duckdb_views()"
         " where database_name = $1 and not internal",
-        [catalog],
+        [name],
     ).fetchall()
     return {(schema, table) for schema, table in found}

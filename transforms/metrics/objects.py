@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from transforms.raw import create_raw_tables
+from transforms.raw import create_raw_tables, raw_schema
 
 Objects = Sequence[Mapping[str, Any]]
 SIDES = ("made", "received")
@@ -25,22 +25,27 @@ def load_objects(
     served = [_pass(place, each) for place, each in enumerate(passes)]
     connection.execute("set timezone = 'UTC'")
     create_raw_tables(connection)
-    _insert(connection, "raw.rfq_versions", [_with_legs_apart(connection, each) for each in rfqs])
+    _insert(connection, "raw.rfq_versions", _with_legs_apart(connection, rfqs))
     _insert(connection, "raw.quote_versions", quotes)
     if served:
         connection.executemany("insert into raw.passes values ($1, $2, 0)", served)
 
 
-def _with_legs_apart(
-    connection: duckdb.DuckDBPyConnection, rfq: Mapping[str, Any]
-) -> Mapping[str, Any]:
-    legs = _text(rfq.get("mve_selected_legs"))
-    if not legs:
-        return rfq
-    leg_list = _hash({"market_ticker": rfq.get("market_ticker"), "legs": legs})
-    values = [leg_list, rfq.get("market_ticker"), legs]
-    connection.execute("insert into raw.leg_lists values ($1, $2, $3, 0)", values)
-    return {**rfq, "leg_list": leg_list}
+def _with_legs_apart(connection: duckdb.DuckDBPyConnection, rfqs: Objects) -> Objects:
+    """Store each list of legs once, and return the RFQs with the `leg_list` that names theirs."""
+    columns = raw_schema("leg_lists")
+    named: list[Mapping[str, Any]] = []
+    lists: dict[str, dict[str, Any]] = {}
+    for each in rfqs:
+        market, legs = (_text(each.get(name)) for name in ("market_ticker", "mve_selected_legs"))
+        if legs:
+            leg_list = _hash({"market_ticker": market, "legs": legs})
+            lists[leg_list] = dict(zip(columns.names, (leg_list, market, legs, 0), strict=True))
+        named.append({**each, "leg_list": leg_list} if legs else each)
+    connection.register("_lists", pa.Table.from_pylist(list(lists.values()), schema=columns))
+    connection.execute("insert into raw.leg_lists from _lists")
+    connection.unregister("_lists")
+    return named
 
 
 def utc(moment: datetime | str) -> datetime:

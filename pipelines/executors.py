@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 from pipelines.kalshi.client.origin import is_loopback
 from pipelines.store.errors import DatabaseError
+from pipelines.worker import follow_sender
 from transforms.partition import Here, Rows, Sent, build_elsewhere, versions
 
 _log = logging.getLogger(__name__)
@@ -123,7 +124,8 @@ class _Processes(Elsewhere):
         self._pool = self._made()
 
     def _made(self) -> Executor:
-        return ProcessPoolExecutor(self._n, mp_context=get_context("spawn"))
+        spawn = get_context("spawn")
+        return ProcessPoolExecutor(self._n, mp_context=spawn, initializer=follow_sender)
 
     def _submit(self, each: Sent) -> "Future[Built]":
         try:

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from select import select
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("few_marts")
 FEW_ROWS = 300
+ENDS_WITHIN_S = 30.0
 with_dask = nightly("a cluster takes long to begin, and its parts go as processes' do")
 BUILT_BY = "select executor, len(workers), n_partitions from marts.build_info"
 
@@ -229,6 +232,53 @@ def test_what_is_no_executor_is_refused_before_any_work(
 
     assert ended.code == code
     assert said in ended.err
+
+
+SENDER = """
+from multiprocessing import active_children
+from operator import is_
+from pipelines.executors import executing, wanted
+with executing(wanted("processes:2")) as builder:
+    list(builder.build_all([(is_, {}, b"")] * 2))
+    print(*(child.pid for child in active_children()), flush=True)
+    input()
+"""
+
+
+@contextmanager
+def sending() -> Iterator[tuple[subprocess.Popen[bytes], list[int]]]:
+    """A process that has sent parts to others, in a session of its own, and these as files."""
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    command = [sys.executable, "-c", SENDER]
+    with subprocess.Popen(command, start_new_session=True, **pipes) as sender:
+        assert sender.stdout is not None
+        workers = [os.pidfd_open(int(pid)) for pid in sender.stdout.readline().split()]
+        try:
+            yield sender, workers
+        finally:
+            for worker in workers:
+                os.close(worker)
+
+
+def are_over(processes: list[int]) -> bool:
+    return all(select([process], [], [], ENDS_WITHIN_S)[0] for process in processes)
+
+
+def test_processes_end_with_the_one_that_sends_them_parts_even_if_that_is_killed() -> None:
+    with sending() as (sender, workers):
+        sender.kill()
+
+        assert workers
+        assert are_over(workers)
+
+
+def test_a_terminal_that_interrupts_all_of_them_is_answered_by_one() -> None:
+    with sending() as (sender, workers):
+        os.killpg(sender.pid, signal.SIGINT)
+        _, said = sender.communicate()
+
+        assert are_over(workers)
+        assert said.count(b"Traceback") == said.count(b"KeyboardInterrupt") == 1, said.decode()
 
 
 def test_processes_are_as_many_as_there_are_cores() -> None:

@@ -35,7 +35,8 @@ def note_changed(connection: duckdb.DuckDBPyConnection, name: str, raw: str) -> 
 def locate(connection: duckdb.DuckDBPyConnection, name: str, raw: str) -> None:
     """Look for the ids in `sought_NAME`: their creations are in `located_NAME` then.
 
-    What was loaded since the last build is not noted yet, and near as well.
+    What was loaded since the last build is not noted yet: its creations are among `moments_NAME` as
+    well, which are all at which a row of these ids may have been created.
     """
     connection.execute(
         f"create or replace temp table located_{name} as"  # noqa: S608
@@ -44,7 +45,8 @@ def locate(connection: duckdb.DuckDBPyConnection, name: str, raw: str) -> None:
     )
     news = f"select created_ts from raw.{raw} where load > getvariable('last_load')"  # noqa: S608
     located = f"select created_ts from located_{name}"  # noqa: S608
-    name_spans(connection, name, f"({located} union all {news})")
+    connection.execute(f"create or replace temp table moments_{name} as {located} union {news}")
+    name_spans(connection, name, f"moments_{name}")
 
 
 def name_spans(connection: duckdb.DuckDBPyConnection, name: str, moments: str) -> None:

@@ -80,14 +80,15 @@ def find_changed(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _find_versions(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Find all versions of the changed ids: places first, so that of other rows the id is read."""
+    """Find all versions of the changed ids, by creation first, so that few others' ids are read."""
     _, raw, changed = TABLES[name]
     creations.locate(connection, name, raw)
     near = f"near_{name}(created_ts)"
-    places = f"select rowid from raw.{raw} where {near} and id in (from {changed})"  # noqa: S608
+    places = f"select rowid from raw.{raw} semi join moments_{name} using (created_ts) where {near}"  # noqa: S608
     connection.execute(
         f"create or replace temp table changed_{raw} as"
-        f" from raw.{raw} where {near} and rowid in ({places})"
+        f" with created_then as materialized (from raw.{raw} where {near} and rowid in ({places}))"
+        f" from created_then where id in (from {changed})"
     )
 
 

@@ -79,14 +79,20 @@ _CHANGED = {
         " or started_ts > getvariable('as_of') - interval 2 day)"
     ),
 }
-# By creation as well, which skips whole blocks: raw has told every creation that staging may show.
+# By creation first: raw has told every creation that staging may show, and to read the moments of a
+# table takes a sixth of the time of its ids.
 _READ_BACK = """
 create or replace temp table checked_{name} as
-    select held.{key}{status} from draft.{schema}.{name} as held
+    with created_then as materialized (
+        select {key}, created_ts{status} from draft.{schema}.{name}
+        where created_ts in (select created_ts from changed_{versions})
+    )
+    select held.{key}{status} from created_then as held
     semi join changed_{versions} as seen
         on held.{key} = seen.id and held.created_ts = seen.created_ts
 """
 
+# A table knows how many rows it has, and a view would read them: RFQ facts are counted by table.
 _ALWAYS = {
     "an RFQ has two current rows": (
         "select rfq_id from {rfqs} group by rfq_id having count(*) > 1"
@@ -119,14 +125,17 @@ _ALWAYS = {
         "select quote_id from {quotes} except select id from {quote_versions}"
     ),
     "a fact mart lost, doubled or invented an RFQ": (
-        "(select rfq_id from {rfqs} except all select rfq_id from {rfq_facts})"
-        " union all (select rfq_id from {rfq_facts} except all select rfq_id from {rfqs})"
-        " union all select 'somewhere' where (select count(*) from draft.staging.rfqs)"
-        " <> (select count(*) from draft.marts.rfq_facts)"
+        "select rfq_id from ("
+        " select rfq_id, 1 as n from {rfqs} union all select rfq_id, -1 from {rfq_facts})"
+        " group by rfq_id having sum(n) <> 0"
+        " union all select 'somewhere' where (select count(*) from draft.staging.rfqs) <>"
+        " (select count(*) from draft.incremental.visible_rfq_facts)"
+        " + (select count(*) from draft.incremental.foreign_rfq_facts)"
     ),
     "a fact mart lost, doubled or invented a quote": (
-        "(select quote_id from {quotes} except all select quote_id from {quote_facts})"
-        " union all (select quote_id from {quote_facts} except all select quote_id from {quotes})"
+        "select quote_id from ("
+        " select quote_id, 1 as n from {quotes} union all select quote_id, -1 from {quote_facts})"
+        " group by quote_id having sum(n) <> 0"
         " union all select 'somewhere' where (select count(*) from draft.staging.quotes)"
         " <> (select count(*) from draft.marts.quote_facts)"
     ),

@@ -55,6 +55,16 @@ BREAKS = {
     "a fact mart lost, doubled or invented a quote": (
         "update draft.marts.quote_facts set quote_id = 'invented'"
     ),
+    # As many as there are, but one of them twice; and one too many, which is found by its id and by
+    # the number of all.
+    "a fact mart lost, doubled or invented an RFQ (2)": (
+        "update draft.incremental.visible_rfq_facts as held"
+        " set rfq_id = first.rfq_id, created_ts = first.created_ts"
+        " from draft.staging.rfqs as first where first.market_ticker = 'KXONE-26-A'"
+    ),
+    "a fact mart lost, doubled or invented a quote (2)": (
+        "insert into draft.marts.quote_facts from draft.marts.quote_facts limit 1"
+    ),
     "an execution that raw saw is undone": (
         "update draft.staging.quotes set status = 'confirmed' where status = 'executed'"
     ),

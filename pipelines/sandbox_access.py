@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -92,8 +92,9 @@ def wanted_market(wanted: Wanted) -> Market:
 
     Raises ConfigurationError if there can be none like that, BadParameter for an account's name.
     """
-    if wanted.recorded and wanted.speed is not None:
-        raise _wrong("a recording cannot go on by itself", "Leave out --speed or --replay.")
+    if wanted.recorded and replace(wanted, recorded=[], accounts=[]) != Wanted():
+        what = "a recording is served as it is: no market is made up, and it cannot go on by itself"
+        raise _wrong(what, "Leave out --seed, --days, --rfqs-per-day and --speed, or --replay.")
     try:
         market = replay(wanted.recorded, SystemClock()) if wanted.recorded else _simulated(wanted)
         for name in wanted.accounts:

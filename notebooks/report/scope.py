@@ -285,15 +285,15 @@ def _roles(connection: duckdb.DuckDBPyConnection) -> list[str]:
 
 
 def _capture(connection: duckdb.DuckDBPyConnection, role: str) -> str:
-    """Quote figures are of what was watched live, or of what was read late where nothing was.
+    """Quote figures are of what was watched live, or of what was read late where all of it was.
 
     The window and the seven days before are of one kind, or they would not compare.
     """
     whose = "visibility = 'own'" if role == "requester" else "visibility = 'quoted'"
-    ((n_live,),) = connection.execute(
-        f"select count(*) from asked where capture = 'live' and {whose}"
+    ((n, n_live),) = connection.execute(
+        f"select count(*), count_if(capture = 'live') from asked where {whose}"
     ).fetchall()
-    return "live" if n_live else "late"
+    return "late" if n and not n_live else "live"
 
 
 def ask(connection: duckdb.DuckDBPyConnection, query: str) -> pl.DataFrame:

@@ -128,6 +128,7 @@ def test_with_a_speed_the_market_goes_on_until_sigterm(started):
         (["--replay", "no-such.json"], "no-such.json: cannot be read"),
         (["--replay", str(ROOT / "pyproject.toml")], "pyproject.toml: not JSON"),
         (["--speed", "2", "--replay", "x.json"], "cannot go on by itself"),
+        (["--days", "2", "--replay", "x.json"], "no market is made up"),
     ],
 )
 def test_what_cannot_be_served_ends_with_78_and_one_line(options, complaint, rfq):

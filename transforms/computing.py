@@ -223,15 +223,16 @@ class Computation:
         return f"({is_known} or cohort_date is null)" if None in days else is_known
 
     def _of_hours(self, part: int) -> str:
-        hours = self._column("hour_start_ts", "parts_of_hours", part)
-        if not hours:
-            return "where false"
-        first, last = (f"timestamptz '{hour.isoformat()}'" for hour in (hours[0], hours[-1]))
-        each = f"select hour_start_ts from parts_of_hours where part = {part}"  # noqa: S608
-        return (
-            f"where created_ts >= {first} and created_ts < {last} + interval 1 hour"
-            f" and date_trunc('hour', created_ts) in ({each})"
+        # So close that the whole of an hour is one span.
+        within = "range(hour_start_ts, hour_start_ts + interval 1 hour, interval 5 minute)"
+        last = "hour_start_ts + interval 3599999999 microsecond"
+        moments = (
+            f"(select unnest(list_append({within}, {last})) as created_ts"  # noqa: S608
+            f" from parts_of_hours where part = {part})"
         )
+        name_spans(self._connection, "hours", moments)
+        each = f"select hour_start_ts from parts_of_hours where part = {part}"  # noqa: S608
+        return f"where near_hours(created_ts) and date_trunc('hour', created_ts) in ({each})"
 
     def _column(self, column: str, table: str, part: int) -> list[Any]:
         query = f"select distinct {column} from {table} where part = {part} order by all"  # noqa: S608

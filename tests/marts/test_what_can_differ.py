@@ -20,7 +20,8 @@ from tests.metrics.markets import (
     random_market,
     rfq,
 )
-from transforms.build import HOUR, WHOLE, Key, Mart, build
+from transforms import build as building
+from transforms.build import DAY, HOUR, WHOLE, Key, Mart, build
 from transforms.creations import name_spans
 from transforms.marts import MARTS, arrivals, fill_rates, funnel, makers, outcomes, quote_facts
 from transforms.marts.rfq_facts import TOLD_BY_QUOTES, rfq_facts
@@ -29,6 +30,7 @@ from transforms.raw import create_raw_tables
 from transforms.settings import Settings
 
 STRANGER = {"creator_id": "stranger"}
+FAR_APART_S = (-300 * 86_400, -100 * 86_400, 0)
 CREATED_S = f"epoch(created_ts - timestamptz '{MIDNIGHT.isoformat()}')::int"
 FEW = {mart: MARTS[mart] for mart in (quote_facts, rfq_facts, fill_rates, outcomes, funnel)}
 
@@ -318,3 +320,34 @@ def test_every_rfq_sent_while_a_maker_was_active_was_broadcast_to_it(crowd: Desk
     assert {visibility for visibility, _, _ in found} >= {"own", "quoted"}
     assert [row for row in found if row[1] != row[2]] == []
     assert any(counted > 2 for visibility, _, counted in found if visibility == "quoted")
+
+
+def test_days_and_hours_that_hold_little_are_computed_together(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three days in a year hold an RFQ each: a part takes as many of them as fit into it."""
+    counted = {quote_facts: MARTS[quote_facts], rfq_facts: MARTS[rfq_facts]}
+    counted |= {funnel: DAY, arrivals: HOUR}
+    asked = [closed_rfq(f"r{n}", created, created + 60) for n, created in enumerate(FAR_APART_S)]
+    parts = "select count(*), count(distinct part) from parts_of_{}"
+    hours = [(MIDNIGHT + timedelta(seconds=created), 1) for created in FAR_APART_S]
+    days = [(hour.date(), n) for hour, n in hours]
+
+    def shown() -> list[list[tuple[Any, ...]]]:
+        return [
+            desk.rows("select hour_start_ts, n_rfq from marts.arrivals order by all"),
+            desk.rows("select cohort_date, n_rfq + n_immature from marts.funnel order by all"),
+        ]
+
+    desk.load(400, asked, marts=counted)
+
+    assert desk.rows(parts.format("days")) == desk.rows(parts.format("hours")) == [(3, 1)]
+    assert shown() == [hours, days]
+
+    monkeypatch.setattr(building, "ROWS_PER_PART", 100)
+    as_of = MIDNIGHT + timedelta(seconds=400)
+    build(desk.connection, counted, Settings(as_of=as_of, viewer_id="desk"), afresh=True)
+
+    assert desk.rows(parts.format("days")) == [(3, 3)]
+    assert desk.rows(parts.format("hours")) == [(3, 2)]
+    assert shown() == [hours, days]

@@ -33,18 +33,31 @@ left join sized
         touched.cohort_date is not distinct from sized.cohort_date
         and touched.market_ticker is not distinct from sized.market_ticker;
 
--- One day at a time. What has no day is little, and comes with the first.
+-- Strangers' RFQs are read by the minute, and so are at most 1,440 rows a day.
 create or replace temp table parts_of_days as
 with touched as (
     select cohort_date from shown_rfqs
     union
     select cohort_date from shown_quotes
+),
+
+sized as (
+    select cohort_date, count(*) as n_rows
+    from (
+        select cohort_date from marts.quote_facts
+        union all
+        select cohort_date from incremental.visible_rfq_facts
+    ) as held
+    semi join touched on held.cohort_date is not distinct from touched.cohort_date
+    group by all
 )
 
 select
-    cohort_date,
-    greatest(1, count(cohort_date) over (order by cohort_date nulls first)) as part,
-from touched;
+    touched.cohort_date,
+    (sum(1440 + coalesce(n_rows, 0)) over (order by touched.cohort_date nulls first rows unbounded preceding))
+    // getvariable('rows_per_part') as part,
+from touched
+left join sized on touched.cohort_date is not distinct from sized.cohort_date;
 
 -- An RFQ that was known before its time was read counts as observed from then on, whatever has told that
 -- it was read: so hours are computed again in which other time is read than at the last build.
@@ -78,18 +91,17 @@ touched as (
     where n_now <> n_before
 ),
 
--- Hours of a day that follow each other are read at once.
-numbered as (
-    select
-        hour_start_ts,
-        hour_start_ts::date as cohort_date,
-        epoch(hour_start_ts) // 3600 - row_number() over (order by hour_start_ts) as stretch,
-    from touched
-    where hour_start_ts <= getvariable('shown_ts')
+sized as (
+    select date_trunc('hour', created_ts) as hour_start_ts, count(*) as n_rows
+    from incremental.visible_rfq_facts
+    group by all
 )
 
 select
-    cohort_date,
-    hour_start_ts,
-    dense_rank() over (order by cohort_date, stretch) as part,
-from numbered;
+    hour_start_ts::date as cohort_date,
+    touched.hour_start_ts,
+    (sum(60 + coalesce(n_rows, 0)) over (order by touched.hour_start_ts rows unbounded preceding))
+    // getvariable('rows_per_part') as part,
+from touched
+left join sized using (hour_start_ts)
+where hour_start_ts <= getvariable('shown_ts');

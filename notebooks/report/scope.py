@@ -287,13 +287,18 @@ def _roles(connection: duckdb.DuckDBPyConnection) -> list[str]:
 def _capture(connection: duckdb.DuckDBPyConnection, role: str) -> str:
     """Quote figures are of what was watched live, or of what was read late where all of it was.
 
-    The window and the seven days before are of one kind, or they would not compare.
+    The window and the seven days before are of one kind, or they would not compare. Where a maker
+    has quoted nothing, what it saw tells how that was watched.
     """
-    whose = "visibility = 'own'" if role == "requester" else "visibility = 'quoted'"
-    ((n, n_live),) = connection.execute(
-        f"select count(*), count_if(capture = 'live') from asked where {whose}"
-    ).fetchall()
-    return "late" if n and not n_live else "live"
+    visible = ("own",) if role == "requester" else ("quoted", "foreign")
+    for visibility in visible:
+        ((n, n_live),) = connection.execute(
+            "select count(*), count_if(capture = 'live') from asked where visibility = $1",
+            [visibility],
+        ).fetchall()
+        if n:
+            return "live" if n_live else "late"
+    return "live"
 
 
 def ask(connection: duckdb.DuckDBPyConnection, query: str) -> pl.DataFrame:

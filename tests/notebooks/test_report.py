@@ -271,14 +271,15 @@ def test_what_is_not_here_is_said(write_figures: Any, desk: Path) -> None:
         assert missing in told
 
 
-def test_who_has_quoted_nothing_is_not_told_that_nobody_watched(
-    write_figures: Any, tmp_path: Path
+@pytest.mark.parametrize("is_watched", [True, False])
+def test_who_has_quoted_nothing_is_told_whether_anybody_watched(
+    write_figures: Any, tmp_path: Path, is_watched: bool
 ) -> None:
-    """A maker that was away for weeks, and whose lists were read all along."""
+    """A maker that was away for weeks: what it saw was watched while it was open, or read late."""
     weeks_ago_s = -20 * 86_400
     asked = [
         closed_rfq(f"r{n}", created_s, created_s + 60, creator_id="stranger")
-        for n, created_s in enumerate((weeks_ago_s, 100))
+        for n, created_s in enumerate((weeks_ago_s, 10 if is_watched else 100))
     ]
     answers = [by("maker", "q", "r0", weeks_ago_s + 2, "0.5500")]
     shown = published(tmp_path / "rfq.duckdb", Shown("maker", asked, answers))
@@ -286,8 +287,9 @@ def test_who_has_quoted_nothing_is_not_told_that_nobody_watched(
     page = write_figures(shown.path, *ONE_DAY)
 
     assert now(page)["n_rfq_seen"] == (1, 1)
+    assert now(page)["my_quote_rate"] == (0.0, 1)
     assert "No quote is held of the window" in " ".join(page.text)
-    assert "was watched live" not in " ".join(page.text)
+    assert ("was watched live" in " ".join(page.text)) is not is_watched
 
 
 def test_the_default_is_the_last_complete_day_of_new_york(

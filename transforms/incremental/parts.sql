@@ -33,7 +33,7 @@ left join sized
         touched.cohort_date is not distinct from sized.cohort_date
         and touched.market_ticker is not distinct from sized.market_ticker;
 
--- Strangers' RFQs are read by the minute, and so are at most 1,440 rows a day.
+-- Strangers' RFQs are read by the minute, about 1,440 rows a day, but where reading or quoting began.
 create or replace temp table parts_of_days as
 with touched as (
     select cohort_date from shown_rfqs

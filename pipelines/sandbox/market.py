@@ -43,6 +43,9 @@ from pipelines.sandbox.refusal import Refused, invalid, not_found
 from pipelines.sandbox.rows import Quote, Rfq
 from pipelines.sandbox.visibility import Row, visible_quote, visible_rfq
 
+Now = Callable[[], int]
+"""The time in microseconds, with everything done that fell due."""
+
 
 class RowFinder:
     """Every RFQ and quote that exists now, wherever it is kept."""
@@ -75,12 +78,13 @@ class RowFinder:
         return quote
 
     def rfqs(
-        self, caller: Party, filters: RfqFilters, limit: int, cursor: str | None, now_us: int
+        self, caller: Party, filters: RfqFilters, limit: int, cursor: str | None, now: Now
     ) -> tuple[list[Rfq], str | None]:
-        """One page of RFQs and the cursor behind it."""
+        """One page of RFQs and the cursor behind it, *now* being after the script before it."""
         source = self._source()[0]
 
         def rows_after(key: Key | None, count: int) -> list[Rfq]:
+            now_us = now()
             live = (r for r in source.after(key) if filters.admits(r) and self._shows(r, now_us))
             past = self._past_rfqs(key, filters, count, now_us)
             return list(islice(merge(live, past, key=_place), count))
@@ -88,12 +92,13 @@ class RowFinder:
         return read_page(rows_after, limit, cursor, binding(caller.user_id, filters), self._faults)
 
     def quotes(
-        self, caller: Party, filters: QuoteFilters, limit: int, cursor: str | None, now_us: int
+        self, caller: Party, filters: QuoteFilters, limit: int, cursor: str | None, now: Now
     ) -> tuple[list[Quote], str | None]:
-        """One page of quotes and the cursor behind it."""
+        """One page of quotes and the cursor behind it, *now* being after the script before it."""
         source = self._source()[1]
 
         def rows_after(key: Key | None, count: int) -> list[Quote]:
+            now_us = now()
             live = (q for q in source.after(key) if filters.admits(q) and self._shows(q, now_us))
             past = self._past_quotes(key, filters, count, now_us)
             return list(islice(merge(live, past, key=_place), count))
@@ -225,9 +230,13 @@ class Market(Accounts):
     def _present(self) -> Iterator[int]:
         """Hold the market still with everything done that fell due; gives the time in us."""
         with self._lock:
-            now_us = to_us(self.clock.now())
-            self._book.timers.run_until(now_us)
-            yield now_us
+            yield self._now_us()
+
+    def _now_us(self) -> int:
+        """The time, with everything done that fell due by then."""
+        now_us = to_us(self.clock.now())
+        self._book.timers.run_until(now_us)
+        return now_us
 
     def _note(self, at_us: int, kind: str, row: Rfq | Quote) -> None:
         self.events.append(Event.of(at_us, kind, row))
@@ -292,8 +301,8 @@ class Market(Accounts):
         """One page of RFQs, the whole market's unless filtered, last updated first."""
         filters = filters or RfqFilters()
         size = check_limit(limit, MAX_RFQS_PER_PAGE)
-        with self._present() as now_us:
-            rfqs, after = self._finder.rfqs(caller, filters, size, cursor, now_us)
+        with self._present():
+            rfqs, after = self._finder.rfqs(caller, filters, size, cursor, self._now_us)
             return Page([visible_rfq(rfq, caller, self.behavior) for rfq in rfqs], after)
 
     # Quotes
@@ -367,8 +376,8 @@ class Market(Accounts):
         """One page of quotes on own RFQs or by oneself, last updated first."""
         size = check_limit(limit, MAX_QUOTES_PER_PAGE)
         self.check_scope(caller, filters)
-        with self._present() as now_us:
-            quotes, after = self._finder.quotes(caller, filters, size, cursor, now_us)
+        with self._present():
+            quotes, after = self._finder.quotes(caller, filters, size, cursor, self._now_us)
             return Page([visible_quote(quote, caller) for quote in quotes], after)
 
     def check_scope(self, caller: Party, filters: QuoteFilters) -> None:

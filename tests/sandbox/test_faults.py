@@ -78,6 +78,23 @@ def test_a_script_runs_once_before_the_page_it_waits_for(market, parties, six):
     assert settled == [six[5], *six[:5]]
 
 
+def test_a_page_is_of_the_moment_to_which_its_script_has_moved_the_clock(market, parties, six):
+    """What its Date vouches for is in it: what came by then, and what fell due by then."""
+    desk, made = market.account("desk"), []
+    lives_s = market.behavior.rfq_lifetime_s
+
+    def an_rfq_later():
+        market.clock.advance(lives_s + 5)
+        made.append(market.create_rfq(desk, market_ticker="KXONE-26-A", contracts_fp="1.00"))
+
+    market.faults.before_page[1] = an_rfq_later
+
+    rows = parties.desk.get(RFQS)["rfqs"]
+
+    assert [row["id"] for row in rows if row["status"] == "open"] == made
+    assert {row["id"] for row in rows} == {*made, *six}
+
+
 def test_cursors_can_expire(market, parties, six):
     market.faults.cursor_expires_after_page = 1
     cursor = parties.desk.get(RFQS, limit=2)["cursor"]

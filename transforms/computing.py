@@ -5,7 +5,7 @@ Keys are taken some at a time, so that a market of any size needs no more memory
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import duckdb
 import polars as pl
@@ -217,7 +217,8 @@ class Computation:
         return f"where {self._in_days(DAY, part)}"
 
     def _in_days(self, key: tuple[str, ...], part: int) -> str:
-        days = self._column("cohort_date", _PARTS[key], part)
+        query = f"select distinct cohort_date from {_PARTS[key]} where part = {part} order by all"  # noqa: S608
+        days = [day for (day,) in self._connection.execute(query).fetchall()]
         known = ", ".join(f"date '{day.isoformat()}'" for day in days if day is not None)
         is_known = f"cohort_date in ({known})" if known else "false"
         return f"({is_known} or cohort_date is null)" if None in days else is_known
@@ -233,10 +234,6 @@ class Computation:
         name_spans(self._connection, "hours", moments)
         each = f"select hour_start_ts from parts_of_hours where part = {part}"  # noqa: S608
         return f"where near_hours(created_ts) and date_trunc('hour', created_ts) in ({each})"
-
-    def _column(self, column: str, table: str, part: int) -> list[Any]:
-        query = f"select distinct {column} from {table} where part = {part} order by all"  # noqa: S608
-        return [value for (value,) in self._connection.execute(query).fetchall()]
 
     def _parts(self, table: str) -> list[int]:
         """Return the parts in *table*, which may be none where a build goes on.

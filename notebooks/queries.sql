@@ -25,12 +25,13 @@ select size_bucket, sum(fill_rate_matured_numerator) as n_filled,
 from marts.fill_rates where visibility = 'own' and capture <> 'backfill'
 group by size_bucket order by size_bucket like '%cost', marts.bucket_start(size_bucket);
 
--- incidence_30s: What is the chance to be filled, or closed, within 30 s (to the last bin before)?
-select n_legs, capture, cause, max(time_s) as time_s, arg_max(incidence, time_bin) as incidence,
-    arg_max(incidence_low, time_bin) as low, arg_max(incidence_high, time_bin) as high,
-    max(n_risk) as n_at_risk_first
-from marts.survival_curves where clock = 'fill' and capture <> 'backfill' and time_s <= 30
-group by n_legs, capture, cause order by n_legs, capture, cause;
+-- incidence_30s: What is the chance to be filled, or closed, within 30 s?
+select n_legs, count(*) as n, count(*) filter (time_to_fill_s <= 30) as n_filled, n_filled / n as
+    filled, marts.wilson_low(n_filled, n) as low, marts.wilson_high(n_filled, n) as high,
+    count(*) filter (end_cause = 'closed' and end_ts <= created_ts + to_seconds(30)) / n as closed
+from marts.rfq_facts where visibility = 'own' and capture <> 'backfill' and created_ts <= (select
+    as_of from marts.build_info) - to_seconds(30) and (state <> 'executed' or time_to_fill_s >= 0)
+group by n_legs order by n_legs;
 
 -- died_where: Where did RFQs die?
 select role, bucket, sum(n_rfq) as n_rfq,
@@ -65,10 +66,10 @@ from marts.quote_facts where is_effective and quote_spread is not null and not i
 group by all order by visibility, capture, mid_from_cents;
 
 -- spread_by_makers: Is the best spread tighter with more makers? (More makers, and better RFQs.)
-select n_makers, is_combo, capture, count(*) as n,
+select n_live_makers, is_combo, capture, count(*) as n,
     median(100 * composite_spread) as composite_spread_p50_cents
 from marts.rfq_facts where visibility = 'own' and composite_spread is not null
-group by n_makers, is_combo, capture order by n_makers, is_combo, capture;
+group by n_live_makers, is_combo, capture order by n_live_makers, is_combo, capture;
 
 -- cover_by_day: How far was the next bid, and how often was there one?
 select cohort_date, n_legs <> 1 as is_combo, capture, sum(n_executed) as n_executed,
@@ -132,14 +133,14 @@ from marts.latency_by_maker where clock = 'confirm' order by visibility, n desc,
 
 -- maker_league: Who answers my RFQs, and who wins them?
 select maker_id, capture, sum(n_rfq) as n_asked, sum(n_rfq_quoted) as n_quoted,
-    n_quoted / n_asked as quoted_rate, sum(n_rfq_decided) as n_decided, sum(n_rfq_won) as n_won,
-    n_won / nullif(n_decided, 0) as hit_ratio, marts.wilson_low(n_won, n_decided) as low,
-    marts.wilson_high(n_won, n_decided) as high
+    n_quoted / nullif(n_asked, 0) as quoted_rate, sum(n_rfq_decided) as n_decided,
+    sum(n_rfq_won) as n_won, n_won / nullif(n_decided, 0) as hit_ratio,
+    marts.wilson_low(n_won, n_decided) as low, marts.wilson_high(n_won, n_decided) as high
 from marts.maker_league group by maker_id, capture order by capture, n_won desc, maker_id;
 
 -- concentration: On how few makers do I depend? (1 for one, 1 / k for k equal ones; hidden are one.)
-select capture, sum(pow(n_quoted / nullif(quoted, 0), 2)) as hhi_rfqs_quoted, count_if(n_quoted > 0)
-    as n_makers, sum(pow(n_contracts / nullif(contracts, 0), 2)) as hhi_executed_contracts
+select capture, sum(pow(n_quoted / nullif(quoted, 0), 2)) as hhi_rfqs_quoted, count(*)
+    filter (n_quoted > 0) as n_makers, sum(pow(n_contracts / nullif(contracts, 0), 2)) as hhi_executed_contracts
 from (select capture, sum(n_rfq_quoted) as n_quoted, sum(executed_contracts) as n_contracts,
     sum(n_quoted) over each as quoted, sum(n_contracts) over each as contracts
     from marts.makers where visibility = 'own' group by maker_id, capture

@@ -77,7 +77,7 @@ def _content(
     view = View(connection, scope, address)
     wanted = list(page.charts(view))
     known = [of_market(scope), OF_RECORD] if page.is_of_market else figures(scope, address.unit)
-    found = values(connection, [each for each in known if page.shows(each.metric)])
+    found = values(connection, scope, [each for each in known if page.shows(each.metric)])
     sections: dict[str, list[Block]] = {}
     for each in wanted:
         sections.setdefault(each.section, []).append(_block(view, page, each))

@@ -67,15 +67,15 @@ def cost(view: View) -> Iterator[Wanted]:
     yield view.of_report("spread_by_legs")
     of = "log_odds" if view.address.unit is Unit.LOGODDS else "cents"
     spread = "logit_spread" if view.address.unit is Unit.LOGODDS else "100 * quote_spread"
-    quotes = (
-        f"is_now and visibility = 'own' and capture = '{view.scope.captures['requester']}'"
-        " and is_effective and is_valid_response"
-    )
+    captured = view.scope.captures["requester"]
+    watched = f"is_now and visibility = 'own' and capture = '{captured}'"
+    quotes = f"{watched} and is_effective and is_valid_response"
     unit = view.address.unit.of_differences
     yield Wanted(
         "spread_by_price",
         "Quote spread by probability",
-        f"Median and middle half of makers' last quotes by the middle of bid and offer, in {unit}.",
+        f"Median and middle half of makers' last quotes, {captured}, by the middle of bid and"
+        f" offer, in {unit}.",
         "Spread and cover",
         "select printf('%d-%d %%', percent, percent + 10) as price, kind, count(*) as n,"
         f" {_quartiles('spread', of)} from (select {KIND} as kind, ({spread})::double as spread,"
@@ -89,14 +89,13 @@ def cost(view: View) -> Iterator[Wanted]:
     yield Wanted(
         "improvement_by_size",
         "Price improvement on the middle, by size",
-        "Executed own RFQs of the window, in cents a contract: the middle of the best bid and offer"
-        " at the accept less the price paid. Above 0 the price was better than the middle, below 0"
-        " it was paid beyond it, which is the usual thing.",
+        f"Executed own RFQs of the window, {captured}, in cents a contract: the middle of the best"
+        " bid and offer at the accept less the price paid. Above 0 the price was better than the"
+        " middle, below 0 it was paid beyond it, which is the usual thing.",
         "Spread and cover",
         f"select size_bucket as size, {KIND} as kind, count(effective_spread) as n,"
         f" {_quartiles('(-50 * effective_spread)::double', 'cents')}"
-        " from asked where is_now and visibility = 'own' and state = 'executed'"
-        f" and capture = '{view.scope.captures['requester']}'"
+        f" from asked where {watched} and state = 'executed'"
         " group by size, kind having n > 0"
         " order by size like '%cost', marts.bucket_start(size), kind",
         partial(quartiles, by="size", of="cents"),
@@ -104,13 +103,15 @@ def cost(view: View) -> Iterator[Wanted]:
     yield Wanted(
         "spread_by_makers",
         "Best bid to best offer, by number of makers",
-        "Own RFQs of the window. With more makers the best of them is nearer; but makers also come"
-        " to RFQs that are easy to price, so this is no effect of asking more of them.",
+        f"Own RFQs of the window, {captured}, by how many makers' quotes stood when one was"
+        " accepted or, without an accept, at the end. With more makers the best of them is nearer;"
+        " but makers also come to RFQs that are easy to price, so this is no effect of asking more"
+        " of them.",
         "Spread and cover",
-        f"select n_makers::varchar as makers, {KIND} as kind, count(*) as n,"
-        f" {_quartiles('(100 * composite_spread)::double', 'cents')} from asked where is_now"
-        f" and visibility = 'own' and capture = '{view.scope.captures['requester']}'"
-        " and composite_spread is not null group by n_makers, kind order by n_makers, kind",
+        f"select n_live_makers::varchar as makers, {KIND} as kind, count(*) as n,"
+        f" {_quartiles('(100 * composite_spread)::double', 'cents')} from asked where {watched}"
+        " and composite_spread is not null group by n_live_makers, kind"
+        " order by n_live_makers, kind",
         partial(quartiles, by="makers", of="cents"),
     )
     yield view.of_report("dearest_fills")
@@ -125,7 +126,8 @@ def speed(view: View) -> Iterator[Wanted]:
     """How soon makers answer own RFQs, how long they hold an accept, and what lapses."""
     capture = view.scope.captures["requester"]
     answers = f"is_now and visibility = 'own' and capture = '{capture}' and is_valid_response"
-    yield ecdf("answers_by_time", "Answered by then", answers, "Makers' first quotes on own RFQs.")
+    note = f"Makers' first quotes on own RFQs, {capture}."
+    yield ecdf("answers_by_time", "Answered by then", answers, note)
     yield view.of_report("latencies")
     yield view.of_report("latency_fill_rate")
     yield from holding(view, "own", "")
@@ -194,23 +196,24 @@ def makers(view: View) -> Iterator[Wanted]:
         " that are gone. The dot is what each won of what it quoted and is over; hidden ids stand"
         " in one row at the end, unranked.",
         "The league",
-        "select nullif(answers.maker_id, 'unknown') as id, count(distinct rfq_id)"
+        "with answers as (select coalesce(maker_id, 'unknown') as maker, count(distinct rfq_id)"
         " filter (is_valid_response) as n_quoted, count(distinct rfq_id) filter (is_over) as n,"
         " count(distinct rfq_id) filter (is_over and is_won) as n_won,"
-        f" n_won / nullif(n, 0) as hit_ratio, {INTERVAL.format(hits='n_won', n='n')},"
         " median(response_latency_s) filter (version = 1 and is_valid_response) as answer_p50_s,"
-        " median((100 * quote_spread)::double) filter (is_effective) as spread_p50_cents,"
-        " coalesce(any_value(n_over), 0) as n_accepts,"
-        " coalesce(any_value(n_given_up), 0) as n_lapsed"
+        " median((100 * quote_spread)::double) filter (is_effective) as spread_p50_cents"
         " from (select quoted.*, asked.is_decided and is_valid_response as is_over,"
         " quoted.outcome = 'done' and is_reference_accept as is_won"
         " from quoted join asked using (rfq_id)"
         f" where quoted.is_now and quoted.visibility = 'own' and quoted.capture = '{capture}'"
-        " and not is_self_quote) as answers left join (select maker_id, count(*) as n_over,"
-        " count(*) filter (is_lapsed) as n_given_up from quoted where is_now"
-        " and visibility = 'own' and is_accept_matured and not is_self_quote group by maker_id"
-        ") as accepts on coalesce(answers.maker_id, 'unknown') ="
-        " coalesce(accepts.maker_id, 'unknown') group by id having n_quoted > 0"
+        " and not is_self_quote) group by maker having n_quoted > 0),\n"
+        "accepts as (select coalesce(maker_id, 'unknown') as maker, count(*) as n_accepts,"
+        " count(*) filter (is_lapsed) as n_lapsed from quoted where is_now and visibility = 'own'"
+        " and is_accept_matured and not is_self_quote group by maker)\n"
+        "select nullif(maker, 'unknown') as id, coalesce(n_quoted, 0) as n_quoted,"
+        " coalesce(n, 0) as n, coalesce(n_won, 0) as n_won, n_won / nullif(n, 0) as hit_ratio,"
+        f" {INTERVAL.format(hits='n_won', n='n')}, answer_p50_s, spread_p50_cents,"
+        " coalesce(n_accepts, 0) as n_accepts, coalesce(n_lapsed, 0) as n_lapsed"
+        " from answers full join accepts using (maker)"
         f" {ranked(f'{_SORTS[view.address.sort]}, n desc, id', most=50)}",
         partial(rates, by="who", rate="hit_ratio", is_lying=True),
     )
@@ -243,9 +246,10 @@ def _concentration_bounds(capture: str) -> Wanted:
     return Wanted(
         "concentration_bounds",
         "Concentration, and what hidden ids leave open",
-        "The sum of squared shares: 1 for one maker, 1 / k for k equal ones. Low: every hidden"
-        " quote is somebody else's. High: all of them are the busiest maker's. The dot takes them"
-        " for one more maker. An RFQ that hidden ids quoted counts once.",
+        "The sum of squared shares: 1 for one maker, 1 / k for k equal ones; RFQs quoted are"
+        f" {capture}. Low: every hidden quote is somebody else's. High: all of them are the busiest"
+        " maker's. The dot takes them for one more maker. An RFQ that hidden ids quoted counts"
+        " once.",
         "Concentration",
         f"select measure, count(id) as n_makers, sum(n_parts)::bigint as n,"
         f" {hidden} / sum(amount) as hidden_share,"

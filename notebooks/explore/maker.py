@@ -117,6 +117,7 @@ def speed(view: View) -> Iterator[Wanted]:
         f"is_now and is_made_by_viewer and visibility = 'quoted' and capture = '{capture}'"
         " and is_valid_response"
     )
-    yield ecdf("my_answers_by_time", "Your answers, there by then", answers, "Your first quotes.")
+    note = f"Your first quotes, {capture}."
+    yield ecdf("my_answers_by_time", "Your answers, there by then", answers, note)
     yield view.of_report("hits_by_latency")
     yield from holding(view, "quoted", "my_")

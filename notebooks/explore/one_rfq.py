@@ -83,7 +83,8 @@ def charts(view: View) -> Iterator[Wanted]:
     yield Wanted(
         "best_prices",
         f"{short}: best bid and offer for YES",
-        "Of the quotes that stood at each moment, in cents.",
+        "Of the quotes that stood at each moment, in cents; one whose bids come to more than $1"
+        " crosses itself and is left out.",
         short,
         f"with rfq as ({_RFQ.format(of=of)}),\n"
         f"stood as (select {_since('quote.created_ts')} as quoted_s,"
@@ -91,7 +92,7 @@ def charts(view: View) -> Iterator[Wanted]:
         " nullif(yes_bid_dollars, 0) as bid, nullif(yes_ask_dollars, 1) as ask,"
         f" greatest({_since('rfq.end_ts')}, {_since('quote.end_ts')},"
         f" {_since('quote.executed_ts')}, {_since('quote.created_ts')}) as last_s"
-        " from marts.quote_facts as quote join rfq using (rfq_id)),\n"
+        " from marts.quote_facts as quote join rfq using (rfq_id) where not is_self_crossed),\n"
         "until as (select max(last_s) as until_s from stood),\n"
         "moments as (select distinct unnest([quoted_s, least(ended_s, until_s)]) as from_s, until_s"
         " from stood, until),\n"

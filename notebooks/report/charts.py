@@ -60,14 +60,14 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Wanted]:
         " group by day, kind order by day, kind",
         lambda rows: rates(rows, "day", "fill_rate", "kind", days=list(scope.window.days)),
     )
-    watched = f"is_now and visibility = 'own' and capture = '{scope.captures['requester']}'"
-    yield _died("requester")
+    captured = scope.captures["requester"]
+    watched = f"is_now and visibility = 'own' and capture = '{captured}'"
+    yield _died(scope, "requester")
     yield from _lost(scope)
     yield Wanted(
         "latency_fill_rate",
         "Filled, by how soon the first quote came",
-        f"Own RFQs of the window, {scope.captures['requester']}; sooner answers come to easier RFQs"
-        " too.",
+        f"Own RFQs of the window, {captured}; sooner answers come to easier RFQs too.",
         "Latency",
         "select marts.latency_bucket(time_to_first_quote_s) as first_quote, count(*) as n,"
         " count(*) filter (is_filled) as n_filled, n_filled / n as fill_rate,"
@@ -76,12 +76,14 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Wanted]:
         " group by first_quote order by marts.bucket_start(first_quote) nulls last",
         lambda rows: rates(rows, "first_quote", "fill_rate"),
     )
-    yield _latencies(f"{watched} and is_valid_response", "Answers of makers to own RFQs.")
+    yield _latencies(
+        f"{watched} and is_valid_response", f"Answers of makers to own RFQs, {captured}."
+    )
     quotes = f"{watched} and is_effective and is_valid_response"
-    yield from _spreads(quotes, unit, "makers' last quotes on own RFQs", "")
+    yield from _spreads(quotes, unit, f"makers' last quotes on own RFQs, {captured}", "")
     compared = f"{watched} and state = 'executed'"
-    yield from _covers(compared)
-    yield _dearest(compared)
+    yield from _covers(compared, captured)
+    yield _dearest(compared, captured)
     yield _makers(scope)
     if scope.chosen.maker is None:
         yield _executed_shares()
@@ -92,7 +94,8 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Wanted]:
         " median(edge_dollars::double) filter (state = 'executed') * 100 as edge_p50_cents"
         f" from asked where is_now and visibility = 'own' and is_matured and {scope.timely}"
     )
-    yield from _tags(scope, "", f"Filled within {scope.maturity_s:g} s", "fill_rate", filled)
+    title = f"Filled within {scope.maturity_s:g} s"
+    yield from _tags(scope, "", title, "fill_rate", filled, scope.of_maker)
 
 
 def _lost(scope: Scope) -> Iterator[Wanted]:
@@ -121,7 +124,7 @@ def _lost(scope: Scope) -> Iterator[Wanted]:
     yield Wanted(
         "lost_by_cents",
         "By how many cents they lost on price",
-        "Bids below the winner's, in cents a contract; upper edge included.",
+        f"Bids below the winner's, {capture}, in cents a contract; upper edge included.",
         "What the other quotes lost by",
         f"select case {cases} else 'over 10¢' end as lost_by, count(*) as n,"
         f" median(lost_by_cents)::double as lost_by_p50_cents {lost}"
@@ -131,13 +134,13 @@ def _lost(scope: Scope) -> Iterator[Wanted]:
     )
 
 
-def _covers(executed: str) -> Iterator[Wanted]:
+def _covers(executed: str, captured: str) -> Iterator[Wanted]:
     for name, by, order in _cuts():
         yield Wanted(
             f"cover_by_{name}",
             f"How far ahead of the next bid, by {name}",
-            "Executed own RFQs of the window that another maker bid for, in cents a contract;"
-            " below 0 a better bid was passed over.",
+            f"Executed own RFQs of the window, {captured}, that another maker bid for, in cents a"
+            " contract; below 0 a better bid was passed over.",
             "Spread and cover",
             f"select {by} as {name}, {KIND} as kind, count(*) as n_executed,"
             " count(cover_distance) as n,"
@@ -151,13 +154,13 @@ def _covers(executed: str) -> Iterator[Wanted]:
         )
 
 
-def _dearest(executed: str) -> Wanted:
+def _dearest(executed: str, captured: str) -> Wanted:
     """Legs as one reads them: yes TICKER + no TICKER."""
     return Wanted(
         "dearest_fills",
         "What cost most against the middle",
-        "Executed own RFQs of the window: dollars paid beyond the middle of the best bid and offer,"
-        " and twice that in cents a contract. The legs stand in the rows behind it.",
+        f"Executed own RFQs of the window, {captured}: dollars paid beyond the middle of the best"
+        " bid and offer, and twice that in cents a contract. The legs stand in the rows behind it.",
         "Spread and cover",
         "select left(rfq_id, 8) as rfq,"
         " left(coalesce(string_agg(leg.side || ' ' || leg.market_ticker, ' + '"
@@ -291,8 +294,8 @@ def _curves(scope: Scope) -> Wanted:
     return Wanted(
         "fill_curves",
         "Filled by then, while closing competes",
-        f"Own RFQs of the window{scope.of_maker}; the band is 95 %. Beneath: how many still"
-        " waited.",
+        f"Own RFQs of the window{scope.of_maker}; the band is 95 %, and where fewer than 10 wait"
+        " there is no curve. Beneath: how many still waited.",
         "Curves",
         (files("notebooks.report") / "curves.sql")
         .read_text()
@@ -302,7 +305,9 @@ def _curves(scope: Scope) -> Wanted:
     )
 
 
-def _tags(scope: Scope, prefix: str, title: str, rate: str, query: str) -> Iterator[Wanted]:
+def _tags(
+    scope: Scope, prefix: str, title: str, rate: str, query: str, which: str
+) -> Iterator[Wanted]:
     """A chart for each column of the reader's own file.
 
     A file by quote tags a maker's own quotes. It does not tag a requester's RFQs: only filled ones
@@ -314,7 +319,8 @@ def _tags(scope: Scope, prefix: str, title: str, rate: str, query: str) -> Itera
         yield Wanted(
             f"{prefix}with_{n + 1}",
             f"{title}, by your column “{cut(tag)}”",
-            f"RFQs of the window, joined by {scope.own.key}; the {MOST_ROWS} commonest values.",
+            f"RFQs of the window{which}, joined by {scope.own.key}; the {MOST_ROWS} commonest"
+            " values.",
             "By your own columns",
             f"select coalesce(left(tag_{n}::varchar, 60), 'no value') as value, {query}"
             f" group by value order by n desc, value limit {MOST_ROWS}",
@@ -342,7 +348,7 @@ def _of_maker(scope: Scope, unit: Unit) -> Iterator[Wanted]:
         f"select day, {KIND} as kind, {hits} where {seen} group by day, kind order by day, kind",
         lambda rows: rates(rows, "day", "hit_ratio", "kind", days=list(scope.window.days)),
     )
-    yield _died("maker")
+    yield _died(scope, "maker")
     yield Wanted(
         "hits_by_latency",
         "Hit ratio by your own latency",
@@ -372,12 +378,12 @@ def _of_maker(scope: Scope, unit: Unit) -> Iterator[Wanted]:
         lambda rows: rates(rows, "series", "hit_ratio", is_lying=True),
     )
     answers = f"is_made_by_viewer and visibility = 'quoted' and capture = '{capture}'"
-    yield _latencies(f"is_now and {answers} and is_valid_response", "Your answers.")
+    yield _latencies(f"is_now and {answers} and is_valid_response", f"Your answers, {capture}.")
     mine = (
         "is_now and is_made_by_viewer and visibility = 'quoted' and is_valid_response"
         f" and is_effective and capture = '{capture}'"
     )
-    yield from _spreads(mine, unit, "your own last quotes", "my_")
+    yield from _spreads(mine, unit, f"your own last quotes, {capture}", "my_")
     yield Wanted(
         "requesters",
         "Requesters: how often you win what they ask",
@@ -408,22 +414,27 @@ def _of_maker(scope: Scope, unit: Unit) -> Iterator[Wanted]:
         n="",
     )
     own = f"{hits} where is_now and {seen}"
-    yield from _tags(scope, "my_", "Hit ratio", "hit_ratio", own)
+    yield from _tags(scope, "my_", "Hit ratio", "hit_ratio", own, f", {capture}")
 
 
 # For everybody
 
 
-def _died(role: str) -> Wanted:
-    whose = "= 'own'" if role == "requester" else "<> 'own'"
+def _died(scope: Scope, role: str) -> Wanted:
+    """Of all captures, but where a maker is chosen by its quotes: see `Scope.timely`."""
+    title, which, whose, more = "Where RFQs of others died, to your eyes", "", "<> 'own'", ""
+    if role == "requester":
+        title, which, whose = "Where RFQs died", scope.of_maker, "= 'own'"
+        more = f" and {scope.timely}" if scope.chosen.maker is not None else ""
+    note = f"Each RFQ of the window{which} in the first bucket that holds."
     return Wanted(
         f"died_where_{role}",
-        "Where RFQs died" if role == "requester" else "Where RFQs of others died, to your eyes",
-        "Each RFQ of the window in the first bucket that holds."
-        + ("" if role == "requester" else " Nobody tells a maker who else was executed."),
+        title,
+        note + ("" if role == "requester" else " Nobody tells a maker who else was executed."),
         "Where RFQs died",
         "select outcome_bucket as bucket, count(*) as n, n / sum(n) over () as share"
-        f" from asked where is_now and visibility {whose} group by bucket order by n desc, bucket",
+        f" from asked where is_now and visibility {whose}{more} group by bucket"
+        " order by n desc, bucket",
         lambda rows: bars(rows, "bucket", "n", "share", "%"),
         n="",
     )

@@ -386,13 +386,17 @@ def _below(values: Iterable[float | None]) -> float:
 
 
 def curves(rows: pl.DataFrame) -> str:
-    """Incidence by time on a log scale with its band, and beneath it how many still waited."""
+    """Incidence by time on a log scale with its band, and beneath it how many still waited.
+
+    Where few wait there is no curve.
+    """
+    drawn = rows.filter(~pl.col("is_thin"))
     left, top, bottom = 60, 22, 180
     longest = max([100.0, *(float(t) for t in rows["time_s"])])
     time = Scale(0.1, longest, left, WIDTH - RIGHT, is_log=True)
-    share = Scale(0, _up_to(rows["high"], 0.02), bottom, top)
+    share = Scale(0, _up_to(drawn["high"], 0.02), bottom, top)
     bands, lines = [], []
-    for (kind,), of_kind in rows.group_by("kind", maintain_order=True):
+    for (kind,), of_kind in drawn.group_by("kind", maintain_order=True):
         color = KINDS[str(kind)]
         points = [(time(r["time_s"]), r) for r in of_kind.iter_rows(named=True)]
         above = stairs([(x, share(r["high"])) for x, r in points])
@@ -404,7 +408,7 @@ def curves(rows: pl.DataFrame) -> str:
         lines.append(path(d, f'stroke="{color}" stroke-width="2"{dash}', str(kind)))
     waiting, height = _waiting(rows, time, bottom + 38)
     pieces = [
-        legend({k: c for k, c in KINDS.items() if k in rows["kind"].to_list()}, left),
+        legend({k: c for k, c in KINDS.items() if k in drawn["kind"].to_list()}, left),
         *upwards(share, left, WIDTH - RIGHT, percent),
         *across(time, top, bottom, number),
         *(group("area", bands), group("line", lines)),

@@ -32,6 +32,11 @@ class Kind(StrEnum):
     DOLLARS = "dollars"
     EDGE = "edge"
 
+    @property
+    def adds_up(self) -> bool:
+        """Whether nothing comes to 0, and two days to their sum."""
+        return self in (Kind.COUNT, Kind.CONTRACTS, Kind.DOLLARS)
+
 
 # What a median of the kind can be; the notch around that of few values reaches beyond.
 _BOUNDS = {Kind.SECONDS: (0.0, math.inf), Kind.PRICE: (0.0, 1.0)}
@@ -87,7 +92,12 @@ class Found:
 
     @property
     def _usual_values(self) -> list[float]:
-        return [v.value for v in self.by_day.values() if v.value is not None and v.n >= MIN_N]
+        """Of a sum every day, as a small one is no less sure than a great one."""
+        return [
+            each.value
+            for each in self.by_day.values()
+            if each.value is not None and (self.figure.kind.adds_up or each.n >= MIN_N)
+        ]
 
     @property
     def n_usual(self) -> int:
@@ -106,8 +116,7 @@ class Found:
         if self.usual is None or self.now.value is None or self.now.n < MIN_N:
             return False
         low, high = self.usual
-        adds_up = self.figure.kind in (Kind.COUNT, Kind.CONTRACTS, Kind.DOLLARS)
-        return not adds_up and not low <= self.now.value <= high
+        return not self.figure.kind.adds_up and not low <= self.now.value <= high
 
 
 def figures(scope: Scope, unit: Unit) -> list[Figure]:
@@ -124,6 +133,11 @@ def _spread(unit: Unit) -> str:
     return "logit_spread" if unit is Unit.LOGODDS else "quote_spread"
 
 
+def _difference(name: str, unit: Unit) -> str:
+    """The name of a median of differences, which says what its value is in."""
+    return f"{name}_p50_{'log_odds' if unit is Unit.LOGODDS else 'dollars'}"
+
+
 def _cover_distance(unit: Unit) -> str:
     if unit is not Unit.LOGODDS:
         return "cover_distance"
@@ -132,7 +146,8 @@ def _cover_distance(unit: Unit) -> str:
 
 
 def _of_requester(scope: Scope, unit: Unit) -> Iterator[Figure]:
-    watched = f"visibility = 'own' and capture = '{scope.captures['requester']}'"
+    captured = scope.captures["requester"]
+    watched = f"visibility = 'own' and capture = '{captured}'"
     own = "visibility = 'own'"
     matured = f"{own} and is_matured and {scope.timely}"
     executed = f"{own} and state = 'executed'"
@@ -150,30 +165,31 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Figure]:
         # Of RFQs that are chosen by an answer all are answered.
         yield Figure(
             "response_rate_5s", "Answered within 5 s", Kind.SHARE, "asked", "requester", watched,
-            "is_answered_5s", f"own RFQs, {scope.captures['requester']}",
+            "is_answered_5s", f"own RFQs, {captured}",
         )  # fmt: skip
     yield Figure(
         "abandonment_rate", "Answered, never accepted", Kind.SHARE, "asked", "requester",
         f"{watched} and (n_makers > 0 or is_accepted) and end_cause is not null",
-        "not is_accepted", "of RFQs answered and over",
+        "not is_accepted", f"of RFQs answered and over, {captured}",
     )  # fmt: skip
     yield Figure(
         "response_latency_p50_s", "A maker's answer, median", Kind.SECONDS, "quoted", "requester",
-        f"{watched} and is_valid_response and version = 1", "response_latency_s", "first quotes",
+        f"{watched} and is_valid_response and version = 1", "response_latency_s",
+        f"first quotes, {captured}",
     )  # fmt: skip
     yield Figure(
         "time_to_fill_p50_s", "Time to fill, median", Kind.SECONDS, "asked", "requester",
         executed, "time_to_fill_s", "executed RFQs",
     )  # fmt: skip
     yield Figure(
-        "quote_spread_p50_dollars", "Quote spread, median", Kind.DIFFERENCE, "quoted", "requester",
-        f"{watched} and is_effective and is_valid_response", _spread(unit),
-        "two-sided last quotes",
+        _difference("quote_spread", unit), "Quote spread, median", Kind.DIFFERENCE, "quoted",
+        "requester", f"{watched} and is_effective and is_valid_response", _spread(unit),
+        f"two-sided last quotes, {captured}",
     )  # fmt: skip
     yield Figure(
-        "cover_distance_p50_dollars", "Ahead of the next bid, median", Kind.DIFFERENCE, "asked",
-        "requester", compared + (inside if unit is Unit.LOGODDS else ""), _cover_distance(unit),
-        f"executed RFQs, {scope.captures['requester']}, that another maker bid for; below 0 a"
+        _difference("cover_distance", unit), "Ahead of the next bid, median", Kind.DIFFERENCE,
+        "asked", "requester", compared + (inside if unit is Unit.LOGODDS else ""),
+        _cover_distance(unit), f"executed RFQs, {captured}, that another maker bid for; below 0 a"
         " better bid was passed over",
     )  # fmt: skip
     yield Figure(
@@ -200,7 +216,8 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Figure]:
 
 
 def _of_maker(scope: Scope, unit: Unit) -> Iterator[Figure]:
-    capture = f"capture = '{scope.captures['maker']}'"
+    captured = scope.captures["maker"]
+    capture = f"capture = '{captured}'"
     mine = "is_made_by_viewer and visibility = 'quoted'"
     answers = f"{mine} and is_valid_response and {capture}"
     yield Figure(
@@ -210,24 +227,26 @@ def _of_maker(scope: Scope, unit: Unit) -> Iterator[Figure]:
     if scope.counts_market:
         yield Figure(
             "my_quote_rate", "Quoted of seen", Kind.SHARE, "seen", "maker", capture, "is_quoted",
-            f"RFQs of others, {scope.captures['maker']}",
+            f"RFQs of others, {captured}",
         )  # fmt: skip
     yield Figure(
         "my_hit_ratio", "Hit ratio", Kind.SHARE, "seen", "maker",
         f"{capture} and is_quoted and is_decided", "is_won",
-        "of RFQs you quoted that are over; a lost one and one that never traded look alike",
+        f"of RFQs you quoted that are over, {captured}; a lost one and one that never traded look"
+        " alike",
     )  # fmt: skip
     yield Figure(
         "my_response_latency_p50_s", "Your answer, median", Kind.SECONDS, "quoted", "maker",
-        f"{answers} and version = 1", "response_latency_s", "first quotes",
+        f"{answers} and version = 1", "response_latency_s", f"first quotes, {captured}",
     )  # fmt: skip
     yield Figure(
-        "my_quote_spread_p50_dollars", "Your quote spread, median", Kind.DIFFERENCE, "quoted",
-        "maker", f"{answers} and is_effective", _spread(unit), "two-sided last quotes",
+        _difference("my_quote_spread", unit), "Your quote spread, median", Kind.DIFFERENCE,
+        "quoted", "maker", f"{answers} and is_effective", _spread(unit),
+        f"two-sided last quotes, {captured}",
     )  # fmt: skip
     yield Figure(
         "my_withdrawn_rate", "Withdrawn by you", Kind.SHARE, "seen", "maker",
-        f"{capture} and is_quoted", "is_withdrawn", "of RFQs you quoted",
+        f"{capture} and is_quoted", "is_withdrawn", f"of RFQs you quoted, {captured}",
     )  # fmt: skip
     yield Figure(
         "my_lapse_rate", "Accepts you let lapse", Kind.SHARE, "quoted", "maker",
@@ -245,36 +264,56 @@ def _of_maker(scope: Scope, unit: Unit) -> Iterator[Figure]:
         yield Figure(
             "my_edge_p50_dollars", "Edge of your quotes to your fair value, median",
             Kind.EDGE, "quoted", "maker", f"{answers} and is_effective", "edge_dollars",
-            "the smaller of the two sides'",
+            f"the smaller of the two sides', of last quotes, {captured}",
         )  # fmt: skip
 
 
 def _seen(scope: Scope) -> str:
+    if scope.chosen.maker is not None:
+        return "those that this maker quoted"
     if not scope.sees_market:
         return "scope self: only those that you quoted are read"
     return "" if scope.is_market_complete else "the market's list is still being read"
 
 
-def values(connection: duckdb.DuckDBPyConnection, wanted: Sequence[Figure]) -> list[Found]:
+def values(
+    connection: duckdb.DuckDBPyConnection, scope: Scope, wanted: Sequence[Figure]
+) -> list[Found]:
     """What each figure comes to. One query per view."""
+    on_record = _days_on_record(connection, scope)
     found: dict[str, dict[tuple[bool, date | None], Value]] = {f.metric: {} for f in wanted}
     for view in sorted({figure.view for figure in wanted}):
         of_view = [figure for figure in wanted if figure.view == view]
         for (is_now, day), each in _query(connection, view, of_view):
             for figure, value in zip(of_view, each, strict=True):
                 found[figure.metric][is_now, day] = value
-    return [_found(figure, found[figure.metric]) for figure in wanted]
+    return [_found(figure, found[figure.metric], on_record) for figure in wanted]
 
 
-def _found(figure: Figure, parts: dict[tuple[bool, date | None], Value]) -> Found:
+def _days_on_record(connection: duckdb.DuckDBPyConnection, scope: Scope) -> list[date]:
+    """The days before that were observed: where none of them shows anything, nothing happened."""
+    observed = {
+        day
+        for (day,) in connection.execute(
+            "select cohort_date from marts.trust where hours_observed > 0"
+        ).fetchall()
+    }
+    window = scope.window
+    return [d for d in window.days if d < window.first and window.utc_days(d) <= observed]
+
+
+def _found(
+    figure: Figure, parts: dict[tuple[bool, date | None], Value], on_record: Sequence[date]
+) -> Found:
     nothing = Value(_empty(figure), 0)
-    by_day = {day: value for (is_now, day), value in parts.items() if day and not is_now}
+    by_day = dict.fromkeys(on_record, nothing)
+    by_day |= {day: value for (is_now, day), value in parts.items() if day and not is_now}
     now, before = (parts.get((is_now, None), nothing) for is_now in (True, False))
     return Found(figure, now, before, dict(sorted(by_day.items())))
 
 
 def _empty(figure: Figure) -> float | None:
-    return 0.0 if figure.kind in (Kind.COUNT, Kind.CONTRACTS, Kind.DOLLARS) else None
+    return 0.0 if figure.kind.adds_up else None
 
 
 def _query(
@@ -299,7 +338,7 @@ def _sql(figure: Figure) -> str:
     if figure.kind is Kind.SHARE:
         hits = f"count(*) filter (({figure.of}) and ({figure.what}))"
         return f"[{hits}, count(*) {where}]"
-    if figure.kind in (Kind.COUNT, Kind.CONTRACTS, Kind.DOLLARS):
+    if figure.kind.adds_up:
         # The n of a sum is of what is in it: a side or a price that is not shown is in none.
         counted = "count(*)" if figure.kind is Kind.COUNT else f"count({figure.what})"
         added = counted if figure.kind is Kind.COUNT else f"sum({figure.what})"

@@ -48,7 +48,7 @@ def page_of(
     names: Mapping[str, str] | None = None,
 ) -> Page:
     """Ask everything that a page says of *scope*."""
-    found = values(connection, figures(scope, unit))
+    found = values(connection, scope, figures(scope, unit))
     days = verdicts(connection, scope)
     return Page(
         scope,

@@ -40,7 +40,7 @@ select
     capture, n_legs, is_combo, size_bucket, created_ts, end_ts, end_cause, state, is_matured,
     is_decided, outcome_bucket, n_makers, time_to_first_quote_s, time_to_fill_s,
     requester_price_dollars, executed_contracts, premium_dollars, cover_bid, cover_distance,
-    cover_savings_dollars, effective_spread, composite_spread, market_ticker,
+    cover_savings_dollars, effective_spread, composite_spread, n_live_makers, market_ticker,
     created_ts >= {since} as is_now,
     cast(timezone('{zone}', created_ts) as date) as day,
     has_accept or state = 'executed' as is_accepted,
@@ -150,8 +150,11 @@ class Scope:
 
     @property
     def counts_market(self) -> bool:
-        """Whether what others asked is all held, so that something may be divided by it."""
-        return self.sees_market and self.is_market_complete
+        """Whether what others asked is all held, so that something may be divided by it.
+
+        Of RFQs that are chosen by an answer all are answered.
+        """
+        return self.sees_market and self.is_market_complete and self.chosen.maker is None
 
     @property
     def timely(self) -> str:

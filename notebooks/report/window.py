@@ -64,6 +64,11 @@ class Window:
         """When a day begins, in UTC."""
         return datetime.combine(day, time(), self.zone.info).astimezone(UTC)
 
+    def utc_days(self, day: date) -> set[date]:
+        """The UTC days, one or two, that a day touches."""
+        last_moment = self.begins(day + _DAY) - timedelta(microseconds=1)
+        return {self.begins(day).date(), last_moment.date()}
+
     @property
     def days(self) -> Iterator[date]:
         """The days of the window and of the seven before."""

@@ -202,7 +202,7 @@ def executed_rfq(rfq_id: str, **changes: Any) -> dict[str, Any]:
     return rfq(rfq_id, **(filled | changes))
 
 
-def quote(quote_id: str, rfq_id: str, maker_id: str = "A", **changes: Any) -> dict[str, Any]:
+def quote(quote_id: str, rfq_id: str, maker_id: str | None = "A", **changes: Any) -> dict[str, Any]:
     """A valid first and last quote, 0.40 bid at 0.45, one second after the RFQ, not traded."""
     plain = _PARTITION | {
         "quote_id": quote_id,
@@ -231,7 +231,7 @@ def quote(quote_id: str, rfq_id: str, maker_id: str = "A", **changes: Any) -> di
 
 
 def executed_quote(
-    quote_id: str, rfq_id: str, maker_id: str = "A", **changes: Any
+    quote_id: str, rfq_id: str, maker_id: str | None = "A", **changes: Any
 ) -> dict[str, Any]:
     """A quote accepted after 5 s, confirmed 2 s later and executed 15 s after that."""
     traded = {

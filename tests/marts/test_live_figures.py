@@ -75,6 +75,18 @@ def test_figures_of_quotes_are_of_the_same_rfqs() -> None:
     assert found["mean_quote_spread_dollars"]["value"] == pytest.approx(0.05)
 
 
+def test_a_hidden_maker_that_was_executed_has_won() -> None:
+    """Makers whose ids are hidden are one: r2 was executed by another, and of r3 nobody knows."""
+    rfqs = [executed_rfq("r1", maker_id_won=None), executed_rfq("r2")]
+    rfqs.append(executed_rfq("r3", maker_id_won=None, n_executed_quotes=0))
+    quotes = [executed_quote("q1", "r1", None), executed_quote("q2", "r2")]
+    quotes += [quote(f"q{n}", f"r{n - 1}", None) for n in (3, 4)]
+
+    found = figures(rfqs, quotes)["hit_ratio"]
+
+    assert (found["value"], found["n"]) == (0.5, 4)
+
+
 def test_nothing_at_all_has_no_figure() -> None:
     found = figures([], [])
 

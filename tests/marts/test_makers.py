@@ -54,6 +54,18 @@ def test_several_versions_on_one_rfq_are_one_rfq_quoted():
     assert found["n_quotes_effective"] == 1
 
 
+def test_a_hidden_maker_that_was_executed_has_won():
+    """Makers whose ids are hidden are one: it won r1, and lost r2 to A."""
+    rfqs = [executed_rfq("r1", maker_id_won=None), executed_rfq("r2")]
+    quotes = [executed_quote("q1", "r1", None), executed_quote("q2", "r2")]
+    quotes.append(quote("q3", "r2", None))
+
+    found = of_maker("unknown", rfqs, quotes)
+
+    assert (found["n_rfq_won"], found["n_rfq_decided"]) == (1, 2)
+    assert of_maker("A", rfqs, quotes)["n_rfq_won"] == 1
+
+
 def test_the_hit_ratio_leaves_undecided_rfqs_out():
     """Won one, lost one to B, one not traded, one with an accept pending."""
     rfqs = [

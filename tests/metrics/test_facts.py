@@ -159,6 +159,23 @@ def test_what_others_quote_on_a_foreign_rfq_is_unknown_not_zero() -> None:
     assert rfqs["r2"]["n_makers"] is None
 
 
+def test_makers_whose_quotes_make_the_best_prices_are_counted_beside_them() -> None:
+    """Of four answers of r1 A's and B's were withdrawn and D's crosses itself: C's alone stood."""
+    quotes = [followed(quote(f"q{who}", "r1", creator_id=who), cancelled=20) for who in "AB"]
+    crossed = {"yes_bid_dollars": "0.6000", "no_bid_dollars": "0.6000"}
+    quotes += [quote("qC", "r1", creator_id="C"), quote("qD", "r1", creator_id="D", **crossed)]
+    quotes += [quote(f"p{who}", "r2", creator_id=who) for who in "AB"]
+    theirs = {"creator_id": "stranger"}
+    rfqs, _ = facts(
+        [closed_rfq("r1", 0, 60), rfq("r2"), rfq("r3"), rfq("r4", **theirs)],
+        [*quotes, quote("q4", "r4", creator_id="desk") | {"rfq_creator_id": "stranger"}],
+        Settings(as_of=LATER.as_of, viewer_id="desk"),
+    )
+
+    counts = {key: (row["n_makers"], row["n_live_makers"]) for key, row in rfqs.items()}
+    assert counts == {"r1": (4, 1), "r2": (2, 2), "r3": (0, 0), "r4": (None, None)}
+
+
 def test_the_first_quote_is_timed_on_our_own_rfqs_alone() -> None:
     """A stranger's RFQ took our quote; of ours the one answered 2 s too early has no latency."""
     requests = [rfq("r1"), rfq("r2", 10), rfq("r3"), rfq("r4", creator_id="stranger")]

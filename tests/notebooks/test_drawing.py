@@ -90,7 +90,7 @@ def test_quartiles_are_told_apart_by_shape_and_have_their_unit() -> None:
 def test_a_curve_has_a_band_and_those_who_still_wait() -> None:
     rows = pl.DataFrame(
         {"kind": ["combos"] * 2, "time_s": [1.0, 50.0], "n_risk": [9, 4], "incidence": [0.2, 0.6],
-         "low": [0.1, 0.4], "high": [0.3, 0.8]}
+         "low": [0.1, 0.4], "high": [0.3, 0.8], "is_thin": [False] * 2}
     )  # fmt: skip
 
     drawn = curves(rows)
@@ -98,6 +98,21 @@ def test_a_curve_has_a_band_and_those_who_still_wait() -> None:
     assert (len(marks(drawn, "area")), len(marks(drawn, "line"))) == (1, 1)
     waiting = re.findall(r">([\d,]+)</text>", drawn[drawn.index("still waiting") :])
     assert waiting == ["9", "4", "4", "0"]
+
+
+def test_where_few_wait_there_is_no_curve() -> None:
+    """Of the singles too few wait from the first on; of the combos the last step is left out."""
+    rows = pl.DataFrame(
+        {"kind": ["combos"] * 2 + ["singles"], "time_s": [1.0, 50.0, 2.0], "n_risk": [40, 4, 3],
+         "incidence": [0.2, 0.6, 1.0], "low": [0.1, 0.4, 1.0], "high": [0.3, 0.8, 1.0],
+         "is_thin": [False, True, True]}
+    )  # fmt: skip
+
+    drawn = curves(rows)
+
+    assert (len(marks(drawn, "area")), len(marks(drawn, "line"))) == (1, 1)
+    assert (">30%<" in drawn, ">80%<" in drawn) == (True, False)
+    assert curves(rows.filter("is_thin")).count("still waiting") == 1
 
 
 def test_a_day_is_a_square_with_its_verdict() -> None:

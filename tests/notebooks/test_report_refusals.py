@@ -131,7 +131,8 @@ def test_one_rfq_and_nothing_else_is_a_page(write_figures: Any, tmp_path: Path, 
     page = write_figures(alone, *ONE_DAY, "--unit", unit)
 
     assert now(page)["n_rfq_own"] == (1, 1)
-    assert now(page)["quote_spread_p50_dollars"] == (None, 0)
+    of = "log_odds" if unit is Unit.LOGODDS else "dollars"
+    assert now(page)[f"quote_spread_p50_{of}"] == (None, 0)
     assert "No quote is held of the window" in " ".join(page.text)
 
 

@@ -39,7 +39,9 @@ def watched_by_day(own_rfq_facts: pl.LazyFrame, own_quote_facts: pl.LazyFrame) -
     over at an unknown time).
     """
     effective = own_quote_facts.filter("is_effective").join(
-        own_rfq_facts.select("rfq_id", "is_decided", "maker_id_won"), on="rfq_id", validate="m:1"
+        own_rfq_facts.select("rfq_id", "is_decided", "maker_id_won", "n_executed_quotes"),
+        on="rfq_id",
+        validate="m:1",
     )
     of_quotes = effective.group_by(KEY).agg(**_of_quotes())
     return (
@@ -84,9 +86,11 @@ def _of_rfqs() -> dict[str, pl.Expr]:
 
 def _of_quotes() -> dict[str, pl.Expr]:
     is_contest = pl.col("is_decided") & ~pl.col("is_self_quote")
+    # Makers whose id is hidden are one bucket: NULL wins where a quote of nobody known was filled.
+    is_winner = pl.col("maker_id").eq_missing(pl.col("maker_id_won"))
     return {
         "n_contests": count(is_contest),
-        "n_won": count(is_contest & (pl.col("maker_id") == pl.col("maker_id_won"))),
+        "n_won": count(is_contest & is_winner & (pl.col("n_executed_quotes") > 0)),
         "n_quotes_effective": rows(),
         "n_one_sided": count(~pl.col("is_two_sided")),
         "n_withdrawn": count(pl.col("end_cause") == "withdrawn"),

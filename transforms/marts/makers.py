@@ -93,17 +93,20 @@ def _named(quote_facts: pl.LazyFrame) -> pl.LazyFrame:
 
 def _contests(known: pl.LazyFrame, rfq_facts: pl.LazyFrame) -> pl.LazyFrame:
     """One row per RFQ and maker that validly answered it."""
-    answered = known.filter("is_valid_response").group_by("rfq_id", "maker_id")
+    is_valid = pl.col("is_valid_response")
+    has_won = pl.col("is_reference_accept") & pl.col("executed_ts").is_not_null()
     return (
-        answered.agg(is_self=pl.col("is_self_quote").any())
+        known.group_by("rfq_id", "maker_id")
+        .agg(
+            is_answer=is_valid.any(),
+            is_self=pl.col("is_self_quote").filter(is_valid).any(),
+            has_won=has_won.any(),
+        )
+        .filter("is_answer")
         .join(rfq_facts, on="rfq_id", how="inner", validate="m:1")
-        .with_columns(is_won=_is_won())
+        # Others than decided ones are in no count of the ratio.
+        .with_columns(is_won=pl.col("is_decided") & is_executed() & pl.col("has_won"))
     )
-
-
-def _is_won() -> pl.Expr:
-    """Return whether the maker won an RFQ that is decided: others are in no count of the ratio."""
-    return pl.col("is_decided") & is_executed() & pl.col("maker_id_won").eq(pl.col("maker_id"))
 
 
 STREAM = ("cohort_date", "capture", "is_own")

@@ -22,12 +22,13 @@ COLUMNS = (
     *("has_confirm", "maker_id_won", "end_cause", "is_end_upper_bound", "n_executed_quotes"),
     *("exchange_status", "out_of_bounds", "is_first_seen_open", "executed_ts", "is_end_moved"),
     *("is_cover_unknown", "is_decided", "last_seen_open_ts", "first_quote_ts"),
-    *("watched_until_ts", "lifetime_bucket", "is_shown_late", "outcome_bucket"),
+    *("watched_until_ts", "lifetime_bucket", "is_shown_late", "outcome_bucket", "n_live_makers"),
 )
 # What only the requester sees in full: on anybody else's RFQ it would describe our own quotes.
 SEEN_BY_REQUESTER = (
     *("n_quotes_raw", "n_quotes_effective", "n_makers", "n_live_makers_at_accept"),
     *("time_to_first_quote_s", "first_quote_ts", "best_yes_bid", "best_yes_ask", "cover_bid"),
+    "n_live_makers",
 )
 # NULL where there is no quote and the RFQ is not ours: nine RFQs in ten.
 TOLD_BY_QUOTES = (
@@ -78,6 +79,7 @@ def _responses(quote_facts: pl.LazyFrame) -> pl.LazyFrame:
         n_quotes_raw=pl.len().cast(pl.Int64),
         n_quotes_effective=pl.col("is_effective").sum().cast(pl.Int64),
         n_makers=pl.col("maker_id").filter(is_valid).n_unique().cast(pl.Int64),
+        n_live_makers=pl.col("maker_id").filter(in_set).n_unique().cast(pl.Int64),
         time_to_first_quote_s=pl.col("response_latency_s").min(),
         first_quote_ts=pl.col("created_ts").filter(is_valid).min(),
         best_yes_bid=pl.col("yes_bid_dollars").filter(in_set).max(),
@@ -126,7 +128,10 @@ def _decided(quote_facts: pl.LazyFrame) -> pl.LazyFrame:
 
 def _gaps_closed(rfqs: pl.LazyFrame) -> pl.LazyFrame:
     """Say 0 and false where nothing was there to count, and nothing where we could not see."""
-    counts = ("n_quotes_raw", "n_quotes_effective", "n_makers", "n_executed_quotes")
+    counts = (
+        *("n_quotes_raw", "n_quotes_effective", "n_makers", "n_live_makers"),
+        "n_executed_quotes",
+    )
     stages = ("has_accept", "has_confirm", "is_accept_pending", "is_confirm_pending")
     flags = (*stages, "is_cover_unknown")
     return rfqs.with_columns(

@@ -112,28 +112,34 @@ def build_and_publish(
 ) -> Outcome:
     """Bring what was published last up to what raw holds, or build everything; publish it.
 
-    A copy of the last published file that cannot be read costs a build of everything. Raises
-    `DataRefused` where a rule is broken, whatever it was built from.
+    A last published file that cannot be read, wherever that shows, costs a build of everything.
+    Raises `DataRefused` where a rule is broken, whatever it was built from.
     """
-    with _alone(work.raw) as let_others:
-        demand_few_rejected(connection, limits)
-        settings = settings_of(connection, shown_moments(connection), account, maturity_s)
+
+    def once(work: Work, *, afresh: bool) -> Outcome:
         work = _without_changed(connection, work)
-        how = How(builder, let_others)
-        draft = None
-        try:
-            draft = None if afresh else _gone_on(connection, work, settings, how)
-        except duckdb.Error as error:
-            if not is_damage(error):
-                raise
-            said = str(error).splitlines()[0]
-            _log.warning("all is built anew: %s cannot be read (%s)", work.database.path, said)
-            work = replace(work, last=None, spoilt="damaged")
-        if draft is None:
-            draft = built(connection, work.directory / "anew.duckdb", settings, how, afresh=True)
-    _publish(connection, work, draft)
+        base = None if afresh else _copied_base(connection, work)
+        with _alone(work.raw) as let_others:
+            demand_few_rejected(connection, limits)
+            settings = settings_of(connection, shown_moments(connection), account, maturity_s)
+            how = How(builder, let_others)
+            draft = _gone_on(connection, base, settings, how) if base else None
+            if draft is None:
+                draft = _built_anew(connection, work, settings, how)
+        _publish(connection, work, draft)
+        return Outcome(new_versions, draft.mart_rows, settings.as_of)
+
+    try:
+        outcome = once(work, afresh=afresh)
+    except duckdb.Error as error:
+        # Of a private file that is damaged nothing can be built either, as the next attempt tells.
+        if work.last is None or not is_damage(error):
+            raise
+        said = str(error).splitlines()[0]
+        _log.warning("all is built anew: %s cannot be read (%s)", work.database.path, said)
+        outcome = once(replace(work, last=None, spoilt="damaged"), afresh=True)
     note_phases(connection, recording.run_id())
-    return Outcome(new_versions, draft.mart_rows, settings.as_of)
+    return outcome
 
 
 @contextmanager
@@ -164,15 +170,25 @@ def lost_rows(connection: duckdb.DuckDBPyConnection, work: Work) -> dict[str, in
         if work.last is None or not has_last:
             return {}
         is_noted = provenance(connection, work.last, work.last.place) == "noted"
-        if is_noted and has_only_grown(connection, "published.incremental"):
+        try:
+            if is_noted and has_only_grown(connection, "published.incremental"):
+                return {}
+            return find_lost(connection)
+        except duckdb.Error as error:
+            # Whichever of the two is damaged, the build that follows meets it and tells.
+            if not is_damage(error):
+                raise
             return {}
-        return find_lost(connection)
 
 
 def _without_changed(connection: duckdb.DuckDBPyConnection, work: Work) -> Work:
-    """*work* without what was published last, if somebody has changed it since."""
+    """*work* without what was published last, if somebody has changed or moved it since."""
     last = work.last
-    if last is None or provenance(connection, last, last.place) != "changed":
+    if last is None:
+        return work
+    if not last.place.exists():
+        return replace(work, last=None)
+    if provenance(connection, last, last.place) != "changed":
         return work
     return replace(work, last=None, spoilt="changed")
 
@@ -202,18 +218,23 @@ def settings_of(
     )
 
 
-def _gone_on(
-    connection: duckdb.DuckDBPyConnection, work: Work, settings: Settings, how: How
-) -> Draft | None:
-    """Bring a copy of the last published file up to date; None where it may not be gone on from."""
+def _copied_base(connection: duckdb.DuckDBPyConnection, work: Work) -> Path | None:
+    """Return a copy of the last published file; None where there is none to go on from.
+
+    Others may load meanwhile: copying may take long, and raw is read once they no longer can.
+    """
     if work.last is None:
         if work.spoilt is None and has_published(connection):
             _log.warning("all is built anew: %s is not there any more", work.database.path)
         return None
     with effects.phase("copy"):
-        base = base_of(connection, work.last)
-    if base is None:
-        return None
+        return base_of(connection, work.last)
+
+
+def _gone_on(
+    connection: duckdb.DuckDBPyConnection, base: Path, settings: Settings, how: How
+) -> Draft | None:
+    """Bring the copy at *base* up to date; None where it may not be gone on from."""
     with writing_draft(connection, base):
         why = why_afresh(connection, MARTS, settings)
         if free_bytes(connection) > COMPACTS_ABOVE_BYTES:
@@ -223,6 +244,15 @@ def _gone_on(
     _log.info("all is built anew: of what was published last, %s", why)
     base.unlink()
     return None
+
+
+def _built_anew(
+    connection: duckdb.DuckDBPyConnection, work: Work, settings: Settings, how: How
+) -> Draft:
+    path = work.directory / "anew.duckdb"
+    # One that was not put in place, as a rule was broken or what was published is damaged.
+    path.unlink(missing_ok=True)
+    return built(connection, path, settings, how, afresh=True)
 
 
 def built(
@@ -263,7 +293,7 @@ def _publish(connection: duckdb.DuckDBPyConnection, work: Work, draft: Draft) ->
             # A log may be damaged by a power cut: what is published must not outlive what it rests
             # on.
             connection.execute("checkpoint")
-        if work.spoilt:
+        if work.spoilt and work.database.path.exists():
             aside = keep_aside(work.database.path, work.spoilt)
             _log.warning("%s was %s: it is now %s", work.database.path, work.spoilt, aside.name)
         replace_published(draft.path, work.database.path, is_published=work.is_published)

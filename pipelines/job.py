@@ -134,8 +134,8 @@ def read_lost_again(
             "the private file has lost %s that were published: reading again", told(was_lost)
         )
         load_anew(extraction.begun_anew())
-    with attached(connection, work.last):
-        lost = find_lost(connection)
+    with attached(connection, work.last) as has_last:
+        lost = find_lost(connection) if has_last else {}
         if accept_loss:
             accept_losses(connection, lost)
         else:

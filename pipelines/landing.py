@@ -82,6 +82,7 @@ class Landing:
         self.extraction: Extraction | None = None
         self._last: dict[str, datetime] = {}
         self._is_first, self._has_read_anew = True, False
+        self._is_between = False
 
     def open(self) -> Extraction:
         """Open the private file, if it is not open, and tell the looks where to go on."""
@@ -145,7 +146,7 @@ class Landing:
         changed = [found for look in self._looks if (found := look.changed()) is not None]
         extraction.quotes_changed_in_window = sum(changed) if changed else None
         passes = self._passes(extraction)
-        new_versions = job.load_by(loader, extraction, passes, self._between)
+        new_versions = job.load_by(loader, extraction, passes, self._publish_between)
         was_lost = False
         if self._is_first:
             # Once, as it takes as long as a first load. What is still lost is refused each time.
@@ -153,6 +154,13 @@ class Landing:
             was_lost = job.read_lost_again(extraction, self._work, reads)
             self._is_first = False
         return new_versions, was_lost
+
+    def _publish_between(self, extraction: Extraction) -> None:
+        self._is_between = True
+        try:
+            self._between(extraction)
+        finally:
+            self._is_between = False
 
     def _read_anew(self, loader: Loader, extraction: Extraction) -> None:
         try:
@@ -181,10 +189,13 @@ class Landing:
     def land_aside(self) -> bool:
         """The same from another thread, where the landing one waits for an answer that is late.
 
-        Does nothing where that one has read all it wanted, and is storing it: returns False.
+        Or where it publishes between two loads. Does nothing where it has read all it wanted, and
+        is storing it: returns False.
         """
         loader = self._loader
-        if loader is None or loader.current is None or not loader.current.give_up():
+        if loader is None or loader.current is None:
+            return False
+        if not (self._is_between or loader.current.give_up()):
             return False
         directory = self._work.directory / "aside"
         directory.mkdir(exist_ok=True)

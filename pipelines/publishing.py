@@ -4,6 +4,8 @@ How it is built and put in place is in `building`.
 """
 
 import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 import duckdb
@@ -23,6 +25,10 @@ OURS = frozenset(each.name for each in PASSES if each.is_ours)
 _log = logging.getLogger(__name__)
 
 
+def _cursor(extraction: Extraction) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+    return extraction.connection.cursor()
+
+
 @dataclass
 class Publisher:
     """Publishes what one run loads, as often as it is worth its while."""
@@ -30,6 +36,8 @@ class Publisher:
     begun: Work
     account: str | None
     maturity_s: float
+    cursor_of: Callable[[Extraction], AbstractContextManager[duckdb.DuckDBPyConnection]] = _cursor
+    """What is published before the end is built by, as the connection itself loads."""
     _goes_on: Work | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -76,7 +84,7 @@ class Publisher:
         is_of_market = extraction.reach.scope == "market"
         if not is_of_market or MARKET in extraction.finished:
             return
-        with extraction.connection.cursor() as connection:
+        with self.cursor_of(extraction) as connection:
             if is_due_again(connection) and self._has_news(connection, extraction):
                 try:
                     self.publish_ours(connection, extraction, "before the market's is read")
@@ -85,7 +93,7 @@ class Publisher:
 
     def after_failure(self, extraction: Extraction) -> None:
         """Publish what is ours though a list has failed."""
-        with extraction.connection.cursor() as connection:
+        with self.cursor_of(extraction) as connection:
             may_copy = self.work.last is None or copies_from(connection) is None
             if may_copy and self._has_news(connection, extraction):
                 self.publish_ours(connection, extraction, "though a list failed")

@@ -1,14 +1,15 @@
 """`rfq purge`: forget rows so that no file of ours holds a byte of their ids, and none comes back.
 
-The work is done on a copy. Once that is whole, the published file is put in place and then the
-private one: a kill in between leaves rows that the next purge finds, and none that are missing.
+The work is done on a copy. Once that is whole, what runs have put aside is removed, the published
+file is put in place and then the private one: a kill in between leaves rows that the next purge
+finds, and none that are missing.
 """
 
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +62,22 @@ delete from raw.leg_lists where leg_list not in (
     select leg_list from raw.rfq_versions where leg_list is not null
 )
 """
+# What was purged for its age and the exchange has forgotten, or denies, is listed no more and would
+# be left out by when it was created. A market has millions of these a day.
+_FORGOTTEN = """
+create temp table forgotten_rfqs as
+select id from raw.rfq_versions group by id
+having max(created_ts) < $before and (
+    bool_or(status = 'closed' and observed_ts < $forgotten)
+    or id in (select id from raw.tombstones where resource = 'rfqs')
+)
+"""
 _NOTE_IDS = """
-insert into raw.purged_ids select 'rfqs', md5_number(id) from purged_rfqs
+insert into raw.purged_ids
+select 'rfqs', md5_number(id) from (
+    from purged_rfqs
+    except (from forgotten_rfqs except select rfq_id from raw.quote_versions)
+)
 union select 'quotes', md5_number(id) from purged_quotes
 """
 
@@ -121,10 +136,13 @@ def carry_out(purge: Purge) -> list[Path]:
     with _on_the_disk_of(private, purge._scratch.path.parent) as beside:
         compact = beside / "compact.duckdb"
         _rewrite(purge._connection, compact)
+        removed = list(_remove_put_aside(database))
+        # With a log beside it, which would be put aside, the file in its place cannot be opened.
+        log_beside(database.path).unlink(missing_ok=True)
         replace_published(purge._scratch.path, database.path)
         log_beside(private).unlink(missing_ok=True)
         replace_published(compact, private, is_published=False)
-    return list(_remove_put_aside(database))
+    return removed
 
 
 def _on_the_disk_of(private: Path, directory: Path) -> AbstractContextManager[Path]:
@@ -149,6 +167,10 @@ def _delete(connection: duckdb.DuckDBPyConnection, wanted: Wanted, now: datetime
     connection.execute("drop schema if exists candidates cascade")
     for made in (_RFQS, _QUOTES):
         connection.execute(made, values)
+    retention = timedelta(days=configured("retention_days")[0])
+    forgotten = {"before": wanted.before_ts, "forgotten": now - retention}
+    connection.execute(_FORGOTTEN, forgotten)
+    connection.execute(_NOTE_IDS)
     rows = {
         table: _changed(connection, f"delete from raw.{table} where {condition}", values)  # noqa: S608
         for table, condition in _IS_PURGED.items()
@@ -156,7 +178,6 @@ def _delete(connection: duckdb.DuckDBPyConnection, wanted: Wanted, now: datetime
     connection.execute(_UNNAMED_LISTS)
     note = {"now": now, "before": wanted.before_ts}
     connection.execute("insert into raw.purges values ($now, $before)", note)
-    connection.execute(_NOTE_IDS)
     # No run goes on from a file that holds what is purged.
     connection.execute("delete from raw.published_files")
     _forget_in_state(connection, wanted.account)

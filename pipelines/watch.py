@@ -15,11 +15,12 @@ meet, is nothing to the looks; it leaves them tokens of the account's rate.
 """
 
 import logging
-from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import inf
 from threading import Event
 from typing import Any, Protocol
 
@@ -176,6 +177,7 @@ class Watch:
         self._failed_looks: dict[str, int] = {}
         self._last: dict[str, datetime] = {}
         self._n_skipped = 0
+        # Where a build is at work, in either thread: DuckDB ends the query of another one's cursor.
         self._building: duckdb.DuckDBPyConnection | None = None
         now_s = pace.now_s()
         self._look_due_s = {look.pass_.name: now_s for look in self._looks}
@@ -422,8 +424,7 @@ class Watch:
         extraction = self._landing.extraction
         if extraction is None:
             return
-        with extraction.connection.cursor() as connection:
-            self._building = connection
+        with self._interruptible(extraction) as connection:
             self._publisher().at_the_end(
                 connection, new_versions, extraction.limits, afresh=was_lost
             )
@@ -432,10 +433,22 @@ class Watch:
         """Publish between two parts of the market's list, in the thread that loads."""
         if not self._stop.is_set():
             self._publisher().between(extraction)
+        if self._stop.is_set():
+            raise _Ends("The watch ends")
+
+    @contextmanager
+    def _interruptible(self, extraction: Extraction) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor for a build, which the main thread may interrupt."""
+        with extraction.connection.cursor() as connection:
+            self._building = connection
+            try:
+                yield connection
+            finally:
+                self._building = None
 
     def _publisher(self) -> Publisher:
         work = work_on(self._work.database, self._work.directory, self._work.raw)
-        return Publisher(work, self._access.account, self._maturity_s)
+        return Publisher(work, self._access.account, self._maturity_s, self._interruptible)
 
     def _take_build(self) -> None:
         if self._build is None or not self._build.done():
@@ -451,8 +464,7 @@ class Watch:
         self._stop.set()
         self._interrupt_build()
         if self._load is not None:
-            with suppress(BaseException):
-                self._load.result(LOADING_ENDS_WITHIN_S)
+            self._has_ended(self._load, LOADING_ENDS_WITHIN_S)
         if self._landing.extraction is not None and self._unstored_since_s is None:
             with suppress(BaseException):
                 is_waiting = self._load is not None and not self._load.done()
@@ -460,18 +472,25 @@ class Watch:
                     self._landings.submit(self._landing.land).result()
         if self._n_waiting:
             _log.warning("%s rows that were seen are not stored", f"{self._n_waiting:,}")
-        while self._build is not None and not (self._build.cancel() or self._build.done()):
-            self._interrupt_build()
-            with suppress(TimeoutError):
-                self._build.result(0.1)
+        if self._build is not None and not self._build.cancel():
+            self._has_ended(self._build, inf)
         with suppress(BaseException):
             self._landings.submit(self._landing.end).result()
 
+    def _has_ended(self, work: Future[Any], within_s: float) -> bool:
+        """Wait for another thread, and end the builds that it is at, one query after the other."""
+        until_s = passed_s() + within_s
+        while not work.done() and passed_s() < until_s:
+            self._interrupt_build()
+            wait([work], 0.1)
+        return work.done()
+
     def _interrupt_build(self) -> None:
-        """End the query that the building thread is at, if any. Polars is not to be interrupted."""
-        if self._build is not None and self._building is not None:
+        """End the query that a build is at, if any. Polars is not to be interrupted."""
+        building = self._building
+        if building is not None:
             with suppress(duckdb.Error):
-                self._building.interrupt()
+                building.interrupt()
 
     def _client(self) -> dict[str, Any]:
         """How the landing thread asks the exchange."""

@@ -2,17 +2,20 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import duckdb
 import pytest
 
-from pipelines import job
+from pipelines import building, job
 from pipelines.kalshi.client.errors import ExchangeUnavailable
 from pipelines.kalshi.extraction import Limits, LoadSettings
+from pipelines.landing import Landing
 from pipelines.publishing import Publisher
 from pipelines.sandbox import Account, ManualClock, Market
 from pipelines.sandbox.refusal import Refused
@@ -21,7 +24,7 @@ from pipelines.store.database import Database
 from tests.benches.publish import load
 from tests.conftest import NOON
 from tests.running import Command, access_of, build_few, read
-from tests.watch.driven import Plan, raw, watched
+from tests.watch.driven import Inline, Plan, raw, watched
 
 Run = Callable[..., job.Outcome]
 STRANGERS = 250
@@ -222,6 +225,56 @@ def test_a_watch_publishes_what_is_ours_while_its_cycle_reads_the_market(
     assert read(database, SHOWN)[0][:4] == (first[0], True, 1, 1)
     noted = raw(database, "select list(is_market_complete order by rowid) from raw.publications")
     assert noted == [([False, True],)]
+
+
+def _asked_for_ever(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute("select count(*) from range(1_000_000), range(1_000_000)")
+
+
+@pytest.mark.parametrize("can_be_ended", [True, False], ids=["in DuckDB", "in polars"])
+def test_a_watch_that_ends_while_it_publishes_what_is_ours_stores_what_it_saw(
+    exchange: Any,
+    market: Market,
+    clock: ManualClock,
+    desk: Account,
+    maker: Account,
+    database: Database,
+    strangers: None,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    can_be_ended: bool,
+) -> None:
+    """A query of DuckDB is ended; what polars computes is not, and the looks are stored beside."""
+    deal(market, desk, maker, 1)
+    build, begun, stored = building.build, Event(), Event()
+    land_aside, aside = Landing.land_aside, list[bool]()
+
+    def build_long(connection: Any, *args: Any, on_begun: Any, **more: Any) -> Any:
+        on_begun()
+        begun.set()
+        if can_be_ended:
+            _asked_for_ever(connection)
+        stored.wait()
+        return build(connection, *args, on_begun=on_begun, **more)
+
+    def landing_aside(landing: Landing) -> bool:
+        aside.append(land_aside(landing))
+        stored.set()
+        return aside[-1]
+
+    monkeypatch.setattr(building, "build", build_long)
+    monkeypatch.setattr(Landing, "land_aside", landing_aside)
+    if not can_be_ended:
+        monkeypatch.setattr("pipelines.watch.LOADING_ENDS_WITHIN_S", 0.1)
+    with ThreadPoolExecutor(max_workers=1) as landings:
+        acts = [(1.0, begun.wait), (6.0, lambda: deal(market, desk, maker, 2))]
+        threads = iter([landings, Inline()]).__next__
+        plan = Plan(clock, 14, acts)
+        watched(database, access_of(exchange, desk, IN_SLICES), plan, threads=threads)
+
+    assert aside == ([] if can_be_ended else [True])
+    quotes = "select market_ticker from raw.quote_versions order by all"
+    assert raw(database, quotes) == [("KXOWN-26-1",), ("KXOWN-26-2",)]
 
 
 def test_scope_self_says_that_the_market_is_not_read(run: Run, database: Database) -> None:

@@ -9,6 +9,7 @@ import duckdb
 import pytest
 
 from pipelines import building, job
+from pipelines.kalshi.extraction import Limits
 from pipelines.operations.standing import standing
 from pipelines.store import publish
 from pipelines.store.beside import log_beside
@@ -133,6 +134,81 @@ def test_a_file_that_may_not_be_gone_on_from_costs_a_build_of_everything(
     assert differences(held.path, everything) == {}
     assert [line.partition(why)[1] for line in why_anew(caplog)] == ([why] if why else [])
     assert len(list(held.path.parent.glob(f"rfq.duckdb.{aside}-*"))) == (aside is not None)
+
+
+def _damage_rows(path: Path) -> None:
+    """Some bytes of the first block of RFQs, which nothing reads as the file is opened."""
+    with duckdb.connect(path, read_only=True) as connection:
+        ((block,),) = connection.execute(
+            "select min(block_id) from pragma_storage_info('staging.rfqs') where block_id >= 0"
+        ).fetchall()
+    with path.open("r+b") as file:
+        file.seek(publish.HEADERS_BYTES + block * 262_144 + 100)
+        file.write(bytes(1_000))
+
+
+@pytest.mark.parametrize("afresh", [False, True], ids=["in a copy", "in the comparison"])
+def test_damage_that_shows_late_costs_a_build_of_everything(
+    held: Database, everything: Path, caplog: pytest.LogCaptureFixture, *, afresh: bool
+) -> None:
+    """A build of everything reads what was published only to see what became of it."""
+    _damage_rows(held.path)
+
+    job.rebuild(held, afresh=afresh)
+
+    assert differences(held.path, everything) == {}
+    (why,) = why_anew(caplog)
+    assert why.startswith(f"{held.path} cannot be read (")
+    assert len(list(held.path.parent.glob("rfq.duckdb.damaged-*"))) == 1
+
+
+def test_a_damaged_file_refuses_no_build_though_nobody_can_tell_what_raw_has_lost(
+    held: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is kept, and whoever wants to may look what can be read of it."""
+    _damage_rows(held.path)
+    with duckdb.connect(held.private_path) as connection:
+        connection.execute("delete from raw.rfq_versions where id = 'r7'")
+
+    rows = job.rebuild(held).mart_rows
+
+    assert rows["rfq_facts"] == HELD + MORE - 1
+    assert len(list(held.path.parent.glob("rfq.duckdb.damaged-*"))) == 1
+    job.rebuild(held)
+
+
+def test_a_private_file_that_is_damaged_is_no_matter_of_the_published_one(held: Database) -> None:
+    published = held.path.read_bytes()
+    with duckdb.connect(held.private_path) as connection:
+        connection.execute("checkpoint")
+        ((block,),) = connection.execute(
+            "select min(block_id) from pragma_storage_info('raw.rfq_versions') where block_id >= 0"
+        ).fetchall()
+    with held.private_path.open("r+b") as file:
+        file.seek(publish.HEADERS_BYTES + block * 262_144 + 100)
+        file.write(bytes(1_000))
+
+    with pytest.raises(duckdb.Error, match=r"(?i)corrupt|checksum"):
+        job.rebuild(held, afresh=True)
+
+    assert held.path.read_bytes() == published
+    assert list(held.path.parent.glob("rfq.duckdb.damaged-*")) == []
+
+
+def test_a_file_that_is_moved_while_a_run_is_at_work_is_made_anew(
+    held: Database, everything: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with held.held(), held.working_directory() as directory:
+        work = building.work_on(held, directory)
+        held.path.rename(held.path.with_name("moved.duckdb"))
+        with held.writing(directory) as connection:
+            job.demand_buildable(connection, work)
+            building.build_and_publish(
+                *(connection, work, {}, Limits()), account=None, maturity_s=300.0
+            )
+
+    assert why_anew(caplog) == [f"{held.path} is not there any more"]
+    assert differences(held.path, everything) == {}
 
 
 def test_an_older_file_of_ours_is_gone_on_from(

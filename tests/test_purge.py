@@ -90,7 +90,8 @@ def test_what_is_purged_is_in_no_file_and_does_not_come_back(
     where = ("--base-url", exchange.base_url, "--database", database.path)
     at = ("--database", database.path)
     assert rfq("run", *where).code == 0
-    (database.path.parent / "rfq.duckdb.changed-20261120").write_text(old[0])
+    aside = database.path.parent / "rfq.duckdb.changed-20261120"
+    aside.write_text(old[0])
     before = database.private_path.read_bytes()
     assert holds(database, *old)
 
@@ -99,6 +100,7 @@ def test_what_is_purged_is_in_no_file_and_does_not_come_back(
     with monkeypatch.context() as broken:
         broken.setattr(purge, "replace_published", _half_done)
         half = rfq("purge", "--older-than", "1d", "--yes", *at)
+    assert not aside.exists()
     purged = rfq("purge", "--older-than", "1d", "--yes", *at)
     told_bytes = effects.published_bytes()
     sizes = [path.stat().st_size for path in (database.path, database.private_path)]
@@ -163,6 +165,51 @@ def test_who_asked_is_forgotten_with_the_rfq_where_only_a_quote_names_them(
     assert not holds(database, *quoted[0], forgotten.communications_id)
     left = "select rfqs.rfq_id, quote_id from staging.rfqs join staging.quotes using (rfq_id)"
     assert read(database, left) == [quoted[1]]
+
+
+def test_what_the_exchange_has_forgotten_by_now_needs_no_hash(
+    rfq: Command,
+    key: Path,
+    exchange: Any,
+    market: Market,
+    clock: ManualClock,
+    desk: Account,
+    maker: Account,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of what was purged for its age: it is left out by that, and no other list shows it.
+
+    The sandbox shows what is closed for longer than this run takes the exchange to.
+    """
+    monkeypatch.setenv("SOURCES__KALSHI__RETENTION_DAYS", "1")
+    stranger, other = market.add_account("stranger"), market.add_account("other")
+    closed, left_open = (
+        market.create_rfq(who, market_ticker="KXONE-26-THEIRS", contracts_fp="10.00")
+        for who in (stranger, other)
+    )
+    quoted, quote_id = _quoted(market, desk, maker)
+    clock.advance(30.0)
+    market.delete_rfq(stranger, closed)
+    clock.advance(30.0)
+    where = ("--base-url", exchange.base_url, "--database", database.path)
+    assert rfq("run", *where).code == 0
+    clock.advance(AGE.total_seconds() - 3_600)
+
+    purged = rfq("purge", "--older-than", "1d", "--yes", "--database", database.path)
+
+    assert purged.code == 0, purged.err
+    kept = "select resource, id_hash::varchar from raw.purged_ids order by all"
+    with duckdb.connect(database.private_path, read_only=True) as connection:
+        hashes = connection.execute(kept).fetchall()
+        wanted = connection.execute(
+            "select resource, md5_number(id)::varchar from (values ('rfqs', $1), ('rfqs', $2),"
+            " ('quotes', $3)) as t(resource, id) order by all",
+            [left_open, quoted, quote_id],
+        ).fetchall()
+    assert hashes == wanted
+    assert rfq("run", *where).code == 0
+    assert not holds(database, closed, left_open, quoted, quote_id)
 
 
 def test_a_purge_wants_one_thing_and_something_to_purge(rfq: Command, database: Database) -> None:

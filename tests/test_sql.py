@@ -198,7 +198,7 @@ def test_a_damaged_file_is_said_to_be_one_and_no_wrong_query(
     ended = rfq("sql", "from staging.rfqs", "--database", damaged)
 
     assert ended.code == 65
-    assert f"{damaged} is damaged: `rfq build` makes it anew" in ended.err
+    assert f"{damaged} is damaged: `rfq build --full-refresh` makes it anew" in ended.err
 
 
 def test_a_query_that_finds_no_room_is_to_be_asked_again(

@@ -26,10 +26,15 @@ from (select unnest($1) as id, generate_subscripts($1, 1) as place) as asked ord
 """
 
 
-# Arrow has no such numbers as these hashes.
+# How each table is handed over, and taken: Arrow has no numbers as long as these hashes, and to
+# write them as text takes two hundred times as long as to halve them.
 _TABLES = {
-    "purges": "from raw.purges",
-    "purged_ids": "select resource, id_hash::varchar as id_hash from raw.purged_ids",
+    "purges": ("from raw.purges", "from _purged"),
+    "purged_ids": (
+        "select resource, (id_hash >> 64)::ubigint as high,"
+        " (id_hash & 18446744073709551615::uhugeint)::ubigint as low from raw.purged_ids",
+        "select resource, (high::uhugeint << 64) | low::uhugeint as id_hash from _purged",
+    ),
 }
 
 
@@ -37,7 +42,7 @@ def purges(cursor: duckdb.DuckDBPyConnection) -> dict[str, pa.Table]:
     """Return the tables that tell of purges, by name; none before the first one."""
     if not _are_there(cursor):
         return {}
-    return {name: cursor.sql(query).to_arrow_table() for name, query in _TABLES.items()}
+    return {name: cursor.sql(handed).to_arrow_table() for name, (handed, _) in _TABLES.items()}
 
 
 def note_purged(connection: duckdb.DuckDBPyConnection, told: dict[str, pa.Table]) -> None:
@@ -46,7 +51,8 @@ def note_purged(connection: duckdb.DuckDBPyConnection, told: dict[str, pa.Table]
         connection.execute(MAKE_TABLES)
     for name, rows in told.items():
         connection.register("_purged", rows)
-        connection.execute(f"insert into raw.{name} by name from _purged")
+        _, taken = _TABLES[name]
+        connection.execute(f"insert into raw.{name} by name {taken}")
         connection.unregister("_purged")
 
 

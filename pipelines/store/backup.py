@@ -102,7 +102,7 @@ def _demand_whole(copy: Database) -> None:
     except duckdb.Error as error:
         raise DataRefused(
             f"the copy cannot be read ({str(error).splitlines()[0]}), so there is no backup: "
-            "`rfq run` says what is wrong with the files"
+            "`rfq build --full-refresh` says if it is the private file, and makes the other anew"
         ) from None
 
 

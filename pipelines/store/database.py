@@ -478,4 +478,4 @@ def _attach_a_copy(connection: duckdb.DuckDBPyConnection, path: Path, directory:
 
 
 def _damaged(published: Path) -> DataRefused:
-    return DataRefused(f"{published} is damaged: `rfq build` makes it anew")
+    return DataRefused(f"{published} is damaged: `rfq build --full-refresh` makes it anew")

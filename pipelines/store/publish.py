@@ -113,8 +113,8 @@ def last_published(path: Path, directory: Path, *, is_ours: bool) -> Last | None
 
 @contextmanager
 def attached(connection: duckdb.DuckDBPyConnection, last: Last | None) -> Iterator[bool]:
-    """Attach the last published file as `published`; yield whether there is one."""
-    if last is None:
+    """Attach the last published file as `published`; yield whether there is one, still."""
+    if last is None or not last.place.exists():
         yield False
         return
     _attach_last(connection, last.place, last.directory)

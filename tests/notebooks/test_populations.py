@@ -186,7 +186,8 @@ def test_the_range_of_a_count_has_its_small_days_and_those_on_which_nothing_happ
             )
         # Four days before nobody looked.
         connection.execute(
-            "insert into marts.trust by name select trust.* replace (cohort_date - n::int as cohort_date,"
+            "insert into marts.trust by name"
+            " select trust.* replace (cohort_date - n::int as cohort_date,"
             " if(n = 4, 0.0, hours_observed) as hours_observed) from marts.trust, range(1, 5) t(n)"
             f" where cohort_date = date '{DAY}'"
         )

@@ -88,7 +88,7 @@ def test_damage_that_is_found_while_reading_is_the_published_files(
     ended = rfq(*asked, *ONE_DAY)
 
     assert ended.code == 65
-    assert "rfq.duckdb is damaged: `rfq build` makes it anew" in ended.err
+    assert "rfq.duckdb is damaged: `rfq build --full-refresh` makes it anew" in ended.err
 
 
 def test_no_file_an_older_one_and_no_folder_end_with_78(

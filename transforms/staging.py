@@ -77,6 +77,7 @@ def find_changed(connection: duckdb.DuckDBPyConnection) -> None:
     _find_versions(connection, "quotes")
     incremental.execute(connection, "named_rfqs")
     _find_versions(connection, "rfqs")
+    incremental.execute(connection, "changed_last_seen")
 
 
 def _find_versions(connection: duckdb.DuckDBPyConnection, name: str) -> None:

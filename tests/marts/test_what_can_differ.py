@@ -204,6 +204,25 @@ def test_another_creation_of_an_id_takes_the_place_of_the_one_before(desk: Desk)
             ]
 
 
+def test_sights_are_looked_for_from_the_load_on_in_which_an_id_was_first_met(desk: Desk) -> None:
+    """r1 was seen open in the second load, and once more in the third, which brings r2."""
+    first_load = "select getvariable('first_load')"
+    seen = "insert into raw.last_seen values ('rfqs', 'r1', $1, $1, $2)"
+    seen_open = "select epoch(last_seen_open_ts - $1)::int from staging.rfqs where rfq_id = 'r1'"
+    desk.load(100, [rfq("r1", 90, **STRANGER)])
+    desk.connection.execute(seen, [at(200), 2])
+    desk.load(200)
+    desk.connection.execute(seen, [at(300), 3])
+    desk.load(300, [rfq("r2", 290, **STRANGER)])
+    desk.load(400, [closed_rfq("r2", 290, 390, **STRANGER)])
+    assert desk.rows(first_load) == [(3,)]
+
+    desk.load(500, [closed_rfq("r1", 90, 490, **STRANGER)])
+
+    assert desk.rows(first_load) == [(1,)]
+    assert desk.connection.execute(seen_open, [MIDNIGHT]).fetchall() == [(300,)]
+
+
 def test_strangers_are_counted_by_minute_but_where_reading_began_or_ended(desk: Desk) -> None:
     """Read from 30 s to 90 s: of 10, 50, 80, 100 and 300 s that is two, with 85 and 86 s four."""
     counts = "select n_rfq, n_rfq_observed, n_rfq_own_or_quoted from marts.arrivals"

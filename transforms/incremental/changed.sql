@@ -28,9 +28,6 @@ create or replace temp table changed_ids as
     union all
     select 'quotes', id from changed_quotes;
 
-create or replace temp table changed_last_seen as
-    from raw.last_seen semi join changed_ids using (resource, id);
-
 create or replace temp table changed_tombstones as
     from raw.tombstones semi join changed_ids using (resource, id);
 

@@ -25,13 +25,13 @@ select size_bucket, sum(fill_rate_matured_numerator) as n_filled,
 from marts.fill_rates where visibility = 'own' and capture <> 'backfill'
 group by size_bucket order by size_bucket like '%cost', marts.bucket_start(size_bucket);
 
--- incidence_30s: What is the chance to be filled, or closed, within 30 s?
-select n_legs, count(*) as n, count(*) filter (time_to_fill_s <= 30) as n_filled, n_filled / n as
-    filled, marts.wilson_low(n_filled, n) as low, marts.wilson_high(n_filled, n) as high,
+-- incidence_30s: What is the chance to be filled, or closed, within 30 s? (Of known times.)
+select n_legs, count(*) as n, count(*) filter (time_to_fill_s <= 30) / n as filled,
+    marts.wilson_low(filled * n, n) as low, marts.wilson_high(filled * n, n) as high,
     count(*) filter (end_cause = 'closed' and end_ts <= created_ts + to_seconds(30)) / n as closed
-from marts.rfq_facts where visibility = 'own' and capture <> 'backfill' and created_ts <= (select
-    as_of from marts.build_info) - to_seconds(30) and (state <> 'executed' or time_to_fill_s >= 0)
-group by n_legs order by n_legs;
+from marts.rfq_facts, marts.build_info where visibility = 'own' and capture <> 'backfill' and
+    created_ts + to_seconds(30) <= as_of and (end_cause is null or time_to_fill_s >= 0
+    or end_cause = 'closed' and end_ts >= created_ts) group by n_legs order by n_legs;
 
 -- died_where: Where did RFQs die?
 select role, bucket, sum(n_rfq) as n_rfq,

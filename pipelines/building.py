@@ -22,7 +22,7 @@ from pipelines.store.invariants import (
     checks_everything,
     demand_few_rejected,
     demand_sound,
-    find_lost,
+    find_lost_readable,
 )
 from pipelines.store.known import note_publication
 from pipelines.store.older_layouts import leave_older_layout
@@ -136,7 +136,7 @@ def build_and_publish(
         if work.last is None or not is_damage(error):
             raise
         said = str(error).splitlines()[0]
-        _log.warning("all is built anew: %s cannot be read (%s)", work.database.path, said)
+        _log.warning("all is built anew: what is stored cannot be read (%s)", said)
         outcome = once(replace(work, last=None, spoilt="damaged"), afresh=True)
     note_phases(connection, recording.run_id())
     return outcome
@@ -170,15 +170,16 @@ def lost_rows(connection: duckdb.DuckDBPyConnection, work: Work) -> dict[str, in
         if work.last is None or not has_last:
             return {}
         is_noted = provenance(connection, work.last, work.last.place) == "noted"
-        try:
-            if is_noted and has_only_grown(connection, "published.incremental"):
-                return {}
-            return find_lost(connection)
-        except duckdb.Error as error:
-            # Whichever of the two is damaged, the build that follows meets it and tells.
-            if not is_damage(error):
-                raise
+        if is_noted and has_only_grown(connection, "published.incremental"):
             return {}
+        lost, unreadable = find_lost_readable(connection)
+        if unreadable:
+            _log.warning(
+                "what is stored cannot be read whole: whether the private file has lost %s that"
+                " were published cannot be told",
+                " or ".join(unreadable),
+            )
+        return lost
 
 
 def _without_changed(connection: duckdb.DuckDBPyConnection, work: Work) -> Work:
@@ -228,7 +229,11 @@ def _copied_base(connection: duckdb.DuckDBPyConnection, work: Work) -> Path | No
             _log.warning("all is built anew: %s is not there any more", work.database.path)
         return None
     with effects.phase("copy"):
-        return base_of(connection, work.last)
+        try:
+            return base_of(connection, work.last)
+        except FileNotFoundError:
+            _log.warning("all is built anew: %s was moved meanwhile", work.database.path)
+            return None
 
 
 def _gone_on(

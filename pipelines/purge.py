@@ -23,9 +23,10 @@ from pipelines.kalshi.purged import MAKE_TABLES
 from pipelines.kalshi.settings import configured
 from pipelines.stopping import stoppable
 from pipelines.store.beside import fresh_directory, log_beside
-from pipelines.store.database import Database
+from pipelines.store.database import Database, damaged
 from pipelines.store.errors import DatabaseError
-from pipelines.store.publish import last_published, replace_published
+from pipelines.store.invariants import find_lost
+from pipelines.store.publish import Last, attached, is_damage, last_published, replace_published
 from pipelines.store.stamp import quoted_text, tables_in
 
 # What is purged: an RFQ together with all its quotes, and quotes by themselves.
@@ -62,15 +63,12 @@ delete from raw.leg_lists where leg_list not in (
     select leg_list from raw.rfq_versions where leg_list is not null
 )
 """
-# What was purged for its age and the exchange has forgotten, or denies, is listed no more and would
-# be left out by when it was created. A market has millions of these a day.
+# What was purged for its age and the exchange has forgotten is listed no more and would be left out
+# by when it was created. A market has millions of these a day.
 _FORGOTTEN = """
 create temp table forgotten_rfqs as
 select id from raw.rfq_versions group by id
-having max(created_ts) < $before and (
-    bool_or(status = 'closed' and observed_ts < $forgotten)
-    or id in (select id from raw.tombstones where resource = 'rfqs')
-)
+having max(created_ts) < $before and max(observed_ts) < $forgotten and bool_or(status = 'closed')
 """
 _NOTE_IDS = """
 insert into raw.purged_ids
@@ -119,6 +117,7 @@ def prepared(database: Database, wanted: Wanted, now: datetime) -> Iterator[Purg
             connection.execute("checkpoint")
             last = last_published(database.path, directory, is_ours=False)
             demand_buildable(connection, Work(database, directory, last))
+            _demand_readable(connection, last)
             _demand_another_account(connection, wanted.account)
         scratch = Database(directory / "purged.duckdb")
         shutil.copyfile(database.private_path, scratch.private_path)
@@ -143,6 +142,17 @@ def carry_out(purge: Purge) -> list[Path]:
         log_beside(private).unlink(missing_ok=True)
         replace_published(compact, private, is_published=False)
     return removed
+
+
+def _demand_readable(connection: duckdb.DuckDBPyConnection, last: Last | None) -> None:
+    """What of a damaged published file the private one has lost, it may hold alone."""
+    with attached(connection, last) as has_last:
+        try:
+            _ = find_lost(connection) if has_last else {}
+        except duckdb.Error as error:
+            if last is None or not is_damage(error):
+                raise
+            raise damaged(last.place) from None
 
 
 def _on_the_disk_of(private: Path, directory: Path) -> AbstractContextManager[Path]:

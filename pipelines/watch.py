@@ -463,8 +463,8 @@ class Watch:
         """Store what was seen, and wait for the other threads."""
         self._stop.set()
         self._interrupt_build()
-        if self._load is not None:
-            self._has_ended(self._load, LOADING_ENDS_WITHIN_S)
+        with suppress(BaseException):
+            self._wait_for(self._load, LOADING_ENDS_WITHIN_S)
         if self._landing.extraction is not None and self._unstored_since_s is None:
             with suppress(BaseException):
                 is_waiting = self._load is not None and not self._load.done()
@@ -472,18 +472,18 @@ class Watch:
                     self._landings.submit(self._landing.land).result()
         if self._n_waiting:
             _log.warning("%s rows that were seen are not stored", f"{self._n_waiting:,}")
-        if self._build is not None and not self._build.cancel():
-            self._has_ended(self._build, inf)
+        for each in (self._build, self._load):
+            if each is not None and not each.cancel():
+                self._wait_for(each, inf)
         with suppress(BaseException):
             self._landings.submit(self._landing.end).result()
 
-    def _has_ended(self, work: Future[Any], within_s: float) -> bool:
+    def _wait_for(self, work: Future[Any] | None, at_most_s: float) -> None:
         """Wait for another thread, and end the builds that it is at, one query after the other."""
-        until_s = passed_s() + within_s
-        while not work.done() and passed_s() < until_s:
+        until_s = passed_s() + at_most_s
+        while work is not None and not work.done() and passed_s() < until_s:
             self._interrupt_build()
             wait([work], 0.1)
-        return work.done()
 
     def _interrupt_build(self) -> None:
         """End the query that a build is at, if any. Polars is not to be interrupted."""

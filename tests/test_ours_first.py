@@ -227,8 +227,9 @@ def test_a_watch_publishes_what_is_ours_while_its_cycle_reads_the_market(
     assert noted == [([False, True],)]
 
 
-def _asked_for_ever(connection: duckdb.DuckDBPyConnection) -> None:
-    connection.execute("select count(*) from range(1_000_000), range(1_000_000)")
+def _ask_for_long(connection: duckdb.DuckDBPyConnection) -> None:
+    """For minutes, unless it is ended."""
+    connection.execute("select count(*) from range(1_000_000), range(500_000)")
 
 
 @pytest.mark.parametrize("can_be_ended", [True, False], ids=["in DuckDB", "in polars"])
@@ -253,8 +254,8 @@ def test_a_watch_that_ends_while_it_publishes_what_is_ours_stores_what_it_saw(
         on_begun()
         begun.set()
         if can_be_ended:
-            _asked_for_ever(connection)
-        stored.wait()
+            _ask_for_long(connection)
+        assert stored.wait(60)
         return build(connection, *args, on_begun=on_begun, **more)
 
     def landing_aside(landing: Landing) -> bool:
@@ -264,8 +265,7 @@ def test_a_watch_that_ends_while_it_publishes_what_is_ours_stores_what_it_saw(
 
     monkeypatch.setattr(building, "build", build_long)
     monkeypatch.setattr(Landing, "land_aside", landing_aside)
-    if not can_be_ended:
-        monkeypatch.setattr("pipelines.watch.LOADING_ENDS_WITHIN_S", 0.1)
+    monkeypatch.setattr("pipelines.watch.LOADING_ENDS_WITHIN_S", 60 if can_be_ended else 0.1)
     with ThreadPoolExecutor(max_workers=1) as landings:
         acts = [(1.0, begun.wait), (6.0, lambda: deal(market, desk, maker, 2))]
         threads = iter([landings, Inline()]).__next__

@@ -8,10 +8,10 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from pipelines import building, job
+from pipelines import building, job, purge
 from pipelines.kalshi.extraction import Limits
 from pipelines.operations.standing import standing
-from pipelines.store import publish
+from pipelines.store import beside, publish
 from pipelines.store.beside import log_beside
 from pipelines.store.database import Database
 from pipelines.store.errors import DataRefused
@@ -158,7 +158,7 @@ def test_damage_that_shows_late_costs_a_build_of_everything(
 
     assert differences(held.path, everything) == {}
     (why,) = why_anew(caplog)
-    assert why.startswith(f"{held.path} cannot be read (")
+    assert why.startswith("what is stored cannot be read (")
     assert len(list(held.path.parent.glob("rfq.duckdb.damaged-*"))) == 1
 
 
@@ -172,9 +172,38 @@ def test_a_damaged_file_refuses_no_build_though_nobody_can_tell_what_raw_has_los
 
     rows = job.rebuild(held).mart_rows
 
+    assert any("has lost RFQs or closings that were published cannot" in m for m in caplog.messages)
     assert rows["rfq_facts"] == HELD + MORE - 1
     assert len(list(held.path.parent.glob("rfq.duckdb.damaged-*"))) == 1
     job.rebuild(held)
+
+
+def test_of_a_damaged_file_what_can_be_read_is_still_compared(held: Database) -> None:
+    """The RFQs are damaged, and a quote is lost: the exchange may have that."""
+    _damage_rows(held.path)
+    with duckdb.connect(held.private_path) as connection:
+        first = "select min(id) from raw.quote_versions where load = 1"
+        connection.execute(f"delete from raw.quote_versions where id = ({first})")
+
+    with pytest.raises(DataRefused, match="has lost 1 quotes"):
+        job.rebuild(held)
+
+
+def test_a_purge_leaves_a_damaged_file_alone_which_may_hold_what_raw_has_lost(
+    held: Database,
+) -> None:
+    _damage_rows(held.path)
+    wanted = purge.Wanted(datetime(2030, 1, 1, tzinfo=UTC), None)
+
+    with (
+        pytest.raises(DataRefused, match="is damaged: `rfq build --full-refresh`"),
+        purge.prepared(held, wanted, datetime.now(UTC)),
+    ):
+        pass
+
+    job.rebuild(held, afresh=True)
+    with purge.prepared(held, wanted, datetime.now(UTC)) as prepared:
+        assert prepared.is_needed
 
 
 def test_a_private_file_that_is_damaged_is_no_matter_of_the_published_one(held: Database) -> None:
@@ -208,6 +237,25 @@ def test_a_file_that_is_moved_while_a_run_is_at_work_is_made_anew(
             )
 
     assert why_anew(caplog) == [f"{held.path} is not there any more"]
+    assert differences(held.path, everything) == {}
+
+
+def test_a_file_that_is_moved_while_it_is_copied_is_made_anew(
+    held: Database,
+    everything: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    copy = beside._copy
+
+    def moved_meanwhile(path: Path, target: Path) -> None:
+        copy(path, target)
+        path.rename(path.with_name("moved.duckdb"))
+
+    monkeypatch.setattr(beside, "_copy", moved_meanwhile)
+    job.rebuild(held)
+
+    assert why_anew(caplog) == [f"{held.path} was moved meanwhile"]
     assert differences(held.path, everything) == {}
 
 

@@ -136,7 +136,7 @@ def _unquoted_series(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Ite
     if rows:
         told = ", ".join(f"{row['series']} ({row['n']:,})" for row in rows[:3])
         text = (
-            f"{len(rows)} series with {MIN_N} RFQs or more, {scope.captures['maker']}, were seen"
+            f"{len(rows)} series with {MIN_N} RFQs or more ({scope.captures['maker']}) were seen"
             f" and not quoted: {told}."
         )
         yield Item("unquoted", text, "chart-hits_by_series")
@@ -154,8 +154,8 @@ def _close_calls(connection: duckdb.DuckDBPyConnection, scope: Scope) -> Iterato
     ).fetchall()
     if n_close or n_better:
         text = (
-            f"The next quote was within one cent on {n_close:,} of {n:,} executed RFQs,"
-            f" {scope.captures['requester']}, that another maker bid for; on {n_better:,} a better"
+            f"The next quote was within one cent on {n_close:,} of {n:,} executed RFQs"
+            f" ({scope.captures['requester']}) that another maker bid for; on {n_better:,} a better"
             " bid was passed over."
         )
         yield Item("close", text, "chart-cover_by_size")

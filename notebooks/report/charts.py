@@ -422,18 +422,21 @@ def _of_maker(scope: Scope, unit: Unit) -> Iterator[Wanted]:
 
 def _died(scope: Scope, role: str) -> Wanted:
     """Of all captures, but where a maker is chosen by its quotes: see `Scope.timely`."""
-    title, which, whose, more = "Where RFQs of others died, to your eyes", "", "<> 'own'", ""
-    if role == "requester":
-        title, which, whose = "Where RFQs died", scope.of_maker, "= 'own'"
-        more = f" and {scope.timely}" if scope.chosen.maker is not None else ""
-    note = f"Each RFQ of the window{which} in the first bucket that holds."
+    title, whose, more = "Where RFQs died", "= 'own'", ""
+    if role == "maker":
+        title, whose = "Where RFQs of others died, to your eyes", "<> 'own'"
+        more = " Nobody tells a maker who else was executed."
+    which = of_capture = ""
+    if scope.chosen.maker is not None:
+        which = f"{scope.quoted_by}, {scope.captures[role]}"
+        of_capture = f" and capture = '{scope.captures[role]}'"
     return Wanted(
         f"died_where_{role}",
         title,
-        note + ("" if role == "requester" else " Nobody tells a maker who else was executed."),
+        f"Each RFQ of the window{which}, in the first bucket that holds.{more}",
         "Where RFQs died",
         "select outcome_bucket as bucket, count(*) as n, n / sum(n) over () as share"
-        f" from asked where is_now and visibility {whose}{more} group by bucket"
+        f" from asked where is_now and visibility {whose}{of_capture} group by bucket"
         " order by n desc, bucket",
         lambda rows: bars(rows, "bucket", "n", "share", "%"),
         n="",

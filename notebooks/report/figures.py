@@ -83,7 +83,10 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A figure of the window, of the seven days before together, and of each of them."""
+    """A figure of the window, of the seven days before together, and of those of them that count.
+
+    That are the days with anything in them, and for what adds up those that were observed whole.
+    """
 
     figure: Figure
     now: Value
@@ -92,7 +95,7 @@ class Found:
 
     @property
     def _usual_values(self) -> list[float]:
-        """Of a sum every day, as a small one is no less sure than a great one."""
+        """What adds up is no less sure where it is small."""
         return [
             each.value
             for each in self.by_day.values()
@@ -156,7 +159,10 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Figure]:
     traded = f"{own} and executed_ts is not null and is_reference_accept"
     within = f"within {scope.maturity_s:g} s"
     inside = " and requester_price_dollars between 0.000001 and 0.999999 and cover_bid < 1"
-    yield Figure("n_rfq_own", "Own RFQs", Kind.COUNT, "asked", "requester", own)
+    yield Figure(
+        "n_rfq_own", "Own RFQs", Kind.COUNT, "asked", "requester", own,
+        note=scope.quoted_by.removeprefix(", "),
+    )  # fmt: skip
     yield Figure(
         "fill_rate_matured", f"Filled {within}", Kind.SHARE, "asked", "requester", matured,
         "is_filled", f"of own RFQs at least {scope.maturity_s:g} s old{scope.of_maker}",
@@ -179,7 +185,7 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Figure]:
     )  # fmt: skip
     yield Figure(
         "time_to_fill_p50_s", "Time to fill, median", Kind.SECONDS, "asked", "requester",
-        executed, "time_to_fill_s", "executed RFQs",
+        executed, "time_to_fill_s", f"executed RFQs{scope.quoted_by}",
     )  # fmt: skip
     yield Figure(
         _difference("quote_spread", unit), "Quote spread, median", Kind.DIFFERENCE, "quoted",
@@ -194,7 +200,7 @@ def _of_requester(scope: Scope, unit: Unit) -> Iterator[Figure]:
     )  # fmt: skip
     yield Figure(
         "requester_price_p50_dollars", "Price paid, median", Kind.PRICE, "asked", "requester",
-        executed, "requester_price_dollars", "executed RFQs",
+        executed, "requester_price_dollars", f"executed RFQs{scope.quoted_by}",
     )  # fmt: skip
     yield Figure(
         "lapse_rate", "Accepts that lapsed", Kind.SHARE, "quoted", "requester",
@@ -269,8 +275,8 @@ def _of_maker(scope: Scope, unit: Unit) -> Iterator[Figure]:
 
 
 def _seen(scope: Scope) -> str:
-    if scope.chosen.maker is not None:
-        return "those that this maker quoted"
+    if scope.quoted_by:
+        return scope.quoted_by.removeprefix(", ")
     if not scope.sees_market:
         return "scope self: only those that you quoted are read"
     return "" if scope.is_market_complete else "the market's list is still being read"
@@ -291,11 +297,11 @@ def values(
 
 
 def _days_on_record(connection: duckdb.DuckDBPyConnection, scope: Scope) -> list[date]:
-    """The days before that were observed: where none of them shows anything, nothing happened."""
+    """The days before that were observed whole: one that shows nothing then had nothing."""
     observed = {
         day
         for (day,) in connection.execute(
-            "select cohort_date from marts.trust where hours_observed > 0"
+            "select cohort_date from marts.trust where hours_observed >= hours_elapsed"
         ).fetchall()
     }
     window = scope.window
@@ -306,8 +312,9 @@ def _found(
     figure: Figure, parts: dict[tuple[bool, date | None], Value], on_record: Sequence[date]
 ) -> Found:
     nothing = Value(_empty(figure), 0)
-    by_day = dict.fromkeys(on_record, nothing)
-    by_day |= {day: value for (is_now, day), value in parts.items() if day and not is_now}
+    by_day = {day: value for (is_now, day), value in parts.items() if day and not is_now}
+    if figure.kind.adds_up:
+        by_day = {day: by_day.get(day, nothing) for day in on_record}
     now, before = (parts.get((is_now, None), nothing) for is_now in (True, False))
     return Found(figure, now, before, dict(sorted(by_day.items())))
 

@@ -170,9 +170,12 @@ class Scope:
     @property
     def of_maker(self) -> str:
         """What a note says besides where RFQs are chosen by a maker's quotes."""
-        if self.chosen.maker is None:
-            return ""
-        return f", that this maker quoted, {self.captures['requester']}"
+        return f"{self.quoted_by}, {self.captures['requester']}" if self.quoted_by else ""
+
+    @property
+    def quoted_by(self) -> str:
+        """The same of what is of every capture."""
+        return "" if self.chosen.maker is None else ", that this maker quoted"
 
     @property
     def whose(self) -> str:

@@ -183,7 +183,7 @@ class Database:
             except duckdb.Error as error:
                 # DuckDB finds some damage where it reads it, and not as it opens the file.
                 if "corrupt" in str(error).lower():
-                    raise _damaged(self.path) from None
+                    raise damaged(self.path) from None
                 raise
 
     @contextmanager
@@ -474,8 +474,9 @@ def _attach_a_copy(connection: duckdb.DuckDBPyConnection, path: Path, directory:
     try:
         _attach_to_read(connection, copied(path, directory, "published.duckdb"))
     except duckdb.Error:
-        raise _damaged(path) from None
+        raise damaged(path) from None
 
 
-def _damaged(published: Path) -> DataRefused:
+def damaged(published: Path) -> DataRefused:
+    """Say that the file at *published* is, and what to do."""
     return DataRefused(f"{published} is damaged: `rfq build --full-refresh` makes it anew")

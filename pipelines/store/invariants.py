@@ -34,6 +34,7 @@ import duckdb
 
 from pipelines.kalshi.extraction import Limits
 from pipelines.store.errors import DataRefused
+from pipelines.store.publish import is_damage
 from pipelines.store.stamp import read_stamp
 
 CHECK_EVERYTHING_EVERY = timedelta(days=1)
@@ -326,6 +327,20 @@ def find_lost(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """Count what the attached `published` shows and raw no longer holds, by kind of row."""
     counts = {kind: _count(connection, rows) for kind, rows in _LOST.items()}
     return {kind: count for kind, count in counts.items() if count}
+
+
+def find_lost_readable(connection: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], list[str]]:
+    """Return the same where something is damaged, and the kinds of which nothing can be told."""
+    counts: dict[str, int] = {}
+    unreadable: list[str] = []
+    for kind, rows in _LOST.items():
+        try:
+            counts[kind] = _count(connection, rows)
+        except duckdb.Error as error:
+            if not is_damage(error):
+                raise
+            unreadable.append(kind)
+    return {kind: count for kind, count in counts.items() if count}, unreadable
 
 
 def demand_nothing_lost(lost: dict[str, int], private: Path) -> None:

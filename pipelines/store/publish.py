@@ -114,10 +114,15 @@ def last_published(path: Path, directory: Path, *, is_ours: bool) -> Last | None
 @contextmanager
 def attached(connection: duckdb.DuckDBPyConnection, last: Last | None) -> Iterator[bool]:
     """Attach the last published file as `published`; yield whether there is one, still."""
-    if last is None or not last.place.exists():
+    try:
+        is_there = last is not None and last.place.exists()
+        if last is not None and is_there:
+            _attach_last(connection, last.place, last.directory)
+    except FileNotFoundError:
+        is_there = False
+    if not is_there:
         yield False
         return
-    _attach_last(connection, last.place, last.directory)
     try:
         yield True
     finally:

@@ -206,7 +206,7 @@ def test_another_creation_of_an_id_takes_the_place_of_the_one_before(desk: Desk)
 
 def test_sights_are_looked_for_from_the_load_on_in_which_an_id_was_first_met(desk: Desk) -> None:
     """r1 was seen open in the second load, and once more in the third, which brings r2."""
-    first_load = "select getvariable('first_load')"
+    seen_after = "select getvariable('seen_after_load')"
     seen = "insert into raw.last_seen values ('rfqs', 'r1', $1, $1, $2)"
     seen_open = "select epoch(last_seen_open_ts - $1)::int from staging.rfqs where rfq_id = 'r1'"
     desk.load(100, [rfq("r1", 90, **STRANGER)])
@@ -215,12 +215,35 @@ def test_sights_are_looked_for_from_the_load_on_in_which_an_id_was_first_met(des
     desk.connection.execute(seen, [at(300), 3])
     desk.load(300, [rfq("r2", 290, **STRANGER)])
     desk.load(400, [closed_rfq("r2", 290, 390, **STRANGER)])
-    assert desk.rows(first_load) == [(3,)]
+    assert desk.rows(seen_after) == [(2,)]
 
     desk.load(500, [closed_rfq("r1", 90, 490, **STRANGER)])
 
-    assert desk.rows(first_load) == [(1,)]
+    assert desk.rows(seen_after) == [(-1,)]
     assert desk.connection.execute(seen_open, [MIDNIGHT]).fetchall() == [(300,)]
+
+
+@pytest.mark.parametrize("is_lost", [False, True], ids=["killed", "lost"])
+def test_a_sight_without_its_version_is_found_again(desk: Desk, *, is_lost: bool) -> None:
+    """The load that met r1 was killed, or its version was lost and read again later."""
+    seen_open = "select epoch(last_seen_open_ts - $1)::int from staging.rfqs"
+    desk.load(100)
+    desk.connection.execute("insert into raw.last_seen values ('rfqs', 'r1', $1, $1, 2)", [at(200)])
+    if is_lost:
+        desk.load(250)
+        desk.connection.execute(
+            "insert into raw.extraction_runs by name select 'run' as run_id, 'rfqs_market' as pass,"
+            " '' as origin, $1 as started_ts, $1 as ended_ts, 1 as pages, 1 as rows_seen,"
+            " 1 as new_versions, 0 as rejected_rows, 1 as sweeps, true as is_verified,"
+            " true as began_anew, 3 as load",
+            [at(300)],
+        )
+    else:
+        desk.connection.execute("insert into raw.loads values (2, 'run', false, null)")
+        desk.number = 2
+    desk.load(300, [rfq("r1", 90, **STRANGER, status="closed")])
+
+    assert desk.connection.execute(seen_open, [MIDNIGHT]).fetchall() == [(200,)]
 
 
 def test_strangers_are_counted_by_minute_but_where_reading_began_or_ended(desk: Desk) -> None:

@@ -88,20 +88,25 @@ def test_what_is_of_one_capture_says_of_which(
 def test_the_chance_within_30_s_is_not_told_of_those_that_lived_long_apart(
     tmp_path: Path,
 ) -> None:
-    """One was filled after 3 s, too soon to be watched; the watched one closed after 200 s."""
+    """One was filled after 3 s, too soon to be watched; the watched one closed after 200 s.
+
+    When the third was closed nobody knows.
+    """
     stages = {"accepted": 1.0, "confirmed": 2.0, "executed": 3.0}
     quotes = [followed(by("A", "q1", "soon", 0.5, "0.5500"), **stages)]
     rfqs = [closed_rfq("soon", 0, 3), closed_rfq("watched", 0, 200)]
+    undated = closed_rfq("undated", 0, 3)
+    rfqs.append({k: v for k, v in undated.items() if k not in ("cancelled_ts", "updated_ts")})
     path = published(tmp_path / "rfq.duckdb", Shown("desk", rfqs, quotes)).path
 
     with duckdb.connect(path, read_only=True) as connection:
         captures = connection.sql("select capture from marts.rfq_facts order by 1").fetchall()
-        ((legs, n, n_filled, filled, _, _, closed),) = connection.sql(
+        ((legs, n, filled, _, _, closed),) = connection.sql(
             examples()["incidence_30s"].sql
         ).fetchall()
 
-    assert captures == [("late",), ("live",)]
-    assert (legs, n, n_filled, filled, closed) == (1, 2, 1, 0.5, 0.0)
+    assert captures == [("late",), ("live",), ("live",)]
+    assert (legs, n, filled, closed) == (1, 2, 0.5, 0.0)
 
 
 # RFQs that a maker's quotes choose
@@ -115,7 +120,7 @@ def test_of_rfqs_that_a_maker_has_quoted_no_share_is_quoted(both: Path) -> None:
         metrics = {metric for metric, _ in page.figures}
         assert ("my_quote_rate" in metrics, "n_rfq_seen" in metrics) == (is_told, True)
         assert ("quoted_by_series" in page.charts) == is_told
-    assert "those that this maker quoted" in " ".join(chosen.text)
+    assert "that this maker quoted" in " ".join(chosen.text)
 
 
 def test_where_rfqs_of_a_maker_died_is_told_of_those_that_were_watched(tmp_path: Path) -> None:
@@ -162,9 +167,11 @@ def test_a_quote_that_crosses_itself_is_no_best_price(tmp_path: Path) -> None:
 
     rows = chart_rows(path, "rfq", "best_prices", rfq_id="r1")
 
-    assert rows.select("best_bid_cents", "best_ask_cents", "n_quotes").unique().rows() == [
-        (40.0, 45.0, 1)
+    assert rows.select("from_s", "to_s", "best_bid_cents", "best_ask_cents").rows() == [
+        (1.0, 2.0, 40.0, 45.0),
+        (2.0, 30.0, 40.0, 45.0),
     ]
+    assert rows["until_s"].unique().to_list() == [30.0]
 
 
 # Days
@@ -174,21 +181,22 @@ def test_the_range_of_a_count_has_its_small_days_and_those_on_which_nothing_happ
     tmp_path: Path,
 ) -> None:
     """Two RFQs yesterday, one the day before, and none on a third day that was observed."""
-    rfqs = [rfq_object(f"r{n}", n) for n in range(4)]
+    rfqs = [rfq_object(f"r{n}", n) for n in range(9)]
     path = published(tmp_path / "rfq.duckdb", Shown("desk", rfqs)).path
     with duckdb.connect(path) as connection:
         as_table(connection, "rfq_facts")
-        for rfq_id, days in (("r1", 1), ("r2", 1), ("r3", 2)):
+        for rfq_id, days in (("r1", 1), ("r2", 1), ("r3", 2), *((f"r{n}", 4) for n in range(4, 9))):
             connection.execute(
                 "update marts.rfq_facts set created_ts = created_ts - to_days($2),"
                 " cohort_date = cohort_date - $2 where rfq_id = $1",
                 [rfq_id, days],
             )
-        # Four days before nobody looked.
+        # Four days before nobody looked for half of the day, in which one was asked.
         connection.execute(
             "insert into marts.trust by name"
             " select trust.* replace (cohort_date - n::int as cohort_date,"
-            " if(n = 4, 0.0, hours_observed) as hours_observed) from marts.trust, range(1, 5) t(n)"
+            " if(n = 4, 0.5, 1.0) * hours_elapsed as hours_observed)"
+            " from marts.trust, range(1, 5) t(n)"
             f" where cohort_date = date '{DAY}'"
         )
 

@@ -189,7 +189,7 @@ def _timed(rfqs: pl.LazyFrame, settings: Settings) -> pl.LazyFrame:
 def _priced(rfqs: pl.LazyFrame) -> pl.LazyFrame:
     spread = (pl.col("best_yes_ask") - pl.col("best_yes_bid")).cast(DOLLARS)
     distance = (pl.col("bid_taken") - pl.col("cover_bid")).cast(DOLLARS)
-    best = pl.col("best_yes_bid", "best_yes_ask")
+    best = pl.col("best_yes_bid", "best_yes_ask", "n_live_makers")
     return rfqs.with_columns(pl.when(~pl.col("is_cover_unknown")).then(best)).with_columns(
         composite_spread=spread,
         is_composite_crossed=(spread < 0).fill_null(False),

@@ -15,8 +15,8 @@ meet, is nothing to the looks; it leaves them tokens of the account's rate.
 """
 
 import logging
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,6 +29,7 @@ import duckdb
 from pipelines import effects, job, stopping
 from pipelines.building import Work, work_on
 from pipelines.commands.failures import ending
+from pipelines.interrupting import Builds
 from pipelines.kalshi.client.errors import (
     ClockRefused,
     ConfigurationError,
@@ -177,8 +178,7 @@ class Watch:
         self._failed_looks: dict[str, int] = {}
         self._last: dict[str, datetime] = {}
         self._n_skipped = 0
-        # Where a build is at work, in either thread: DuckDB ends the query of another one's cursor.
-        self._building: duckdb.DuckDBPyConnection | None = None
+        self._building = Builds()
         now_s = pace.now_s()
         self._look_due_s = {look.pass_.name: now_s for look in self._looks}
         self._cycle_due_s = now_s
@@ -373,7 +373,7 @@ class Watch:
         if _ends_watch(error):
             raise error
         self._is_file_spoilt = True
-        self._interrupt_build()
+        self._building.interrupt()
         self._close_spoilt()
         if self._unstored_since_s is None:
             self._unstored_since_s = self._pace.now_s()
@@ -424,7 +424,7 @@ class Watch:
         extraction = self._landing.extraction
         if extraction is None:
             return
-        with self._interruptible(extraction) as connection:
+        with self._building.cursor(extraction) as connection:
             self._publisher().at_the_end(
                 connection, new_versions, extraction.limits, afresh=was_lost
             )
@@ -436,19 +436,9 @@ class Watch:
         if self._stop.is_set():
             raise _Ends("The watch ends")
 
-    @contextmanager
-    def _interruptible(self, extraction: Extraction) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor for a build, which the main thread may interrupt."""
-        with extraction.connection.cursor() as connection:
-            self._building = connection
-            try:
-                yield connection
-            finally:
-                self._building = None
-
     def _publisher(self) -> Publisher:
         work = work_on(self._work.database, self._work.directory, self._work.raw)
-        return Publisher(work, self._access.account, self._maturity_s, self._interruptible)
+        return Publisher(work, self._access.account, self._maturity_s, self._building.cursor)
 
     def _take_build(self) -> None:
         if self._build is None or not self._build.done():
@@ -462,9 +452,9 @@ class Watch:
     def _end(self) -> None:
         """Store what was seen, and wait for the other threads."""
         self._stop.set()
-        self._interrupt_build()
+        self._building.interrupt()
         with suppress(BaseException):
-            self._wait_for(self._load, LOADING_ENDS_WITHIN_S)
+            self._building.wait_for(self._load, LOADING_ENDS_WITHIN_S)
         if self._landing.extraction is not None and self._unstored_since_s is None:
             with suppress(BaseException):
                 is_waiting = self._load is not None and not self._load.done()
@@ -474,23 +464,9 @@ class Watch:
             _log.warning("%s rows that were seen are not stored", f"{self._n_waiting:,}")
         for each in (self._build, self._load):
             if each is not None and not each.cancel():
-                self._wait_for(each, inf)
+                self._building.wait_for(each, inf)
         with suppress(BaseException):
             self._landings.submit(self._landing.end).result()
-
-    def _wait_for(self, work: Future[Any] | None, at_most_s: float) -> None:
-        """Wait for another thread, and end the builds that it is at, one query after the other."""
-        until_s = passed_s() + at_most_s
-        while work is not None and not work.done() and passed_s() < until_s:
-            self._interrupt_build()
-            wait([work], 0.1)
-
-    def _interrupt_build(self) -> None:
-        """End the query that a build is at, if any. Polars is not to be interrupted."""
-        building = self._building
-        if building is not None:
-            with suppress(duckdb.Error):
-                building.interrupt()
 
     def _client(self) -> dict[str, Any]:
         """How the landing thread asks the exchange."""

@@ -22,7 +22,7 @@ from pipelines.store.invariants import (
     checks_everything,
     demand_few_rejected,
     demand_sound,
-    find_lost_readable,
+    find_lost,
 )
 from pipelines.store.known import note_publication
 from pipelines.store.older_layouts import leave_older_layout
@@ -172,7 +172,7 @@ def lost_rows(connection: duckdb.DuckDBPyConnection, work: Work) -> dict[str, in
         is_noted = provenance(connection, work.last, work.last.place) == "noted"
         if is_noted and has_only_grown(connection, "published.incremental"):
             return {}
-        lost, unreadable = find_lost_readable(connection)
+        lost, unreadable = find_lost(connection)
         if unreadable:
             _log.warning(
                 "what is stored cannot be read whole: whether the private file has lost %s that"

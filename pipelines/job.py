@@ -50,7 +50,7 @@ from pipelines.store.invariants import (
     demand_few_rejected,
     demand_nothing_lost,
     demand_sound,
-    find_lost_readable,
+    find_lost,
     told,
 )
 from pipelines.store.known import known_after, note_publication, shown_at
@@ -135,7 +135,7 @@ def read_lost_again(
         )
         load_anew(extraction.begun_anew())
     with attached(connection, work.last) as has_last:
-        lost = find_lost_readable(connection)[0] if has_last else {}
+        lost = find_lost(connection)[0] if has_last else {}
         if accept_loss:
             accept_losses(connection, lost)
         else:

@@ -26,7 +26,7 @@ from pipelines.store.beside import fresh_directory, log_beside
 from pipelines.store.database import Database, damaged
 from pipelines.store.errors import DatabaseError
 from pipelines.store.invariants import find_lost
-from pipelines.store.publish import Last, attached, is_damage, last_published, replace_published
+from pipelines.store.publish import Last, attached, last_published, replace_published
 from pipelines.store.stamp import quoted_text, tables_in
 
 # What is purged: an RFQ together with all its quotes, and quotes by themselves.
@@ -147,12 +147,10 @@ def carry_out(purge: Purge) -> list[Path]:
 def _demand_readable(connection: duckdb.DuckDBPyConnection, last: Last | None) -> None:
     """What of a damaged published file the private one has lost, it may hold alone."""
     with attached(connection, last) as has_last:
-        try:
-            _ = find_lost(connection) if has_last else {}
-        except duckdb.Error as error:
-            if last is None or not is_damage(error):
-                raise
-            raise damaged(last.place) from None
+        if last is not None and has_last:
+            _, unreadable = find_lost(connection)
+            if unreadable:
+                raise damaged(last.place)
 
 
 def _on_the_disk_of(private: Path, directory: Path) -> AbstractContextManager[Path]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from filelock import FileLock
 
@@ -19,6 +20,7 @@ from pipelines.kalshi.extraction import LoadSettings, Progress
 from pipelines.kalshi.settings import ExchangeSettings
 from pipelines.sandbox import Account, Behavior, Bucket
 from pipelines.store.database import Database
+from pipelines.store.publish import HEADERS_BYTES
 from transforms import catalogue
 from transforms.marts import MARTS
 
@@ -78,6 +80,19 @@ def read(database: Database, query: str) -> list[Any]:
     """The rows that *query* finds in the published file."""
     with database.reading() as connection:
         return connection.execute(query).fetchall()
+
+
+def damage_block(path: Path, table: str) -> None:
+    """Damage the first block of rows of a *table*, which nothing reads as the file is opened."""
+    with duckdb.connect(path) as connection:
+        ((block, size),) = connection.execute(
+            "select min(block_id), any_value(block_size)"
+            " from pragma_storage_info($1), pragma_database_size() where block_id >= 0",
+            [table],
+        ).fetchall()
+    with path.open("r+b") as file:
+        file.seek(HEADERS_BYTES + block * size + 100)
+        file.write(bytes(1_000))
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:

@@ -16,7 +16,7 @@ from pipelines.store.beside import log_beside
 from pipelines.store.database import Database
 from pipelines.store.errors import DataRefused
 from tests.benches.publish import load
-from tests.running import COMMENTS, read
+from tests.running import COMMENTS, damage_block, read
 from tests.test_known import differences
 from transforms import catalogue, last_build
 
@@ -136,23 +136,12 @@ def test_a_file_that_may_not_be_gone_on_from_costs_a_build_of_everything(
     assert len(list(held.path.parent.glob(f"rfq.duckdb.{aside}-*"))) == (aside is not None)
 
 
-def _damage_rows(path: Path) -> None:
-    """Some bytes of the first block of RFQs, which nothing reads as the file is opened."""
-    with duckdb.connect(path, read_only=True) as connection:
-        ((block,),) = connection.execute(
-            "select min(block_id) from pragma_storage_info('staging.rfqs') where block_id >= 0"
-        ).fetchall()
-    with path.open("r+b") as file:
-        file.seek(publish.HEADERS_BYTES + block * 262_144 + 100)
-        file.write(bytes(1_000))
-
-
 @pytest.mark.parametrize("afresh", [False, True], ids=["in a copy", "in the comparison"])
 def test_damage_that_shows_late_costs_a_build_of_everything(
     held: Database, everything: Path, caplog: pytest.LogCaptureFixture, *, afresh: bool
 ) -> None:
     """A build of everything reads what was published only to see what became of it."""
-    _damage_rows(held.path)
+    damage_block(held.path, "staging.rfqs")
 
     job.rebuild(held, afresh=afresh)
 
@@ -166,7 +155,7 @@ def test_a_damaged_file_refuses_no_build_though_nobody_can_tell_what_raw_has_los
     held: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is kept, and whoever wants to may look what can be read of it."""
-    _damage_rows(held.path)
+    damage_block(held.path, "staging.rfqs")
     with duckdb.connect(held.private_path) as connection:
         connection.execute("delete from raw.rfq_versions where id = 'r7'")
 
@@ -180,7 +169,7 @@ def test_a_damaged_file_refuses_no_build_though_nobody_can_tell_what_raw_has_los
 
 def test_of_a_damaged_file_what_can_be_read_is_still_compared(held: Database) -> None:
     """The RFQs are damaged, and a quote is lost: the exchange may have that."""
-    _damage_rows(held.path)
+    damage_block(held.path, "staging.rfqs")
     with duckdb.connect(held.private_path) as connection:
         first = "select min(id) from raw.quote_versions where load = 1"
         connection.execute(f"delete from raw.quote_versions where id = ({first})")
@@ -192,7 +181,7 @@ def test_of_a_damaged_file_what_can_be_read_is_still_compared(held: Database) ->
 def test_a_purge_leaves_a_damaged_file_alone_which_may_hold_what_raw_has_lost(
     held: Database,
 ) -> None:
-    _damage_rows(held.path)
+    damage_block(held.path, "staging.rfqs")
     wanted = purge.Wanted(datetime(2030, 1, 1, tzinfo=UTC), None)
 
     with (
@@ -208,14 +197,7 @@ def test_a_purge_leaves_a_damaged_file_alone_which_may_hold_what_raw_has_lost(
 
 def test_a_private_file_that_is_damaged_is_no_matter_of_the_published_one(held: Database) -> None:
     published = held.path.read_bytes()
-    with duckdb.connect(held.private_path) as connection:
-        connection.execute("checkpoint")
-        ((block,),) = connection.execute(
-            "select min(block_id) from pragma_storage_info('raw.rfq_versions') where block_id >= 0"
-        ).fetchall()
-    with held.private_path.open("r+b") as file:
-        file.seek(publish.HEADERS_BYTES + block * 262_144 + 100)
-        file.write(bytes(1_000))
+    damage_block(held.private_path, "raw.rfq_versions")
 
     with pytest.raises(duckdb.Error, match=r"(?i)corrupt|checksum"):
         job.rebuild(held, afresh=True)

@@ -16,7 +16,7 @@ from pipelines.commands import sql
 from pipelines.commands.sql import SHOWN_ROWS
 from pipelines.store.publish import STORAGE_VERSION
 from tests.accounts import Shown, of_desk, published
-from tests.running import Command
+from tests.running import Command, damage_block
 
 VALUES = """
 select 1.50::decimal(9, 2) as price, 0.1::double as rate, 'nan'::double as odd, true as is_so,
@@ -186,14 +186,7 @@ def test_a_damaged_file_is_said_to_be_one_and_no_wrong_query(
     """DuckDB comes upon the damage as it reads the rows."""
     damaged = tmp_path / "rfq.duckdb"
     shutil.copyfile(database, damaged)
-    with duckdb.connect(damaged, read_only=True) as connection:
-        ((block,),) = connection.execute(
-            "select min(block_id) from pragma_storage_info('staging.rfqs') where block_id >= 0"
-        ).fetchall()
-    with damaged.open("r+b") as file:
-        # Three headers of 4 kB, then blocks of 256 kB.
-        file.seek(12_288 + block * 262_144 + 100)
-        file.write(bytes(1_000))
+    damage_block(damaged, "staging.rfqs")
 
     ended = rfq("sql", "from staging.rfqs", "--database", damaged)
 

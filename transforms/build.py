@@ -57,6 +57,7 @@ def build(
     with _transaction(connection):
         goes_on = not afresh and why_afresh(connection, marts, settings) is None
         # A transaction sees a database as it is when it first reads there.
+        incremental.execute(connection, "from_the_last" if goes_on else "from_nothing")
         incremental.execute(connection, "read_stretches")
         on_begun()
         _prepare(connection, settings, goes_on=goes_on)
@@ -140,10 +141,6 @@ def _set_moments(
         ((before,),) = connection.execute("select as_of from incremental.last_build").fetchall()
         moments["matured_before_ts"] = before - maturity
         moments["oldest_open_before"] = before - longest_life
-        incremental.execute(connection, "moments")
-    else:
-        # Nothing is newly read where everything is computed.
-        connection.execute(f"set variable last_load = {2**62}")
     for name, moment in moments.items():
         connection.execute(f"set variable {name} = {_literal(moment)}")
 

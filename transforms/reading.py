@@ -20,7 +20,7 @@ LOGS = {
     **{name: f"raw.{name}" for name in ("accepted_losses", "coverage", "open_sweeps")},
     "passes": "served_moments",
     "read_stretches": "read_stretches",
-    "looked_hours": "looked_hours",
+    "looked_hours": "incremental.looked_hours",
     "fast_markets": "incremental.fast_markets",
     "listed_markets": """(
         select count(*) filter (least_hash <> greatest_hash) as n_of_two_lists, count(*) as n_listed

@@ -323,14 +323,11 @@ def checks_everything(connection: duckdb.DuckDBPyConnection, known_until: dateti
     return True
 
 
-def find_lost(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
-    """Count what the attached `published` shows and raw no longer holds, by kind of row."""
-    counts = {kind: _count(connection, rows) for kind, rows in _LOST.items()}
-    return {kind: count for kind, count in counts.items() if count}
+def find_lost(connection: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], list[str]]:
+    """Count what the attached `published` shows and raw no longer holds, by kind of row.
 
-
-def find_lost_readable(connection: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], list[str]]:
-    """Return the same where something is damaged, and the kinds of which nothing can be told."""
+    Return besides the kinds of which damage lets nothing be told.
+    """
     counts: dict[str, int] = {}
     unreadable: list[str] = []
     for kind, rows in _LOST.items():

@@ -50,9 +50,11 @@ _COMPARED = (
     "select quote_id, status from published.staging.quotes limit 0",
     "select as_of from published.marts.build_info",
 )
-# How the rows of a log are told that a draft does not have yet, where it is not by their load.
+# How the rows of a log are told that a draft with rows up to that load does not have yet, where it
+# is not by their load alone: where the time went is noted once the load is published.
 _NEW = {
-    "run_phases": "(run_id, ended_ts) not in (select (run_id, ended_ts) from draft.raw.run_phases)"
+    "run_phases": "load >= {load} and (run_id, ended_ts) not in"
+    " (select (run_id, ended_ts) from draft.raw.run_phases where load >= {load})"
 }
 _PHASES = """
 insert into raw.run_phases by name
@@ -114,13 +116,13 @@ def last_published(path: Path, directory: Path, *, is_ours: bool) -> Last | None
 @contextmanager
 def attached(connection: duckdb.DuckDBPyConnection, last: Last | None) -> Iterator[bool]:
     """Attach the last published file as `published`; yield whether there is one, still."""
+    if last is None:
+        yield False
+        return
     try:
-        is_there = last is not None and last.place.exists()
-        if last is not None and is_there:
-            _attach_last(connection, last.place, last.directory)
+        # DuckDB finds no file that is gone either, and then there is none to copy.
+        _attach_last(connection, last.place, last.directory)
     except FileNotFoundError:
-        is_there = False
-    if not is_there:
         yield False
         return
     try:
@@ -326,7 +328,7 @@ def _add_logs(connection: duckdb.DuckDBPyConnection) -> None:
             newest = f"select coalesce(max(load), -1) from {ours}"  # noqa: S608
             ((load,),) = connection.execute(newest).fetchall()
             # What was loaded since the build began is for the next one.
-            new = _NEW.get(table, f"load > {load} and load <= {built}")
+            new = _NEW.get(table, f"load > {load} and load <= {built}").format(load=load)
             connection.execute(f"insert into {ours} by name from raw.{table} where {new}")
     connection.execute("delete from draft.raw.stamp")
     connection.execute(

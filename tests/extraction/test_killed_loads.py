@@ -1,7 +1,6 @@
 """What a killed load leaves behind: dlt stores its tables one by one, and notes it at the end."""
 
 import json
-from importlib.resources import files
 from typing import Any
 
 import duckdb
@@ -18,6 +17,7 @@ from tests.extraction.exchange_objects import MARKET, create_rfq
 from tests.extraction.loading import Store, run
 from tests.extraction.reading import InProcessReader
 from tests.running import ignore
+from transforms import incremental
 from transforms.staging import view
 
 
@@ -72,7 +72,8 @@ def test_what_a_killed_load_says_it_read_counts_once_the_next_goes_on_from_there
     clock.advance(2 * 86_400)
     run(store, reader, MARKET)
 
-    store.connection.execute((files("transforms") / "incremental/read_stretches.sql").read_text())
+    incremental.execute(store.connection, "from_nothing")
+    incremental.execute(store.connection, "read_stretches")
     stretches = store.rows(
         "select epoch(to_ts - from_ts) from read_stretches where pass = 'rfqs_market'"
         " order by from_ts"

@@ -2,12 +2,12 @@
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from importlib.resources import files
 from typing import Any
 
 import duckdb
 import polars as pl
 
+from transforms import incremental
 from transforms.definitions.populations import TERMINAL_STATES
 from transforms.raw import create_raw_tables
 
@@ -300,8 +300,9 @@ def read_stretches(*runs: dict[str, Any]) -> pl.LazyFrame:
         connection.execute(
             "create or replace table raw.extraction_runs as select *, 0 as load from reports"
         )
-        query = files("transforms") / "incremental" / "read_stretches.sql"
-        connection.execute("set timezone = 'UTC'; " + query.read_text())
+        connection.execute("set timezone = 'UTC'")
+        incremental.execute(connection, "from_nothing")
+        incremental.execute(connection, "read_stretches")
         return connection.sql("from read_stretches").pl().lazy()
 
 
@@ -315,10 +316,11 @@ def looked_hours(
             connection.execute(
                 "insert into raw.look_stretches values ($1, $2, $3, 2, $4, [0], 0)", list(each)
             )
-        query = (files("transforms") / "incremental" / "looked_hours.sql").read_text()
-        shown = f"set variable shown_ts = timestamptz '{as_of.isoformat()}';"
-        connection.execute(f"set timezone = 'UTC'; {shown} {query}")
-        return connection.sql("from looked_hours").pl().lazy()
+        shown = f"set variable shown_ts = timestamptz '{as_of.isoformat()}'"
+        connection.execute(f"set timezone = 'UTC'; {shown}")
+        incremental.execute(connection, "from_nothing")
+        incremental.execute(connection, "looked_hours")
+        return connection.sql("from incremental.looked_hours").pl().lazy()
 
 
 def coverage(*rows: tuple[datetime, int, int]) -> pl.LazyFrame:

@@ -56,6 +56,8 @@ RAW = (
     ),
 )
 STAGED = [f"staging.{name}" for name in (*TABLES, "rfq_legs")]
+# What a build adds up of what raw tells of the reading, for the next one to go on from.
+KEPT = [f"incremental.{name}" for name in ("read_stretches", "looked_hours")]
 BUILT = [*STAGED, *(f"marts.{mart.__name__}" for mart in MARTS)]
 FEW = {mart: MARTS[mart] for mart in (quote_facts, rfq_facts, fill_rates, arrivals)}
 
@@ -452,6 +454,35 @@ def test_looks_of_an_earlier_time_noted_since_the_last_build_are_new() -> None:
     assert differ == {}
 
 
+def test_what_the_last_build_added_up_of_the_reading_is_not_read_again() -> None:
+    """Reports and looks get more with every run: those of before the last build are left alone."""
+    few = {rfq_facts: RFQ, quote_facts: RFQ}
+    found = []
+    with duckdb.connect() as connection:
+        create_raw_tables(connection)
+        connection.execute("insert into raw.accounts values ('desk', now())")
+        load_objects(connection, [closed_rfq("r1", 0, 60, creator_id="desk")], [])
+        for load in (1, 2):
+            hour = MIDNIGHT + timedelta(hours=3 * load)
+            later = hour + timedelta(minutes=10)
+            connection.execute("insert into raw.loads values ($1, 'test', true, null)", [load])
+            note_run(connection, "rfqs_market", later, hour, later, load=load)
+            connection.execute(
+                "insert into raw.look_stretches"
+                " select unnest(['made', 'received']), $1, $2, 2, 60, [0, 600_000], $3",
+                [hour, later, load],
+            )
+            build(connection, few, Settings(as_of=later + timedelta(hours=1), viewer_id="desk"))
+            found += connection.execute(
+                "select (select count(*) from incremental.read_stretches), list(looked_s)"
+                " from incremental.looked_hours"
+            ).fetchall()
+            connection.execute("update raw.extraction_runs set watermark_after_ts = null")
+            connection.execute("update raw.look_stretches set last_served_ts = first_served_ts")
+
+    assert found == [(1, [600.0]), (2, [600.0, 600.0])]
+
+
 def test_a_part_that_has_nothing_for_a_mart_hides_no_later_part(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -489,7 +520,7 @@ def differences(
             other.register("_raw", connection.sql(f"from raw.{name}").to_arrow_table())
             other.execute(f"insert into raw.{name} by name from _raw")
         build(other, marts, settings)
-        names = [*STAGED, *(f"marts.{mart.__name__}" for mart in marts)]
+        names = [*STAGED, *KEPT, *(f"marts.{mart.__name__}" for mart in marts)]
         counts = {name: different_rows(connection, other, name) for name in names}
     return {name: n for name, n in counts.items() if n}
 

@@ -1,6 +1,16 @@
 -- How much of each hour a watch has looked at both sides' quotes, up to the as-of time. Between two looks
--- that are a minute apart at most nobody was away, whether or not they are of one stretch.
-create or replace temp table looked_hours as
+-- that are a minute apart at most nobody was away, whether or not they are of one stretch. Hours before
+-- `looked_from_ts` are as the last build found them.
+delete from incremental.looked_hours where hour_start_ts >= getvariable('looked_from_ts');
+
+-- In the order in which they began, none is left out between two of them.
+set variable looks_from_ts = (
+    select min(first_served_ts)
+    from raw.look_stretches
+    where last_served_ts >= getvariable('looked_from_ts') - interval 1 minute
+);
+
+insert into incremental.looked_hours
     with stretches as (
         select
             side,
@@ -12,7 +22,8 @@ create or replace temp table looked_hours as
                 before_ts, first_served_ts
             ) as from_ts,
         from raw.look_stretches
-        where first_served_ts <= getvariable('shown_ts')
+        where
+            first_served_ts >= getvariable('looks_from_ts') and first_served_ts <= getvariable('shown_ts')
     ),
 
     hours as (
@@ -20,7 +31,11 @@ create or replace temp table looked_hours as
             *,
             least(last_served_ts, getvariable('shown_ts')) as to_ts,
             unnest(
-                generate_series(date_trunc('hour', from_ts), date_trunc('hour', to_ts), interval 1 hour)
+                generate_series(
+                    date_trunc('hour', greatest(from_ts, getvariable('looked_from_ts'))),
+                    date_trunc('hour', to_ts),
+                    interval 1 hour
+                )
             ) as hour_start_ts,
         from stretches
     ),
@@ -30,8 +45,9 @@ create or replace temp table looked_hours as
             side,
             hour_start_ts,
             sum(
-                epoch(least(to_ts, hour_start_ts + interval 1 hour)) - epoch(greatest(from_ts, hour_start_ts))
-            ) as looked_s,
+                epoch_us(least(to_ts, hour_start_ts + interval 1 hour))
+                - epoch_us(greatest(from_ts, hour_start_ts))
+            ) / 1e6 as looked_s,
             max(longest_pause_s) as longest_pause_s,
         from hours
         group by all

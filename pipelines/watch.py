@@ -452,6 +452,7 @@ class Watch:
     def _end(self) -> None:
         """Store what was seen, and wait for the other threads."""
         self._stop.set()
+        self._building.interrupt()
         with suppress(BaseException):
             self._building.wait_for(self._load, LOADING_ENDS_WITHIN_S)
         if self._landing.extraction is not None and self._unstored_since_s is None:

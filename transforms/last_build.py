@@ -50,7 +50,7 @@ def why_afresh(
         return "definitions, settings or libraries are other ones"
     if not is_later:
         return "it shows a later moment"
-    if not has_only_grown(connection, "incremental"):
+    if not (has_only_grown(connection, "incremental") and _has_what_was_added_up(connection)):
         return "rows of raw are gone"
     share = share_changed(connection)
     return f"{share:.0%} has changed" if share > BUILDS_ALL_ABOVE else None
@@ -80,6 +80,16 @@ def has_only_grown(connection: duckdb.DuckDBPyConnection, incremental: str) -> b
     # A constant, so that DuckDB tells the numbers of whole blocks from what it notes of them.
     held = [f"(select count(*) from raw.{name} where load <= {load})" for name in STATES]  # noqa: S608
     return connection.execute(f"select {', '.join(held)}").fetchall() == [tuple(counts)]
+
+
+def _has_what_was_added_up(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether raw holds no fewer reports and looks than the last build has added up."""
+    ((is_all_there,),) = connection.execute(
+        "select (select count(*) from raw.extraction_runs) >= n_extraction_runs"
+        " and (select count(*) from raw.look_stretches) >= n_look_stretches"
+        " from incremental.last_build"
+    ).fetchall()
+    return bool(is_all_there)
 
 
 def remember(

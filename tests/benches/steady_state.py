@@ -3,12 +3,16 @@
     python tests/benches/steady_state.py 100000 FOLDER       # RFQs held; FOLDER keeps data sets
     python tests/benches/steady_state.py 1000000 FOLDER 3    # three small runs, one after another
     python tests/benches/steady_state.py 1000000 FOLDER --keep   # and keeps what was built
+    python tests/benches/steady_state.py 100000 FOLDER 3 --days 365   # of runs and a watch before
 
 Each size is made once, in SQL straight into the raw tables, and kept as FOLDER/raw_SIZE.duckdb:
 9,000 combos unevenly used and one market with 5 % of all RFQs, 4 million RFQs a day and a hundredth
 of them spread over the week before, 1.7 versions each, 0.1 % our own with ten quotes, 1 % quoted by
 us. A small run brings 5,000 RFQs and 1,000 changed quotes, ten of them on RFQs six days old, 100
 closings of RFQs three hours old and one fast execution in the largest market.
+
+With `--days` a run every five minutes and a watch that looks every five seconds had been at work
+for so long before the week of the data set, and have left their reports and stretches of looks.
 
 With `--keep` a build of everything is kept beside the data set, with what it took, and the next run
 goes on from it as long as no rule has changed.
@@ -18,6 +22,7 @@ Every build is a process of its own. CPU and wall are those of the build, table 
 
 from __future__ import annotations
 
+import argparse
 import json
 import multiprocessing
 import os
@@ -66,6 +71,29 @@ select
     if(served_ts < $now, 1, 101) as load,
 from readings;
 """
+# The same of earlier days, and what a watch notes each minute. Rows older than loads have number 0.
+EARLIER = """
+create temp table earlier as
+select $now::timestamptz - interval 7 day - n * interval 300 second as served_ts
+from range(288 * $days, 0, -1) as t(n);
+insert into raw.passes select unnest(['made', 'received']), served_ts, 0 from earlier;
+insert into raw.extraction_runs by name
+select
+    'run' || epoch(served_ts)::bigint as run_id,
+    unnest(['rfqs_market', 'quotes_made', 'quotes_received']) as pass,
+    '' as origin, served_ts as started_ts, served_ts as ended_ts, 1 as pages, 1 as rows_seen,
+    0 as new_versions, 0 as rejected_rows, 1 as sweeps, true as is_verified,
+    served_ts - interval 300 second as watermark_before_ts, served_ts as watermark_after_ts,
+    0 as load
+from earlier;
+insert into raw.look_stretches by name
+select
+    unnest(['made', 'received']) as side,
+    served_ts + minute * interval 1 minute as first_served_ts,
+    first_served_ts + interval 55 second as last_served_ts,
+    12 as n_looks, 5.0 as longest_pause_s, range(0, 60_000, 5_000)::integer[] as after_ms, 0 as load
+from earlier, range(5) as t(minute);
+"""
 READING = """
 insert into raw.loads values ($load, 'run' || $load, true, $before);
 insert into raw.passes select unnest(['made', 'received']), $until, $load;
@@ -78,19 +106,23 @@ select
 """
 
 
-def held(folder: Path, size: int) -> Path:
+def held(folder: Path, size: int, days: int = 0) -> Path:
     """Return the database with so many RFQs in raw and nothing built, made if it is not there."""
-    path = folder / f"raw_{size}.duckdb"
+    path = folder / f"raw_{_named(size, days)}.duckdb"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         begun = path.with_suffix(".making")
         begun.unlink(missing_ok=True)
-        _in_a_process(make, begun, size)
+        _in_a_process(make, begun, size, days)
         begun.rename(path)
     return path
 
 
-def make(path: Path, size: int) -> None:
+def _named(size: int, days: int) -> str:
+    return f"{size}_after_{days}" if days else f"{size}"
+
+
+def make(path: Path, size: int, days: int = 0) -> None:
     import duckdb
 
     from transforms.raw import create_raw_tables
@@ -98,6 +130,7 @@ def make(path: Path, size: int) -> None:
     with duckdb.connect(path) as connection:
         connection.execute("set timezone = 'UTC'")
         create_raw_tables(connection)
+        _run(connection, EARLIER, {"now": NOW, "days": days})
         _fill(connection, size, 0, size, load=LOADS, until=NOW)
         _run(connection, READINGS, {"viewer": VIEWER, "now": NOW})
 
@@ -208,16 +241,16 @@ def built(path: Path, as_of: datetime) -> Any:
     return ours.recv()
 
 
-def all_built(folder: Path, size: int, work: Path, *, keeps: bool) -> Any:
+def all_built(folder: Path, size: int, days: int, work: Path, *, keeps: bool) -> Any:
     """Build everything into *work*, or take what is kept of that; return what it noted."""
     from transforms.rules import rules
 
-    kept = folder / f"built_{size}_{rules()[:12]}.duckdb"
+    kept = folder / f"built_{_named(size, days)}_{rules()[:12]}.duckdb"
     told = kept.with_suffix(".json")
     if keeps and told.exists():
         shutil.copyfile(kept, work)
         return json.loads(told.read_text())
-    shutil.copyfile(held(folder, size), work)
+    shutil.copyfile(held(folder, size, days), work)
     noted = built(work, NOW)
     if keeps:
         shutil.copyfile(work, kept)
@@ -225,13 +258,13 @@ def all_built(folder: Path, size: int, work: Path, *, keeps: bool) -> Any:
     return noted
 
 
-def main(size: int, folder: Path, small_builds: int, *, keeps: bool) -> None:
+def main(size: int, folder: Path, small_builds: int, days: int, *, keeps: bool) -> None:
     from tests.benches.heading import heading
 
     print(heading())
     work = folder / f"work_{size}_{os.getpid()}.duckdb"
     try:
-        everything = all_built(folder, size, work, keeps=keeps)
+        everything = all_built(folder, size, days, work, keeps=keeps)
         small = []
         for number in range(1, small_builds + 1):
             _in_a_process(bring, work, size, number)
@@ -262,10 +295,12 @@ def show(size: int, everything: Any, small: list[Any]) -> None:
 
 
 if __name__ == "__main__":
-    asked = [each for each in sys.argv[1:] if each != "--keep"]
-    main(
-        int((asked or ["100000"])[0].replace(",", "")),
-        Path((asked[1:] or [tempfile.gettempdir() + "/rfq-benches"])[0]),
-        int((asked[2:] or [str(SMALL_BUILDS)])[0]),
-        keeps="--keep" in sys.argv,
-    )
+    parser = argparse.ArgumentParser()
+    parser.add_argument("size", nargs="?", default="100000")
+    parser.add_argument("folder", nargs="?", default=tempfile.gettempdir() + "/rfq-benches")
+    parser.add_argument("small_builds", nargs="?", type=int, default=SMALL_BUILDS)
+    parser.add_argument("--days", type=int, default=0)
+    parser.add_argument("--keep", action="store_true")
+    asked = parser.parse_args()
+    size = int(asked.size.replace(",", ""))
+    main(size, Path(asked.folder), asked.small_builds, asked.days, keeps=asked.keep)

@@ -163,10 +163,12 @@ class History:
 
     def _note_stretch(self, side: str, first: datetime, load: int) -> None:
         after_s = sorted(self.chance.sample(range(140), 5))
+        # A moment that no answer has told is known to the microsecond.
+        last = first + timedelta(seconds=after_s[-1], microseconds=400)
         self.connection.execute(
             "insert into raw.look_stretches"
             " select $1, $2, $3, 5, 60, list_transform($4::int[], lambda s: 1000 * s), $5",
-            [side, first, first + timedelta(seconds=after_s[-1]), after_s, load],
+            [side, first, last, after_s, load],
         )
 
     def _note_what_was_read(self, now: datetime) -> None:
@@ -370,10 +372,10 @@ def test_a_build_begins_afresh_where_it_cannot_go_on() -> None:
             build(history.connection, FEW, settings)
             assert differences(history.connection, settings, FEW) == {}
 
-        history.connection.execute("delete from raw.quote_versions where rowid % 3 = 0")
-        build(history.connection, FEW, settings)
-
-        assert differences(history.connection, settings, FEW) == {}
+        for table in ("quote_versions", "extraction_runs", "look_stretches"):
+            history.connection.execute(f"delete from raw.{table} where rowid % 3 = 0")
+            build(history.connection, FEW, settings)
+            assert differences(history.connection, settings, FEW) == {}
 
 
 def test_an_rfq_that_was_known_before_its_time_was_read_counts_as_observed_from_then_on() -> None:
@@ -452,6 +454,39 @@ def test_looks_of_an_earlier_time_noted_since_the_last_build_are_new() -> None:
 
     assert captures == [("late",), ("live",)]
     assert differ == {}
+
+
+def test_a_look_is_at_the_same_moment_whether_or_not_it_is_the_last() -> None:
+    """When it was is noted to the millisecond, and the end of its stretch to the microsecond."""
+    few = {quote_facts: RFQ, rfq_facts: RFQ}
+    watched = []
+    with duckdb.connect() as connection:
+        create_raw_tables(connection)
+        connection.execute("insert into raw.accounts values ('desk', now())")
+        load_objects(
+            connection,
+            [rfq("r1", 0, creator_id="stranger")],
+            [quote("q1", "r1", 1, creator_id="desk", rfq_creator_id="stranger")],
+        )
+        for table in ("rfq_versions", "quote_versions"):
+            connection.execute(
+                f"update raw.{table} set observed_pass = 'test', observed_ts = $1",
+                [MIDNIGHT + timedelta(seconds=21)],
+            )
+        for first_s, last_s, after_ms in ((0, 20.0004, [0, 20_000]), (200, 200, [0])):
+            first, last = (MIDNIGHT + timedelta(seconds=at_s) for at_s in (first_s, last_s))
+            connection.execute(
+                "insert into raw.look_stretches values ('made', $1, $2, 2, 20, $3, 0)",
+                [first, last, after_ms],
+            )
+            settings = Settings(as_of=last + timedelta(seconds=40), viewer_id="desk")
+            build(connection, few, settings)
+            watched += connection.execute(
+                "select epoch(watched_until_ts - $1) from marts.rfq_facts", [MIDNIGHT]
+            ).fetchall()
+            assert differences(connection, settings, few) == {}
+
+    assert watched == [(20.0,), (20.0,)]
 
 
 def test_what_the_last_build_added_up_of_the_reading_is_not_read_again() -> None:

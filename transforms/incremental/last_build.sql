@@ -9,4 +9,5 @@ create or replace table incremental.last_build as
         (select count(*) from raw.quote_versions) as n_quote_versions,
         (select count(*) from raw.tombstones) as n_tombstones,
         (select count(*) from raw.last_seen) as n_last_seen,
+        (select count(*) from raw.extraction_runs) as n_extraction_runs,
         (select count(*) from raw.look_stretches) as n_look_stretches;

@@ -3,8 +3,9 @@
 -- `looked_from_ts` are as the last build found them.
 delete from incremental.looked_hours where hour_start_ts >= getvariable('looked_from_ts');
 
--- In the order in which they began, none is left out between two of them.
-set variable looks_from_ts = (
+-- Which stretch began before one is told by when they began: none that began after the first of these is
+-- left out. The one before that first had ended a minute before the hours that are added up.
+set variable first_look_ts = (
     select min(first_served_ts)
     from raw.look_stretches
     where last_served_ts >= getvariable('looked_from_ts') - interval 1 minute
@@ -23,7 +24,7 @@ insert into incremental.looked_hours
             ) as from_ts,
         from raw.look_stretches
         where
-            first_served_ts >= getvariable('looks_from_ts') and first_served_ts <= getvariable('shown_ts')
+            first_served_ts >= getvariable('first_look_ts') and first_served_ts <= getvariable('shown_ts')
     ),
 
     hours as (

@@ -9,8 +9,8 @@ create or replace temp table read_stretches as
         where load in (select load from raw.loads where not is_whole)
     ),
 
-    proven as (
-        from killed semi join raw.extraction_runs as later
+    unproven as (
+        from killed anti join raw.extraction_runs as later
             on later.pass = killed.pass and later.watermark_before_ts = killed.watermark_after_ts
     ),
 
@@ -20,7 +20,7 @@ create or replace temp table read_stretches as
             load > getvariable('last_load')
             and load not in (select load from raw.loads where not is_whole)
         union all
-        from proven
+        from killed anti join unproven using (pass, load)
     ),
 
     stretches as (

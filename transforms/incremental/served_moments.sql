@@ -14,6 +14,6 @@ create or replace temp table served_moments as
     from (
         select side, served_ts from raw.passes
         union all
-        select side, last_served_ts from raw.look_stretches
+        select side, first_served_ts + to_milliseconds(after_ms[-1]) from raw.look_stretches
     )
     group by side;

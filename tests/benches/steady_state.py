@@ -49,18 +49,21 @@ MORE = 5_000
 LOADS = 101
 SMALL_BUILDS = 3
 
-# A pass over each list every five minutes of the week, each where the one before it ended.
+# A pass over each list every five minutes of the week, each where the one before it ended; the same
+# of the days before it, with what a watch noted each minute. Rows older than loads have number 0.
 READINGS = """
 insert into raw.accounts values ($viewer, $now);
 insert into raw.loads
 select load, 'run' || load, true, $now::timestamptz - interval 300 second
 from range(1, 102) as t(load);
 create temp table readings as
-select $now::timestamptz - n * interval 300 second as served_ts from range(2015, -1, -1) as t(n);
-insert into raw.passes
-select unnest(['made', 'received']), served_ts, if(served_ts < $now, 1, 101) from readings;
+select
+    $now::timestamptz - n * interval 300 second as served_ts,
+    case when n > 2015 then 0 when n > 0 then 1 else 101 end as load
+from range(2015 + 288 * $days, -1, -1) as t(n);
+insert into raw.passes select unnest(['made', 'received']), served_ts, load from readings;
 insert into raw.open_sweeps
-select served_ts, 1 from readings where hour(served_ts) = 6 and minute(served_ts) = 0;
+select served_ts, load from readings where hour(served_ts) = 6 and minute(served_ts) = 0;
 insert into raw.extraction_runs by name
 select
     'run' || epoch(served_ts)::bigint as run_id,
@@ -68,31 +71,15 @@ select
     '' as origin, served_ts as started_ts, served_ts as ended_ts, 1 as pages, 1 as rows_seen,
     1 as new_versions, 0 as rejected_rows, 1 as sweeps, true as is_verified,
     served_ts - interval 300 second as watermark_before_ts, served_ts as watermark_after_ts,
-    if(served_ts < $now, 1, 101) as load,
+    load,
 from readings;
-"""
-# The same of earlier days, and what a watch notes each minute. Rows older than loads have number 0.
-EARLIER = """
-create temp table earlier as
-select $now::timestamptz - interval 7 day - n * interval 300 second as served_ts
-from range(288 * $days, 0, -1) as t(n);
-insert into raw.passes select unnest(['made', 'received']), served_ts, 0 from earlier;
-insert into raw.extraction_runs by name
-select
-    'run' || epoch(served_ts)::bigint as run_id,
-    unnest(['rfqs_market', 'quotes_made', 'quotes_received']) as pass,
-    '' as origin, served_ts as started_ts, served_ts as ended_ts, 1 as pages, 1 as rows_seen,
-    0 as new_versions, 0 as rejected_rows, 1 as sweeps, true as is_verified,
-    served_ts - interval 300 second as watermark_before_ts, served_ts as watermark_after_ts,
-    0 as load
-from earlier;
 insert into raw.look_stretches by name
 select
     unnest(['made', 'received']) as side,
     served_ts + minute * interval 1 minute as first_served_ts,
     first_served_ts + interval 55 second as last_served_ts,
-    12 as n_looks, 5.0 as longest_pause_s, range(0, 60_000, 5_000)::integer[] as after_ms, 0 as load
-from earlier, range(5) as t(minute);
+    12 as n_looks, 5.0 as longest_pause_s, range(0, 60_000, 5_000)::integer[] as after_ms, load
+from readings, range(5) as t(minute) where load = 0;
 """
 READING = """
 insert into raw.loads values ($load, 'run' || $load, true, $before);
@@ -130,9 +117,8 @@ def make(path: Path, size: int, days: int = 0) -> None:
     with duckdb.connect(path) as connection:
         connection.execute("set timezone = 'UTC'")
         create_raw_tables(connection)
-        _run(connection, EARLIER, {"now": NOW, "days": days})
         _fill(connection, size, 0, size, load=LOADS, until=NOW)
-        _run(connection, READINGS, {"viewer": VIEWER, "now": NOW})
+        _run(connection, READINGS, {"viewer": VIEWER, "now": NOW, "days": days})
 
 
 def bring(path: Path, size: int, number: int) -> None:

@@ -26,6 +26,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -71,6 +72,9 @@ class Drive:
         self._http = httpx.Client(base_url=origin, trust_env=False, timeout=600.0)
         self._ends_s, self._at_s, self._hour = ends_s, 0.0, 0
         self.bytes_by_hour: list[int] = []
+
+    def close(self) -> None:
+        self._http.close()
 
     def now_s(self) -> float:
         return self._at_s
@@ -342,28 +346,31 @@ def kill_again_and_again(asked: dict[str, Any], times: int, folder: Path, seed: 
     chance = random.Random(seed)
     found = Killed()
     before: dict[str, datetime] = {}
-    drive = Drive(asked["origin"], 1e12)
-    for number in range(times):
-        log = folder / f"log-{number}"
-        process = start({**asked, "seconds": 1e9, "is_killed": True}, log)
-        # One in five on its way to the first look, the others at work: however slow the machine is.
+    private = folder / "rfq.private.duckdb"
+    with closing(Drive(asked["origin"], 1e12)) as drive:
+        for number in range(times):
+            log = folder / f"log-{number}"
+            _kill_one(asked, log, chance)
+            if private.exists():
+                # Two minutes have passed since the last kill: nobody has looked for more than one.
+                looks, said = last_looks(private), _said_pauses(log)
+                again = [side for side in before if looks.get(side, before[side]) > before[side]]
+                found.unsaid += sum(side not in said for side in again)
+                found.said += sum(side in said for side in again)
+                before = looks
+                found.compare(versions(private))
+            drive.move(120.0)
+    return found
+
+
+def _kill_one(asked: dict[str, Any], log: Path, chance: random.Random) -> None:
+    """One in five on its way to the first look, the others at work: however slow the machine is."""
+    with start({**asked, "seconds": 1e9, "is_killed": True}, log) as process:
         is_awaited = chance.random() < 0.8
         while is_awaited and process.poll() is None and not _has_begun(log):
             time.sleep(0.05)
         time.sleep(chance.uniform(0.0, 8.0))
         process.kill()
-        process.wait()
-        private = folder / "rfq.private.duckdb"
-        if private.exists():
-            # Two minutes have passed since the last kill, so nobody has looked for longer than one.
-            looks, said = last_looks(private), _said_pauses(log)
-            again = [side for side in before if looks.get(side, before[side]) > before[side]]
-            found.unsaid += sum(side not in said for side in again)
-            found.said += sum(side in said for side in again)
-            before = looks
-            found.compare(versions(private))
-        drive.move(120.0)
-    return found
 
 
 def _has_begun(log: Path) -> bool:

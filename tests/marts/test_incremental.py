@@ -198,6 +198,15 @@ class History:
         )
 
 
+@contextmanager
+def raw_of_desk() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A database with the raw tables, which the desk reads with its key."""
+    with duckdb.connect() as connection:
+        create_raw_tables(connection)
+        connection.execute("insert into raw.accounts values ('desk', now())")
+        yield connection
+
+
 def note_run(
     connection: duckdb.DuckDBPyConnection,
     name: str,
@@ -233,9 +242,7 @@ def history_of(markets: int) -> Iterator[History]:
     made += [left_hanging(number) for number in range(DAYS)]
     rfqs = [each for market in made for each in market.rfqs]
     quotes = [each for market in made for each in market.quotes]
-    with duckdb.connect() as connection:
-        create_raw_tables(connection)
-        connection.execute("insert into raw.accounts values ('desk', now())")
+    with raw_of_desk() as connection:
         yield History(connection, rfqs, quotes, chance)
 
 
@@ -382,9 +389,7 @@ def test_an_rfq_that_was_known_before_its_time_was_read_counts_as_observed_from_
     """A stranger's, closed and matured: no row of it changes any more, only what was read."""
     few = {quote_facts: RFQ, rfq_facts: RFQ, arrivals: HOUR}
     found = []
-    with duckdb.connect() as connection:
-        create_raw_tables(connection)
-        connection.execute("insert into raw.accounts values ('desk', now())")
+    with raw_of_desk() as connection:
         load_objects(connection, [closed_rfq("r1", 10, 40, creator_id="stranger")], [])
         for number, (hours, read_to_h) in enumerate([(24, 0), (48, 0), (72, 72)], 1):
             now, read_to = (MIDNIGHT + timedelta(hours=each) for each in (hours, read_to_h))
@@ -400,9 +405,7 @@ def test_what_a_killed_load_has_read_counts_once_a_later_one_proves_it() -> None
     """A whole load without a report of its own comes between, and a build after it."""
     few, found = {quote_facts: RFQ, rfq_facts: RFQ, arrivals: HOUR}, []
     one, three, four, five = (MIDNIGHT + timedelta(hours=hours) for hours in (1, 3, 4, 5))
-    with duckdb.connect() as connection:
-        create_raw_tables(connection)
-        connection.execute("insert into raw.accounts values ('desk', now())")
+    with raw_of_desk() as connection:
         load_objects(connection, [closed_rfq("r1", 7200, 7240, creator_id="stranger")], [])
         connection.execute("update raw.rfq_versions set load = 2")
         for load, is_whole, span in [
@@ -433,9 +436,7 @@ def test_looks_of_an_earlier_time_noted_since_the_last_build_are_new() -> None:
     now = MIDNIGHT + timedelta(seconds=2000)
     settings = Settings(as_of=now, viewer_id="desk")
     captures = []
-    with duckdb.connect() as connection:
-        create_raw_tables(connection)
-        connection.execute("insert into raw.accounts values ('desk', now())")
+    with raw_of_desk() as connection:
         load_objects(connection, [closed_rfq("r1", 1000, 1060, creator_id="desk")], [])
         connection.execute(
             "update raw.rfq_versions set load = 1, observed_pass = 'test', observed_ts = $1", [now]
@@ -460,9 +461,7 @@ def test_a_look_is_at_the_same_moment_whether_or_not_it_is_the_last() -> None:
     """When it was is noted to the millisecond, and the end of its stretch to the microsecond."""
     few = {quote_facts: RFQ, rfq_facts: RFQ}
     watched = []
-    with duckdb.connect() as connection:
-        create_raw_tables(connection)
-        connection.execute("insert into raw.accounts values ('desk', now())")
+    with raw_of_desk() as connection:
         load_objects(
             connection,
             [rfq("r1", 0, creator_id="stranger")],
@@ -493,9 +492,7 @@ def test_what_the_last_build_added_up_of_the_reading_is_not_read_again() -> None
     """Reports and looks get more with every run: those of before the last build are left alone."""
     few = {rfq_facts: RFQ, quote_facts: RFQ}
     found = []
-    with duckdb.connect() as connection:
-        create_raw_tables(connection)
-        connection.execute("insert into raw.accounts values ('desk', now())")
+    with raw_of_desk() as connection:
         load_objects(connection, [closed_rfq("r1", 0, 60, creator_id="desk")], [])
         for load in (1, 2):
             hour = MIDNIGHT + timedelta(hours=3 * load)
@@ -523,9 +520,7 @@ def test_a_part_that_has_nothing_for_a_mart_hides_no_later_part(
 ) -> None:
     """The first part is a quote on an RFQ never seen, the next a market's day of a row group."""
     monkeypatch.setattr(building, "ROWS_PER_PART", 100_000)
-    with duckdb.connect() as connection:
-        create_raw_tables(connection)
-        connection.execute("insert into raw.accounts values ('desk', now())")
+    with raw_of_desk() as connection:
         load_objects(connection, [], [quote("orphan", "never seen", 0)])
         connection.execute(
             "insert into raw.rfq_versions by name select 'r' || i as id, 'KX-M' as market_ticker,"

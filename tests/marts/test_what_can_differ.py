@@ -9,7 +9,7 @@ import duckdb
 import polars as pl
 import pytest
 
-from tests.marts.test_incremental import note_run
+from tests.marts.test_incremental import note_run, raw_of_desk
 from tests.metrics.markets import (
     MIDNIGHT,
     ExchangeObject,
@@ -26,7 +26,6 @@ from transforms.creations import name_spans
 from transforms.marts import MARTS, arrivals, fill_rates, funnel, makers, outcomes, quote_facts
 from transforms.marts.rfq_facts import TOLD_BY_QUOTES, rfq_facts
 from transforms.metrics.objects import load_objects
-from transforms.raw import create_raw_tables
 from transforms.settings import Settings
 
 STRANGER = {"creator_id": "stranger"}
@@ -41,8 +40,6 @@ class Desk:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self.connection = connection
         self.number = 0
-        create_raw_tables(connection)
-        connection.execute("insert into raw.accounts values ('desk', now())")
 
     def load(
         self,
@@ -76,7 +73,7 @@ class Desk:
 
 @pytest.fixture
 def desk() -> Iterator[Desk]:
-    with duckdb.connect() as connection:
+    with raw_of_desk() as connection:
         yield Desk(connection)
 
 
